@@ -1,0 +1,97 @@
+"""The frozen values that cross a deployment handle.
+
+Media arrive here decoded: audio as mono float32, pictures as RGB. No URL, no container format, no JSON.
+An option that is ``None`` means: as the deployment's settings say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Role = Literal["system", "user", "assistant"]
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Audio:
+    """Mono sound: ``samples`` is float32 of shape (n,), within -1..1."""
+
+    samples: NDArray[np.float32]
+    rate_hz: int
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.samples) / self.rate_hz
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Image:
+    """A picture: ``pixels`` is uint8 RGB of shape (height, width, 3)."""
+
+    pixels: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One message of a conversation; pictures stand before the text."""
+
+    role: Role
+    text: str
+    images: tuple[Image, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChatOptions:
+    """What one request may choose about its generation."""
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """A piece of an answer; pieces that are ready together travel together."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatEnd:
+    """The last value of a generation."""
+
+    finish_reason: FinishReason
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class TranscribeOptions:
+    """What one request may choose about its recognition. ``language`` is an ISO 639-1 code."""
+
+    language: str | None = None
+    prompt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of recognized speech, in seconds from the start of the audio."""
+
+    text: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakOptions:
+    """What one request may choose about the voice; ``speed`` 2.0 is twice as fast."""
+
+    voice: str | None = None
+    language: str | None = None
+    speed: float | None = None

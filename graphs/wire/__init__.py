@@ -1,0 +1,1 @@
+"""Bytes to turns, events to bytes. Knows no deployment."""
