@@ -1,0 +1,63 @@
+# Parley: `make serve` and `make test` are all that most people need. `make help` lists the rest.
+
+PYTHON ?= python3
+CONFIG ?= serve_config.yaml
+BIN    := .venv/bin
+
+# No telemetry, no surprise authentication, and workers that find the checkout.
+export RAY_USAGE_STATS_ENABLED := 0
+export RAY_AUTH_MODE           ?= disabled
+export PYTHONPATH              := $(CURDIR)
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+# GCC 12 miscompiles llama.cpp's AMX kernels (quantised models crash at ldtilecfg), so they are left out.
+# uv keys its cache of built wheels by these settings: a wheel built without them is never taken for this one.
+ifeq ($(shell uname -m),x86_64)
+NO_AMX      := -mno-amx-tile -mno-amx-int8 -mno-amx-bf16
+LLAMA_BUILD := --config-settings-package "llama-cpp-python:cmake.define.CMAKE_C_FLAGS=$(NO_AMX)" \
+               --config-settings-package "llama-cpp-python:cmake.define.CMAKE_CXX_FLAGS=$(NO_AMX)"
+endif
+# LLAMA_CMAKE passes more definitions to llama.cpp, such as LLAMA_CMAKE="GGML_CUDA=on".
+LLAMA_BUILD += $(foreach d,$(LLAMA_CMAKE),--config-settings-package "llama-cpp-python:cmake.define.$(d)")
+
+.PHONY: help setup serve stop test check lock docs bench clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+
+setup: .venv/.ready  ## virtual environment, locked dependencies, llama-cpp-python built for this machine
+
+.venv/.ready: requirements.lock Makefile
+	@PYTHON=$(PYTHON) sh scripts/preflight.sh
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -o '^uv==[0-9.]*' requirements.lock)"
+	$(BIN)/uv pip install --python $(BIN)/python --require-hashes -r requirements.lock $(LLAMA_BUILD)
+	@touch $@
+
+serve: setup  ## serve the whole graph; CONFIG=configs/... serves another profile
+	@$(BIN)/python scripts/serve.py $(CONFIG)
+
+stop:  ## stop what `make serve` started
+	@$(BIN)/python scripts/serve.py --stop
+
+test: setup  ## every test, the real engines on the bundled models included
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup  ## formatting, lint, types; the import rules are in tests/test_imports.py
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_imports.py
+
+docs: setup  ## write docs/configuration.md again from the settings models
+	$(BIN)/python scripts/write_configuration.py
+
+bench: setup  ## latency of the eight rows against a running service
+	$(BIN)/python -m bench.latency
+
+lock:  ## resolve pyproject.toml again into requirements.lock (names, versions, hashes; no addresses)
+	$(BIN)/uv pip compile pyproject.toml --group dev --python-version 3.11 --no-emit-index-url \
+	  --generate-hashes --custom-compile-command "make lock" -o requirements.lock
+
+clean:  ## remove the virtual environment and caches
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

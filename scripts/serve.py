@@ -1,0 +1,172 @@
+"""Serve a configuration and say when it is ready: ``serve.py [serve_config.yaml]``, ``serve.py --stop``.
+
+Runs ``serve run`` as a child, looks at the dashboard's REST answer until the application is RUNNING, and prints where
+everything is. Knows the ways in which a start fails on a fresh machine and what to do about each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+PID_FILE = ROOT / ".work" / "serve.pid"
+DASHBOARD_PORT = 8265
+START_TIMEOUT_S = float(os.environ.get("PARLEY_START_TIMEOUT_S", "600"))
+MIN_FREE_DISK_BYTES = 2 * 1024**3
+
+
+class CannotStart(Exception):
+    """Why the service does not start, and what to do."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", nargs="?", default="serve_config.yaml", type=Path)
+    parser.add_argument("--stop", action="store_true", help="stop what `make serve` started")
+    arguments = parser.parse_args()
+    try:
+        return stop() if arguments.stop else serve(arguments.config)
+    except CannotStart as problem:
+        print(f"parley: {problem}", file=sys.stderr)
+        return 1
+
+
+def serve(config: Path) -> int:
+    """Run until interrupted; 0 when stopped on request."""
+    http = http_options(config)
+    preflight(http["host"], http["port"])
+    child = subprocess.Popen(
+        [str(Path(sys.executable).with_name("serve")), "run", str(config)],
+        cwd=ROOT,
+        start_new_session=True,  # Ctrl-C is passed on once, by us
+    )
+    PID_FILE.parent.mkdir(exist_ok=True)
+    PID_FILE.write_text(str(os.getpid()))
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        wait_until_running(child)
+        print(welcome(http["host"], http["port"]), flush=True)
+        return child.wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        PID_FILE.unlink(missing_ok=True)
+        end(child)
+
+
+def http_options(config: Path) -> dict[str, Any]:
+    """Host and port that the configuration names, with Ray Serve's defaults."""
+    try:
+        read = yaml.safe_load(config.read_text())
+    except FileNotFoundError:
+        raise CannotStart(f"there is no {config}; the shipped ones are serve_config.yaml and configs/*.yaml") from None
+    except yaml.YAMLError as error:
+        raise CannotStart(f"{config} is not YAML: {error}") from None
+    return {"host": "127.0.0.1", "port": 8000, **(read.get("http_options") or {})}
+
+
+def preflight(host: str, port: int) -> None:
+    """Find now what Ray would report late or not at all."""
+    for wanted, where, remedy in (
+        (port, host, "set another http_options.port in the configuration"),
+        (DASHBOARD_PORT, "127.0.0.1", "it is the Ray dashboard's: `make stop`, or `ray stop`, ends an earlier Ray"),
+    ):
+        if is_taken(where, wanted):
+            raise CannotStart(f"port {wanted} is taken by another program. Stop that one, or: {remedy}")
+    free = shutil.disk_usage("/tmp").free
+    if free < MIN_FREE_DISK_BYTES:
+        raise CannotStart(f"only {free / 1024**3:.1f} GiB free in /tmp, where Ray writes; it needs at least 2 GiB")
+
+
+def is_taken(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    return False
+
+
+def wait_until_running(child: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if child.poll() is not None:
+            raise CannotStart("Ray Serve ended; its last lines above say why")
+        state, message = application_state()
+        if state == "RUNNING":
+            return
+        if state in ("DEPLOY_FAILED", "UNHEALTHY"):
+            raise CannotStart(f"the application is {state}:\n{message}")
+        time.sleep(0.5)
+    raise CannotStart(f"not RUNNING after {START_TIMEOUT_S:.0f} s; PARLEY_START_TIMEOUT_S allows longer")
+
+
+def application_state() -> tuple[str, str]:
+    """(status, message) of the one application; ("", "") while the dashboard does not answer yet."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{DASHBOARD_PORT}/api/serve/applications/", timeout=5) as answer:
+            applications = json.load(answer)["applications"]
+    except (urllib.error.URLError, OSError, ValueError, KeyError):
+        return "", ""
+    for application in applications.values():
+        return application["status"], application["message"]
+    return "", ""
+
+
+def welcome(host: str, port: int) -> str:
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    return (
+        f"\nParley is RUNNING.\n"
+        f"  service    http://{shown}:{port}/chat\n"
+        f"  documents  http://{shown}:{port}/docs\n"
+        f"  dashboard  http://127.0.0.1:{DASHBOARD_PORT}/#/serve\n\n"
+        f"  curl -s http://{shown}:{port}/chat -F text='What is the capital of France?'\n\n"
+        f"Ctrl-C, or `make stop` in another terminal, ends it.\n"
+    )
+
+
+def stop() -> int:
+    try:
+        pid = int(PID_FILE.read_text())
+        os.kill(pid, signal.SIGTERM)
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        PID_FILE.unlink(missing_ok=True)
+        print("Nothing that `make serve` started is running here. A head started by hand ends with `ray stop`.")
+        return 0
+    for _ in range(60):
+        if not PID_FILE.exists():
+            print("Stopped.")
+            return 0
+        time.sleep(0.5)
+    raise CannotStart(f"process {pid} does not end; `kill -9 {pid}` and `ray stop` end it by force")
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """Ask Serve to shut down, and insist when it does not."""
+    if child.poll() is not None:
+        return
+    child.send_signal(signal.SIGINT)
+    try:
+        child.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
