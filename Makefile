@@ -34,8 +34,8 @@ setup: .venv/.ready  ## virtual environment, locked dependencies, llama-cpp-pyth
 	$(BIN)/uv pip install --python $(BIN)/python --require-hashes -r requirements.lock $(LLAMA_BUILD)
 	@touch $@
 
-serve: setup  ## serve the whole graph; CONFIG=configs/... serves another profile
-	@$(BIN)/python scripts/serve.py $(CONFIG)
+serve: setup  ## serve the whole graph; CONFIG=configs/x.yaml, HOST= and PORT= choose
+	@$(BIN)/python scripts/serve.py $(CONFIG) $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT))
 
 stop:  ## stop what `make serve` started
 	@$(BIN)/python scripts/serve.py --stop

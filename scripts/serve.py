@@ -1,4 +1,4 @@
-"""Serve a configuration and say when it is ready: ``serve.py [serve_config.yaml]``, ``serve.py --stop``.
+"""Serve a configuration and say when it is ready: ``serve.py [serve_config.yaml] [--host H] [--port P]``, or ``--stop``.
 
 Runs ``serve run`` as a child, looks at the dashboard's REST answer until the application is RUNNING, and prints where
 everything is. Knows the ways in which a start fails on a fresh machine and what to do about each.
@@ -24,7 +24,9 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-PID_FILE = ROOT / ".work" / "serve.pid"
+RUN_FOLDER = ROOT / ".run"
+PID_FILE = RUN_FOLDER / "serve.pid"
+SERVED_CONFIG = RUN_FOLDER / "serve_config.yaml"  # the configuration as it is served, overrides included
 DASHBOARD_PORT = 8265
 START_TIMEOUT_S = float(os.environ.get("PARLEY_START_TIMEOUT_S", "600"))
 MIN_FREE_DISK_BYTES = 2 * 1024**3
@@ -37,26 +39,33 @@ class CannotStart(Exception):
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", nargs="?", default="serve_config.yaml", type=Path)
+    parser.add_argument("--host", help="listen here instead of http_options.host")
+    parser.add_argument("--port", type=int, help="listen here instead of http_options.port")
     parser.add_argument("--stop", action="store_true", help="stop what `make serve` started")
     arguments = parser.parse_args()
     try:
-        return stop() if arguments.stop else serve(arguments.config)
+        if arguments.stop:
+            return stop()
+        return serve(arguments.config, {"host": arguments.host, "port": arguments.port})
     except CannotStart as problem:
         print(f"parley: {problem}", file=sys.stderr)
         return 1
 
 
-def serve(config: Path) -> int:
+def serve(config: Path, overrides: dict[str, Any]) -> int:
     """Run until interrupted; 0 when stopped on request."""
-    http = http_options(config)
+    settings = load(config)
+    http = {"host": "127.0.0.1", "port": 8000} | (settings.get("http_options") or {})
+    http |= {key: value for key, value in overrides.items() if value is not None}
     preflight(http["host"], http["port"])
+    RUN_FOLDER.mkdir(exist_ok=True)
+    SERVED_CONFIG.write_text(yaml.safe_dump(settings | {"http_options": http}, sort_keys=False))
+    PID_FILE.write_text(str(os.getpid()))
     child = subprocess.Popen(
-        [str(Path(sys.executable).with_name("serve")), "run", str(config)],
+        [str(Path(sys.executable).with_name("serve")), "run", str(SERVED_CONFIG)],
         cwd=ROOT,
         start_new_session=True,  # Ctrl-C is passed on once, by us
     )
-    PID_FILE.parent.mkdir(exist_ok=True)
-    PID_FILE.write_text(str(os.getpid()))
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         wait_until_running(child)
@@ -69,21 +78,22 @@ def serve(config: Path) -> int:
         end(child)
 
 
-def http_options(config: Path) -> dict[str, Any]:
-    """Host and port that the configuration names, with Ray Serve's defaults."""
+def load(config: Path) -> dict[str, Any]:
     try:
         read = yaml.safe_load(config.read_text())
     except FileNotFoundError:
         raise CannotStart(f"there is no {config}; the shipped ones are serve_config.yaml and configs/*.yaml") from None
     except yaml.YAMLError as error:
         raise CannotStart(f"{config} is not YAML: {error}") from None
-    return {"host": "127.0.0.1", "port": 8000, **(read.get("http_options") or {})}
+    if not isinstance(read, dict):
+        raise CannotStart(f"{config} holds no mapping; the shipped serve_config.yaml shows its form")
+    return read
 
 
 def preflight(host: str, port: int) -> None:
     """Find now what Ray would report late or not at all."""
     for wanted, where, remedy in (
-        (port, host, "set another http_options.port in the configuration"),
+        (port, host, "choose another: make serve PORT=8001"),
         (DASHBOARD_PORT, "127.0.0.1", "it is the Ray dashboard's: `make stop`, or `ray stop`, ends an earlier Ray"),
     ):
         if is_taken(where, wanted):
