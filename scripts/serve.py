@@ -1,4 +1,4 @@
-"""Serve a configuration and say when it is ready: ``serve.py [serve_config.yaml] [--host H] [--port P]``, or ``--stop``.
+"""Serve a configuration and say when it is ready: ``serve.py serve_config.yaml``, or ``serve.py --stop``.
 
 Runs ``serve run`` as a child, looks at the dashboard's REST answer until the application is RUNNING, and prints where
 everything is. Knows the ways in which a start fails on a fresh machine and what to do about each.
@@ -61,12 +61,13 @@ def serve(config: Path, overrides: dict[str, Any]) -> int:
     RUN_FOLDER.mkdir(exist_ok=True)
     SERVED_CONFIG.write_text(yaml.safe_dump(settings | {"http_options": http}, sort_keys=False))
     PID_FILE.write_text(str(os.getpid()))
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have started us with SIGINT ignored
+        signal.signal(number, interrupt)
     child = subprocess.Popen(
         [str(Path(sys.executable).with_name("serve")), "run", str(SERVED_CONFIG)],
         cwd=ROOT,
         start_new_session=True,  # Ctrl-C is passed on once, by us
     )
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         wait_until_running(child)
         print(welcome(http["host"], http["port"]), flush=True)
@@ -76,6 +77,10 @@ def serve(config: Path, overrides: dict[str, Any]) -> int:
     finally:
         PID_FILE.unlink(missing_ok=True)
         end(child)
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def load(config: Path) -> dict[str, Any]:
