@@ -95,3 +95,19 @@ class SpeakOptions:
     voice: str | None = None
     language: str | None = None
     speed: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaStats:
+    """What one replica has done since it started.
+
+    ``produced`` counts the tokens, segments or chunks that the engine made, those that nobody took included: it stands
+    still when a cancelled request really stopped.
+    """
+
+    active: int
+    started: int
+    finished: int
+    failed: int
+    cancelled: int
+    produced: int

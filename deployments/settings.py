@@ -7,12 +7,301 @@ serve_config.yaml. ``*Config`` apply live (prompt, sampling, voice): they stand 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from deployments.errors import InvalidRequest
+from deployments.messages import ChatOptions, SpeakOptions, TranscribeOptions
+
+ROOT = Path(__file__).resolve().parent.parent
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+LanguageCode = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[a-z]{2,4})?$")]
+
+
+def resolve(path: str) -> Path:
+    """An absolute path as it stands; a relative one counts from the root of the repository."""
+    return ROOT / Path(path).expanduser()
 
 
 class Settings(BaseModel):
     """Strict and immutable, as every settings model is."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_valid_keys(cls, data: Any) -> Any:
+        """Refuse an unknown key and say which there are; pydantic alone says only that it is not permitted."""
+        if isinstance(data, dict) and (unknown := sorted(str(key) for key in data if key not in cls.model_fields)):
+            names = ", ".join(cls.model_fields)
+            raise ValueError(f"unknown setting {', '.join(map(repr, unknown))} of {cls.__name__}; valid: {names}")
+        return data
+
+
+class EngineArgs(Settings):
+    """What every engine needs to know about its share of the processor."""
+
+    threads: PositiveInt = Field(default=1, description="Threads of one inference.")
+    omp_wait_policy: Literal["active", "passive"] = Field(
+        default="passive",
+        description="What idle OpenMP threads do: spin (fast on idle cores) or sleep (fast beside other work).",
+    )
+    stall_timeout_s: PositiveFloat = Field(
+        default=120, description="A single token, segment or sentence that takes longer means that the engine hangs."
+    )
+
+
+class FakeArgs(Settings):
+    """A pretended engine for tests: how long it takes and when it fails."""
+
+    first_s: NonNegativeFloat = Field(default=0, description="Seconds before the first value.")
+    step_s: NonNegativeFloat = Field(default=0, description="Seconds between values.")
+    steps: PositiveInt = Field(default=3, description="Values of one answer, where the input does not decide.")
+    fail_after: NonNegativeInt | None = Field(default=None, description="Fail after this many values of each answer.")
+    fail_with: Literal["unavailable", "crash"] = Field(
+        default="unavailable", description="The failure: a typed error, or one that nobody expects."
+    )
+    healthy: bool = Field(default=True, description="Whether a health check passes.")
+
+
+# --- speech to text ---------------------------------------------------------------------------------------------------
+
+
+class WhisperArgs(EngineArgs):
+    """faster-whisper."""
+
+    engine: Literal["whisper"] = "whisper"
+    model: str = Field(
+        default="pocket/asr/weights",
+        min_length=1,
+        description="A folder with a CTranslate2 model, a size such as large-v3-turbo, or a hub's owner/name.",
+    )
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    compute_type: Literal["auto", "int8", "int8_float16", "int8_bfloat16", "float16", "bfloat16", "float32"] = Field(
+        default="auto", description="Arithmetic of the weights; auto is int8 on a CPU and float16 on a GPU."
+    )
+
+
+class FakeRecognizerArgs(FakeArgs):
+    """Pretends to hear."""
+
+    engine: Literal["fake"] = "fake"
+    transcript: str = Field(
+        default="hello there",
+        description="What is heard in anything louder than silence; {seconds} becomes its duration.",
+    )
+
+
+SpeechToTextArgs = Annotated[WhisperArgs | FakeRecognizerArgs, Field(discriminator="engine")]
+
+
+class SpeechToTextConfig(Settings):
+    """Live settings of SpeechToText."""
+
+    language: LanguageCode | None = Field(default="en", description="Spoken language; null lets the model find out.")
+    prompt: str | None = Field(default=None, max_length=1000, description="Text that sets spelling and style.")
+    beam_size: int = Field(default=1, ge=1, le=10, description="Hypotheses held in parallel; more is slower.")
+    vad: bool = Field(default=True, description="Leave out what is not speech before recognizing.")
+    vad_threshold: Fraction = Field(default=0.5, description="Probability from which a frame counts as speech.")
+    vad_min_speech_ms: NonNegativeInt = Field(default=100, description="Shorter sounds are no speech.")
+    vad_min_silence_ms: NonNegativeInt = Field(default=500, description="A pause that ends a stretch of speech.")
+    vad_pad_ms: NonNegativeInt = Field(default=200, description="Sound kept around a stretch of speech.")
+    no_speech_threshold: Fraction = Field(
+        default=0.6, description="A window whose probability of silence is above this, and that is unsure, is dropped."
+    )
+    log_prob_threshold: float = Field(
+        default=-1.0, le=0, description="Mean log probability below which a window is unsure."
+    )
+    compression_ratio_threshold: PositiveFloat = Field(
+        default=2.4, description="A window whose text compresses better than this repeats itself and is dropped."
+    )
+    repetition_penalty: float = Field(
+        default=1.0, ge=1, le=2, description="Above 1, repeated words become less likely."
+    )
+    max_audio_s: PositiveFloat = Field(default=120, description="Longer sound is refused.")
+
+    def for_request(self, options: TranscribeOptions) -> Self:
+        """These settings with what one request chose."""
+        return _chosen(self, language=options.language, prompt=options.prompt)
+
+
+# --- chat -------------------------------------------------------------------------------------------------------------
+
+
+class LlamaArgs(EngineArgs):
+    """llama-cpp-python, with a projector for pictures if there is one."""
+
+    engine: Literal["llama"] = "llama"
+    model: str = Field(
+        default="pocket/llm/weights/pocket-llm.gguf",
+        min_length=1,
+        description="Path of a GGUF file; with repo_id, the name (or pattern) of one in that repository.",
+    )
+    mmproj: str | None = Field(default=None, description="The GGUF file of the projector, found as model is.")
+    repo_id: str | None = Field(default=None, description="A repository of the model hub to fetch the files from.")
+    chat_handler: Literal["llava-1-5", "llava-1-6", "nanollava", "mtmd"] = Field(
+        default="mtmd",
+        description="How pictures stand in the prompt: a LLaVA's own words, or (mtmd) the chat template of the file.",
+    )
+    context_length: int = Field(default=2048, ge=128, description="Tokens of a conversation and its answer.")
+    batch_size: PositiveInt = Field(default=512, description="Tokens of a prompt read at once.")
+    gpu_layers: int = Field(default=0, ge=-1, description="Layers on the GPU; -1 is all.")
+    flash_attention: bool = Field(default=False, description="A faster attention, for GPUs.")
+    cpu_repack: bool = Field(
+        default=False,
+        description="Let llama.cpp rearrange quantised weights for this processor; see docs/operations.md on AMX.",
+    )
+
+
+class FakeChatArgs(FakeArgs):
+    """Pretends to think."""
+
+    engine: Literal["fake"] = "fake"
+    vision: bool = Field(default=False, description="Whether pictures are taken.")
+    answer: str | None = Field(default=None, description="What is said; null says the last message back.")
+    context_length: PositiveInt = Field(default=2048, description="Words of a conversation and its answer.")
+
+
+ChatArgs = Annotated[LlamaArgs | FakeChatArgs, Field(discriminator="engine")]
+
+
+class ChatConfig(Settings):
+    """Live settings of TextLLM and VisionLLM."""
+
+    system_prompt: str | None = Field(
+        default=None, description="Stands before a conversation that has no system message."
+    )
+    max_tokens: PositiveInt = Field(default=256, description="Longest answer where a request does not say.")
+    temperature: float = Field(default=0.7, ge=0, le=2, description="0 always takes the likeliest token.")
+    top_p: float = Field(
+        default=0.95, gt=0, le=1, description="Choose among the likeliest tokens of this total probability."
+    )
+    top_k: NonNegativeInt = Field(default=40, description="Choose among this many tokens; 0 is all.")
+    min_p: Fraction = Field(default=0.05, description="Leave out tokens less likely than this share of the likeliest.")
+    repeat_penalty: float = Field(
+        default=1.0, ge=0.5, le=2, description="Above 1, tokens used before become less likely."
+    )
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=(), description="Texts that end an answer.")
+    seed: NonNegativeInt | None = Field(
+        default=None, description="The same seed gives the same answer; null is random."
+    )
+
+    def for_request(self, options: ChatOptions) -> Self:
+        """These settings with what one request chose; its stop texts join those of the settings."""
+        return _chosen(
+            self,
+            max_tokens=options.max_tokens,
+            temperature=options.temperature,
+            top_p=options.top_p,
+            stop=(*self.stop, *options.stop),
+            seed=options.seed,
+        )
+
+
+# --- text to speech ---------------------------------------------------------------------------------------------------
+
+
+class CoquiArgs(EngineArgs):
+    """Coqui TTS: a local model (with a vocoder, unless it makes sound itself), or one by name."""
+
+    engine: Literal["coqui"] = "coqui"
+    model: str = Field(default="pocket/tts/weights/model.pth", min_length=1, description="Path of the model's weights.")
+    config: str = Field(
+        default="pocket/tts/weights/config.json", min_length=1, description="Path of the model's config.json."
+    )
+    vocoder: str | None = Field(default=None, description="Path of the vocoder's weights.")
+    vocoder_config: str | None = Field(default=None, description="Path of the vocoder's config.json.")
+    model_name: str | None = Field(
+        default=None,
+        description="A model of Coqui's catalogue, such as tts_models/en/ljspeech/vits, instead of the paths.",
+    )
+    device: Literal["cpu", "cuda"] = "cpu"
+
+    @model_validator(mode="after")
+    def _vocoder_is_whole(self) -> Self:
+        if (self.vocoder is None) != (self.vocoder_config is None):
+            raise ValueError("vocoder and vocoder_config belong together")
+        return self
+
+
+class FakeSynthesizerArgs(FakeArgs):
+    """Pretends to speak: a tone per word."""
+
+    engine: Literal["fake"] = "fake"
+    rate_hz: PositiveInt = Field(default=16_000, description="Samples per second.")
+    word_s: PositiveFloat = Field(default=0.1, description="Seconds of sound per word.")
+
+
+TextToSpeechArgs = Annotated[CoquiArgs | FakeSynthesizerArgs, Field(discriminator="engine")]
+
+
+class TextToSpeechConfig(Settings):
+    """Live settings of TextToSpeech."""
+
+    voice: str | None = Field(default=None, description="A speaker of the model; null is its first or only one.")
+    language: LanguageCode | None = Field(default=None, description="For a model that speaks several.")
+    speed: float = Field(default=1.0, ge=0.25, le=4, description="2.0 is twice as fast.")
+    volume: float = Field(default=1.0, gt=0, le=4, description="Factor of loudness; peaks are kept below clipping.")
+    pause_s: float = Field(default=0.15, ge=0, le=2, description="Silence after each sentence.")
+    max_sentence_chars: int = Field(default=240, ge=20, description="A longer sentence is split where it pauses.")
+    max_text_chars: PositiveInt = Field(default=4096, description="Longer text is refused.")
+
+    def for_request(self, options: SpeakOptions) -> Self:
+        """These settings with what one request chose."""
+        return _chosen(self, voice=options.voice, language=options.language, speed=options.speed)
+
+
+# --- the gateway and the whole ----------------------------------------------------------------------------------------
+
+
+class GatewayArgs(Settings):
+    """The gateway's limits: what may come in and how long each part may take."""
+
+    max_body_bytes: PositiveInt = Field(default=32 * 2**20, description="Largest request.")
+    max_audio_s: PositiveFloat = Field(default=120, description="Longest sound, in seconds.")
+    max_image_pixels: PositiveInt = Field(default=24_000_000, description="Largest picture, in pixels.")
+    max_images: PositiveInt = Field(default=4, description="Pictures of one request.")
+    max_text_chars: PositiveInt = Field(default=32_000, description="Longest text.")
+    first_event_timeout_s: PositiveFloat = Field(default=60, description="Wait for the first event of an answer.")
+    stage_timeout_s: PositiveFloat = Field(default=60, description="Wait for the next value of a stage.")
+    request_timeout_s: PositiveFloat = Field(default=300, description="Longest answer as a whole.")
+    retry_after_s: PositiveFloat = Field(default=2, description="Advice to a client that found every place taken.")
+
+
+class AppArgs(Settings):
+    """The application's ``args`` in serve_config.yaml. Changing any of them starts new replicas."""
+
+    speech_to_text: SpeechToTextArgs = Field(default_factory=WhisperArgs)
+    text_llm: ChatArgs = Field(default_factory=LlamaArgs)
+    vision_llm: ChatArgs = Field(default_factory=lambda: LlamaArgs(mmproj="pocket/vision/weights/pocket-mmproj.gguf"))
+    text_to_speech: TextToSpeechArgs = Field(default_factory=CoquiArgs)
+    gateway: GatewayArgs = Field(default_factory=GatewayArgs)
+
+
+def explain(error: ValidationError) -> str:
+    """One line a person can act on: each setting at fault and what would be right."""
+    return "; ".join(": ".join([".".join(map(str, part["loc"])) or "settings", part["msg"]]) for part in error.errors())
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def _chosen(settings: S, **choices: object) -> S:
+    """``settings`` with those choices that are not ``None``; raises ``InvalidRequest`` for one out of bounds."""
+    given = {name: value for name, value in choices.items() if value is not None}
+    try:
+        return settings.model_validate(settings.model_dump() | given)
+    except ValidationError as error:
+        raise InvalidRequest(explain(error), param=str(error.errors()[0]["loc"][0])) from None

@@ -1,0 +1,1 @@
+"""One module per engine; each imports its library inside the constructor, so that naming an engine costs nothing."""
