@@ -1,0 +1,58 @@
+"""From a picture of any size to the square that the tower takes, bit for bit as llama.cpp does it for LLaVA 1.5."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from pocket.vision.things import COLOURS, KINDS, Thing
+
+SIZE = 160
+PATCH = 16
+GRID = SIZE // PATCH
+N_TOKENS = GRID * GRID
+PAD_COLOUR = (122, 116, 104)
+"""CLIP's mean colour, with which a picture is filled up to a square."""
+
+
+def inner_size(width: int, height: int) -> tuple[int, int]:
+    """The size at which a picture of `width` x `height` lies inside the square; in float32, like llama.cpp."""
+    scale = min(np.float32(SIZE) / np.float32(width), np.float32(SIZE) / np.float32(height))
+    return (
+        min(math.ceil(np.float32(width) * scale), SIZE),
+        min(math.ceil(np.float32(height) * scale), SIZE),
+    )
+
+
+def preprocess(image: Image.Image) -> np.ndarray:
+    """uint8 (SIZE, SIZE, 3): scaled to fit, in the middle, padded. Normalisation is the tower's."""
+    image = image.convert("RGB")
+    width, height = inner_size(*image.size)
+    square = Image.new("RGB", (SIZE, SIZE), PAD_COLOUR)
+    scaled = image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BICUBIC)
+    square.paste(scaled, ((SIZE - width) // 2, (SIZE - height) // 2))
+    return np.array(square)
+
+
+def patch_labels(size: tuple[int, int], things: Sequence[Thing]) -> np.ndarray:
+    """uint8 (2, GRID, GRID): per patch the kind (0 none, else 1 + index in KINDS) and colour (likewise) on it."""
+    inner = inner_size(*size)
+    scale = inner[0] / size[0], inner[1] / size[1]
+    left, top = (SIZE - inner[0]) // 2, (SIZE - inner[1]) // 2
+    labels = np.zeros((2, GRID, GRID), np.uint8)
+    for thing in things:
+        x, y = left + thing.x * scale[0], top + thing.y * scale[1]
+        # A patch belongs to a thing when its middle lies in the thing's box; the patch of its centre always does.
+        columns = _covered(x, thing.half_width * scale[0])
+        rows = _covered(y, thing.half_height * scale[1])
+        labels[0, rows, columns] = 1 + KINDS.index(thing.kind)
+        labels[1, rows, columns] = 1 + COLOURS.index(thing.colour)
+    return labels
+
+
+def _covered(centre: float, half: float) -> slice:
+    first = math.ceil((centre - half) / PATCH - 0.5)
+    last = math.floor((centre + half) / PATCH - 0.5)
+    own = min(max(int(centre / PATCH), 0), GRID - 1)
+    return slice(max(0, min(first, own)), min(GRID - 1, max(last, own)) + 1)

@@ -1,0 +1,789 @@
+"""What can be asked about a scene, in many wordings, and the one right answer. Knows no pixels.
+
+Every ability has wordings that are trained on and wordings that are kept for the evaluation.
+"""
+
+import random
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pocket.vision.things import COLOURS, DIGITS, SHAPES, Scene, Thing
+
+NOTHING = "I see no shapes that I know."
+_NUMBERS = ("no", "one", "two", "three", "four")
+_PLURALS = {"cross": "crosses"}
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A question about a scene with its answer; `short` is the answer in one word."""
+
+    ability: str
+    question: str
+    answer: str
+    short: str
+
+
+@dataclass(frozen=True)
+class Wordings:
+    """Templates of one question: `trained` ones and `kept` ones, which only the evaluation uses."""
+
+    trained: tuple[str, ...]
+    kept: tuple[str, ...]
+
+    def pick(self, rng: random.Random, kept: bool, **slots: str) -> str:
+        template = rng.choice(self.kept if kept else self.trained)
+        return template.format(pic=rng.choice(_PICTURE), **slots)
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    return tuple(line.strip() for line in text.strip().splitlines())
+
+
+_PICTURE = ("picture", "picture", "image", "photo", "drawing")
+
+_DESCRIBE = Wordings(
+    _lines("""what do you see
+        what do you see
+        what do you see in the {pic}
+        what do you see here
+        what can you see
+        what can you see in the {pic}
+        what is in the {pic}
+        what is in this {pic}
+        what's in the {pic}
+        what is this
+        what's this
+        what is it
+        what is on the {pic}
+        what is shown in the {pic}
+        what is shown here
+        what does the {pic} show
+        what does this {pic} show
+        describe the {pic}
+        describe this {pic}
+        describe the {pic} in a sentence
+        describe what you see
+        describe it
+        can you describe the {pic}
+        could you describe what you see
+        please describe this {pic}
+        tell me what you see
+        tell me what is in the {pic}
+        tell me what this is
+        look at this
+        look at the {pic} and tell me what you see
+        what have i drawn
+        what did i draw
+        what am i looking at
+        what am i showing you
+        give me a description of the {pic}
+        write a caption for this {pic}
+        caption this
+        explain the {pic}
+        say what you see
+        what is there
+        what's there
+        what objects are in the {pic}
+        what shapes do you see
+        which shapes are in the {pic}
+        what kind of {pic} is this
+        do you see anything
+        can you see the {pic}
+        what about this one
+        and this one"""),
+    _lines("""please tell me what the {pic} shows
+        could you describe this {pic} for me
+        what do we have in this {pic}
+        describe what is in the {pic}
+        what can be seen in this {pic}
+        what is visible in the {pic}
+        tell me about this {pic}
+        what do you notice in the {pic}
+        hey what's in this {pic}
+        what are you seeing"""),
+)
+_GREETING = Wordings(
+    ("hi", "hello", "hey", "hi there", "good morning", "hello there", "good evening", "hey there"),
+    ("hey you", "hello again", "hi friend"),
+)
+_SHAPE = Wordings(
+    _lines("""what shape is {it}
+        which shape is {it}
+        what shape do you see
+        what shape is in the {pic}
+        what is the shape of {it}
+        what form does {it} have
+        what kind of shape is {it}
+        what shape does {it} have
+        tell me the shape of {it}
+        name the shape
+        can you tell me what shape {it} is
+        what is the shape called
+        do you know what shape {it} is"""),
+    _lines("""which shape does {it} have
+        could you tell me what shape {it} is
+        what type of shape is {it}
+        please name the shape of {it}"""),
+)
+_COLOUR = Wordings(
+    _lines("""what colour {is} {it}
+        what colour {is} {it}
+        which colour {is} {it}
+        what {is} the colour of {it}
+        what colour {has} {it} have
+        what's the colour of {it}
+        tell me the colour of {it}
+        can you tell me what colour {it} {is}
+        do you know the colour of {it}
+        in which colour {is} {it} drawn
+        name the colour of {it}
+        {it} {is} what colour
+        and what colour {is} {it}"""),
+    _lines("""could you tell me the colour of {it}
+        which colour {has} {it} have
+        tell me what colour {it} {is}
+        please name the colour of {it}"""),
+)
+_COUNT = Wordings(
+    _lines("""how many {them} are there
+        how many {them} are there
+        how many {them} do you see
+        how many {them} can you see
+        how many {them} are in the {pic}
+        how many {them} are there in the {pic}
+        how many {them} does the {pic} show
+        how many {them} have i drawn
+        how many {them}
+        count the {them}
+        count the {them} in the {pic}
+        can you count the {them}
+        tell me how many {them} there are
+        what is the number of {them}
+        and how many {them} are there"""),
+    _lines("""could you count the {them} for me
+        how many {them} are shown
+        tell me the number of {them}
+        how many {them} can be seen in the {pic}"""),
+)
+_EXISTS = Wordings(
+    _lines("""is there {a}
+        is there {a}
+        is there {a} in the {pic}
+        do you see {a}
+        can you see {a}
+        can you see {a} in the {pic}
+        does the {pic} show {a}
+        does the {pic} have {a} in it
+        is there {a} here
+        is {a} in the {pic}
+        tell me if there is {a}
+        and is there {a}"""),
+    _lines("""do you see {a} in the {pic}
+        could you tell me if there is {a}
+        is there {a} anywhere
+        does this {pic} contain {a}"""),
+)
+_WHERE = Wordings(
+    _lines("""where is {it}
+        where is {it}
+        where is {it} in the {pic}
+        where's {it}
+        where do you see {it}
+        in which part of the {pic} is {it}
+        what is the position of {it}
+        tell me where {it} is
+        can you tell me where {it} is
+        at which place is {it}
+        and where is {it}"""),
+    _lines("""could you tell me where {it} is
+        where can you see {it}
+        whereabouts is {it}
+        in what part of the {pic} is {it}"""),
+)
+_BESIDE = Wordings(
+    _lines("""what is {side} {it}
+        what is {side} {it}
+        what's {side} {it}
+        what do you see {side} {it}
+        which shape is {side} {it}
+        what shape is {side} {it}
+        tell me what is {side} {it}
+        what can you see {side} {it}
+        is there anything {side} {it}
+        and what is {side} {it}"""),
+    _lines("""which thing is {side} {it}
+        could you tell me what is {side} {it}
+        what stands {side} {it}"""),
+)
+_WHICH_SIDE = Wordings(
+    _lines("""is {it} {side} or {other} {that}
+        is {it} {side} or {other} {that}
+        tell me is {it} {side} or {other} {that}
+        do you see {it} {side} or {other} {that}
+        where is {it} {side} or {other} {that}"""),
+    _lines("""would you say {it} is {side} or {other} {that}
+        which is right is {it} {side} or {other} {that}"""),
+)
+_IS_BESIDE = Wordings(
+    _lines("""is {it} {side} {that}
+        is {it} {side} {that}
+        can you see if {it} is {side} {that}
+        tell me if {it} is {side} {that}
+        is it true that {it} is {side} {that}
+        do you see {it} {side} {that}"""),
+    _lines("""would you say {it} is {side} {that}
+        could you tell me if {it} is {side} {that}"""),
+)
+_TOWARDS = Wordings(
+    _lines("""where is {it} seen from {that}
+        where is {it} relative to {that}
+        where is {it} compared to {that}
+        on which side of {that} is {it}
+        how do {it} and {that} stand to each other"""),
+    _lines("""where is {it} in relation to {that}
+        on what side of {that} is {it}"""),
+)
+_EDGE = Wordings(
+    _lines("""what is {edge}
+        what is {edge}
+        what's {edge}
+        what do you see {edge}
+        which shape is {edge}
+        tell me what is {edge}
+        what is {edge} of the {pic}
+        and what is {edge}"""),
+    _lines("""what shape is {edge}
+        what can you see {edge}"""),
+)
+_EXTREME = Wordings(
+    _lines("""which one is {most}
+        which one is {most}
+        which is {most}
+        which shape is {most}
+        what is {most} shape
+        which of them is {most}
+        what is {most} thing in the {pic}
+        which thing is {most}
+        tell me which one is {most}
+        what's {most} one
+        and which one is {most}"""),
+    _lines("""which of the shapes is {most}
+        could you tell me which one is {most}
+        what is {most} object"""),
+)
+_COMPARE = Wordings(
+    _lines("""is {it} {more} than {that}
+        is {it} {more} than {that}
+        tell me if {it} is {more} than {that}
+        do you think {it} is {more} than {that}
+        can you see if {it} is {more} than {that}"""),
+    _lines("""would you say {it} is {more} than {that}
+        could you tell me if {it} is {more} than {that}"""),
+)
+_DIGIT = Wordings(
+    _lines("""what digit is this
+        what digit is it
+        which digit is this
+        what number is this
+        what number is it
+        which number is this
+        which digit do you see
+        what number do you see
+        what digit is in the {pic}
+        what number is in the {pic}
+        which number is shown
+        which digit is shown in the {pic}
+        what number is written here
+        what digit is drawn here
+        what does it say
+        read the number
+        read the digit
+        tell me the number
+        can you read this number
+        can you read the digit
+        what number did i write
+        which number have i drawn
+        what is the digit
+        what's the number
+        and what digit is it"""),
+    _lines("""could you tell me which digit this is
+        what number is shown in the {pic}
+        which digit did i draw
+        please read this digit
+        what number can you see"""),
+)
+_IS_DIGIT = Wordings(
+    _lines("""is this {a}
+        is it {a}
+        is that {a}
+        is this digit {a}
+        is the number {a}
+        do you see {a}
+        is there {a} in the {pic}"""),
+    _lines("""would you say this is {a}
+        could this be {a}"""),
+)
+_BACKGROUND = Wordings(
+    _lines("""what colour is the background
+        what is the colour of the background
+        which colour is the background
+        what colour is behind it
+        what background do you see
+        tell me the colour of the background
+        and what colour is the background"""),
+    _lines("""could you tell me the background colour
+        which colour does the background have"""),
+)
+_ALIKE = Wordings(
+    _lines("""are they the same {what}
+        do they have the same {what}
+        are both the same {what}
+        are all of them the same {what}
+        is the {what} the same"""),
+    _lines("""do all of them have the same {what}
+        would you say they have the same {what}"""),
+)
+
+_SIDES = {"left of": "to the left of", "right of": "to the right of", "above": "above", "below": "below"}
+_SIDE_WORDS = {
+    "left of": ("left of", "to the left of", "on the left of"),
+    "right of": ("right of", "to the right of", "on the right of"),
+    "above": ("above", "over", "on top of"),
+    "below": ("below", "under", "beneath"),
+}
+_OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
+_EDGES = {
+    "left of": ("on the left", "at the left", "on the left side"),
+    "right of": ("on the right", "at the right", "on the right side"),
+    "above": ("at the top", "on top", "at the top"),
+    "below": ("at the bottom", "at the bottom", "at the lower end"),
+}
+_EDGE_ANSWERS = {"left of": "on the left", "right of": "on the right", "above": "at the top", "below": "at the bottom"}
+
+
+def plural(kind: str) -> str:
+    return _PLURALS.get(kind, kind + "s")
+
+
+def a(phrase: str) -> str:
+    """The phrase with its indefinite article."""
+    return ("an " if phrase[0] in "aeio" else "a ") + phrase
+
+
+def counted(count: int, colour: str, kind: str) -> str:
+    """ "a red circle" or "three red circles"; "the digit seven in red" for a digit."""
+    if kind in DIGITS:
+        return f"the digit {kind} in {colour}"
+    return a(f"{colour} {kind}") if count == 1 else f"{_NUMBERS[count]} {colour} {plural(kind)}"
+
+
+def listed(phrases: Sequence[str]) -> str:
+    return phrases[0] if len(phrases) == 1 else ", ".join(phrases[:-1]) + " and " + phrases[-1]
+
+
+def side(one: Thing, other: Thing) -> str | None:
+    """On which side of `other` `one` stands; None where it is too diagonal to say."""
+    dx, dy = one.x - other.x, one.y - other.y
+    if abs(dx) > 1.5 * abs(dy):
+        return "left of" if dx < 0 else "right of"
+    if abs(dy) > 1.5 * abs(dx):
+        return "above" if dy < 0 else "below"
+    return None
+
+
+def size(thing: Thing) -> float:
+    return thing.half_width * thing.half_height
+
+
+def place(thing: Thing, scene: Scene) -> str | None:
+    """Where in the picture a thing is, in words; None near the lines between two places."""
+    across, down = (_third(thing.x / scene.width), _third(thing.y / scene.height))
+    if across is None or down is None:
+        return None
+    if across == down == 1:
+        return "in the middle"
+    if down == 1:
+        return ("on the left", "", "on the right")[across]
+    row = "at the top" if down == 0 else "at the bottom"
+    return row + (" left", "", " right")[across]
+
+
+def _third(share: float) -> int | None:
+    if min(abs(share - 0.36), abs(share - 0.64)) < 0.04:
+        return None
+    return 0 if share < 0.36 else 1 if share < 0.64 else 2
+
+
+def description(scene: Scene) -> str:
+    """The scene in one sentence."""
+    if not scene.things:
+        return NOTHING
+    if len(scene.things) == 2 and scene.things[0].name != scene.things[1].name:
+        first, second = sorted(scene.things, key=lambda t: (t.x, t.y))
+        relation = side(first, second)
+        if relation in ("below", "right of"):
+            first, second, relation = second, first, _OPPOSITE[relation]
+        if relation:
+            return f"I see {a(' '.join(first.name))} {_SIDES[relation]} {a(' '.join(second.name))}."
+    return f"I see {listed([counted(*group) for group in scene.groups()])}."
+
+
+def _unique(scene: Scene, rng: random.Random, thing: Thing, avoid: str = "") -> str | None:
+    """A way to speak of one thing of several that fits no other; `avoid` "colour" or "kind" is not given away."""
+    same_kind = [t for t in scene.things if t.kind == thing.kind]
+    same_colour = [t for t in scene.things if t.colour == thing.colour]
+    names = []
+    if avoid != "kind" and len(same_kind) == 1:
+        names.append(f"the {thing.kind}")
+    if avoid != "colour" and len(same_colour) == 1:
+        names += [f"the {thing.colour} {word}" for word in ("one", "shape")]
+    if not avoid and sum(t.name == thing.name for t in scene.things) == 1:
+        names += [f"the {thing.colour} {thing.kind}"] * 2
+    return rng.choice(names) if names else None
+
+
+def _full(scene: Scene, thing: Thing) -> str:
+    """How an answer speaks of a thing: by its kind, with the colour where the kind is not enough."""
+    alone = sum(t.kind == thing.kind for t in scene.things) == 1
+    return f"the {thing.kind}" if alone else f"the {thing.colour} {thing.kind}"
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _two(scene: Scene, rng: random.Random) -> tuple[Thing, Thing, str, str] | None:
+    """Two things that can each be named, with their names."""
+    named = [(t, _unique(scene, rng, t)) for t in scene.things]
+    named = [(t, name) for t, name in named if name]
+    if len(named) < 2:
+        return None
+    (one, it), (other, that) = rng.sample(named, 2)
+    return one, other, str(it), str(that)
+
+
+def _describe(scene: Scene, rng: random.Random, kept: bool) -> Exchange:
+    kinds = {t.kind for t in scene.things}
+    if not kinds:
+        short = "nothing"
+    elif len(kinds) > 1:
+        short = "shapes"
+    else:
+        short = kinds.pop() if len(scene.things) == 1 else plural(scene.things[0].kind)
+    question = _DESCRIBE.pick(rng, kept)
+    if not kept and rng.random() < 0.02:
+        question = ""
+    return Exchange("describe", question, description(scene), short)
+
+
+def _greet(scene: Scene, rng: random.Random, kept: bool) -> Exchange:
+    return Exchange("describe", _GREETING.pick(rng, kept), "Hello! " + description(scene), "hello")
+
+
+def _shape(scene: Scene, rng: random.Random, kept: bool) -> Exchange | None:
+    if not scene.things:
+        return Exchange("shape", _SHAPE.pick(rng, kept, it="it"), NOTHING, "nothing")
+    thing = rng.choice(scene.things)
+    if len(scene.things) == 1:
+        it = rng.choice(("this", "it", "the object", "the thing", "that", f"the {thing.colour} shape"))
+        answer = f"It is the digit {thing.kind}." if thing.is_digit else f"It is {a(thing.kind)}."
+        return Exchange("shape", _SHAPE.pick(rng, kept, it=it), answer, thing.kind)
+    if len({t.kind for t in scene.things}) == 1 and rng.random() < 0.5:
+        question = rng.choice(
+            ("what shapes do they have", "what shape are they", "what shapes are these", "what shape do they have")
+        )
+        return Exchange("shape", question, f"They are {plural(thing.kind)}.", plural(thing.kind))
+    name = _unique(scene, rng, thing, avoid="kind")
+    if name is None:
+        return None
+    template = rng.choice([w for w in (_SHAPE.kept if kept else _SHAPE.trained) if "{it}" in w])
+    answer = f"The {thing.colour} shape is {a(thing.kind)}."
+    return Exchange("shape", template.format(it=name, pic=""), answer, thing.kind)
+
+
+def _colour(scene: Scene, rng: random.Random, kept: bool) -> Exchange | None:
+    if not scene.things or (rng.random() < 0.08 and not scene.things[0].is_digit):
+        return _missing(scene, rng, kept)
+    thing = rng.choice(scene.things)
+    if thing.is_digit:
+        it = rng.choice(("it", "this", "the digit", "the number", f"the {thing.kind}"))
+        answer = f"The digit is {thing.colour}." if "digit" in it or "number" in it else f"It is {thing.colour}."
+        return Exchange("colour", _COLOUR.pick(rng, kept, it=it, **_VERBS[1]), answer, thing.colour)
+    if len(scene.things) == 1:
+        it = rng.choice(("it", "this", f"the {thing.kind}", f"the {thing.kind}", "the shape", "the object"))
+        answer = f"The {thing.kind} is {thing.colour}." if thing.kind in it else f"It is {thing.colour}."
+        return Exchange("colour", _COLOUR.pick(rng, kept, it=it, **_VERBS[1]), answer, thing.colour)
+    alike = [t for t in scene.things if t.kind == thing.kind]
+    if len(alike) == 1:
+        answer = f"The {thing.kind} is {thing.colour}."
+        return Exchange("colour", _COLOUR.pick(rng, kept, it=f"the {thing.kind}", **_VERBS[1]), answer, thing.colour)
+    if len({t.colour for t in alike}) > 1:
+        return None
+    them = f"the {plural(thing.kind)}"
+    if len(alike) == len(scene.things) and rng.random() < 0.4:
+        them = rng.choice(("they", "these", "the shapes"))
+    answer = f"{'They are' if thing.kind not in them else _capital(them) + ' are'} {thing.colour}."
+    return Exchange("colour", _COLOUR.pick(rng, kept, it=them, **_VERBS[2]), answer, thing.colour)
+
+
+_VERBS = {1: {"is": "is", "has": "does"}, 2: {"is": "are", "has": "do"}}
+
+
+def _missing(scene: Scene, rng: random.Random, kept: bool) -> Exchange:
+    """A question after the colour, place or shape of something that is not there."""
+    kind = rng.choice([k for k in SHAPES if all(t.kind != k for t in scene.things)])
+    wordings = _WHERE if rng.random() < 0.3 else _COLOUR
+    question = wordings.pick(rng, kept, it=f"the {kind}", **(_VERBS[1] if wordings is _COLOUR else {}))
+    return Exchange("missing", question, f"There is no {kind}.", "none")
+
+
+def _count(scene: Scene, rng: random.Random, kept: bool) -> Exchange:
+    pick = rng.random()
+    colour = rng.choice([t.colour for t in scene.things] * 4 + list(COLOURS[:6]))
+    kind = rng.choice([t.kind for t in scene.things if not t.is_digit] * 4 + list(SHAPES))
+    if pick < 0.4:
+        chosen, one, more = list(scene.things), "shape", rng.choice(("shapes", "objects", "things", "figures", "items"))
+    elif pick < 0.65:
+        chosen = [t for t in scene.things if t.kind == kind]
+        one, more = kind, plural(kind)
+    elif pick < 0.8:
+        chosen = [t for t in scene.things if t.colour == colour]
+        one, more = f"{colour} shape", f"{colour} {rng.choice(('shapes', 'objects', 'things'))}"
+    else:
+        chosen = [t for t in scene.things if t.name == (colour, kind)]
+        one, more = f"{colour} {kind}", f"{colour} {plural(kind)}"
+    if scene.things and scene.things[0].is_digit:
+        chosen, one, more = list(scene.things), "digit", rng.choice(("digits", "numbers"))
+    many = one + "s" if one not in SHAPES and one.split()[-1] not in SHAPES else _plural_of(one)
+    number = len(chosen)
+    answer = f"There is one {one}." if number == 1 else f"There are {_NUMBERS[number]} {many}."
+    return Exchange("count", _COUNT.pick(rng, kept, them=more), answer, "none" if not number else _NUMBERS[number])
+
+
+def _plural_of(phrase: str) -> str:
+    *colour, kind = phrase.split()
+    return " ".join([*colour, plural(kind)])
+
+
+def _exists(scene: Scene, rng: random.Random, kept: bool) -> Exchange:
+    thing = rng.choice(scene.things) if scene.things and rng.random() < 0.6 else None
+    colour = thing.colour if thing and rng.random() < 0.8 else rng.choice(COLOURS)
+    kind = thing.kind if thing and not thing.is_digit and rng.random() < 0.8 else rng.choice(SHAPES)
+    pick = rng.random()
+    if pick < 0.5:
+        phrase, found = f"{colour} {kind}", [t for t in scene.things if t.name == (colour, kind)]
+    elif pick < 0.85:
+        phrase, found = kind, [t for t in scene.things if t.kind == kind]
+    else:
+        phrase, found = f"{colour} shape", [t for t in scene.things if t.colour == colour and not t.is_digit]
+    question = _EXISTS.pick(rng, kept, a=a(phrase))
+    if not found:
+        return Exchange("exists", question, f"No, there is no {phrase}.", "no")
+    many = _plural_of(phrase) if kind in phrase else phrase + "s"
+    there = f"there is {a(phrase)}" if len(found) == 1 else f"there are {_NUMBERS[len(found)]} {many}"
+    return Exchange("exists", question, f"Yes, {there}.", "yes")
+
+
+def _where(scene: Scene, rng: random.Random, kept: bool) -> Exchange | None:
+    if not scene.things:
+        return None
+    thing = rng.choice(scene.things)
+    where, name = place(thing, scene), _unique(scene, rng, thing)
+    if where is None or name is None:
+        return None
+    if thing.is_digit:
+        name, answer = "the digit", "The digit"
+    elif len(scene.things) == 1 and rng.random() < 0.3:
+        name, answer = rng.choice(("it", "this")), "It"
+    else:
+        answer = _capital(_full(scene, thing))
+    return Exchange("where", _WHERE.pick(rng, kept, it=name), f"{answer} is {where}.", where.split()[-1])
+
+
+def _relation(scene: Scene, rng: random.Random, kept: bool) -> Exchange | None:
+    pair = _two(scene, rng)
+    if pair is None:
+        return None
+    one, other, it, that = pair
+    relation = side(one, other)
+    if relation is None:
+        return None
+    pick = rng.random()
+    facts = f"{_full(scene, one)} is {_SIDES[relation]} {_full(scene, other)}"
+    word, asked = rng.choice(_SIDE_WORDS[relation]), relation
+    short = relation.split()[0]
+    if pick < 0.3 and len(scene.things) == 2:
+        if rng.random() < 0.2:
+            asked = rng.choice(sorted(_SIDES.keys() - {relation}))
+            word = rng.choice(_SIDE_WORDS[asked])
+        question = _BESIDE.pick(rng, kept, side=word, it=that)
+        if asked != relation:
+            return Exchange("relation", question, f"Nothing is {_SIDES[asked]} {_full(scene, other)}.", "nothing")
+        answer = f"{_capital(a(' '.join(one.name)))} is {_SIDES[relation]} {_full(scene, other)}."
+        return Exchange("relation", question, answer, one.kind)
+    if pick < 0.5:
+        words = [word.split(" of")[0], rng.choice(_SIDE_WORDS[_OPPOSITE[relation]])]
+        if relation in ("left of", "right of"):
+            words = ["left", "right of"] if relation == "left of" else ["right", "left of"]
+        if rng.random() < 0.5:
+            words = words[::-1]
+            words = [words[0].split(" of")[0], words[1] + (" of" if words[1] in ("left", "right") else "")]
+            words[1] = "on top of" if words[1] == "on top" else words[1]
+        question = _WHICH_SIDE.pick(rng, kept, it=it, that=that, side=words[0], other=words[1])
+        return Exchange("relation", question, f"{_capital(facts)}.", short)
+    if pick < 0.75:
+        if rng.random() < 0.5:
+            asked = _OPPOSITE[relation] if rng.random() < 0.7 else rng.choice(sorted(_SIDES.keys() - {relation}))
+        question = _IS_BESIDE.pick(rng, kept, it=it, that=that, side=rng.choice(_SIDE_WORDS[asked]))
+        yes = "Yes" if asked == relation else "No"
+        return Exchange("relation", question, f"{yes}, {facts}.", yes.lower())
+    if pick < 0.88 or len(scene.things) > 2:
+        return Exchange("relation", _TOWARDS.pick(rng, kept, it=it, that=that), f"{_capital(facts)}.", short)
+    question = _EDGE.pick(rng, kept, edge=rng.choice(_EDGES[relation]))
+    return Exchange("relation", question, f"{_capital(a(' '.join(one.name)))} is {_EDGE_ANSWERS[relation]}.", one.kind)
+
+
+def _sizes(scene: Scene, rng: random.Random, kept: bool) -> Exchange | None:
+    pair = _two(scene, rng)
+    if pair is None:
+        return None
+    one, other, it, that = pair
+    ratio = size(one) / size(other)
+    if rng.random() < 0.35:
+        if 1 / 1.7 < ratio < 1.7:
+            return None
+        more, less = rng.choice((("bigger", "smaller"), ("larger", "smaller")))
+        asked = rng.choice((more, less))
+        holds = (asked == more) == (ratio > 1)
+        word = asked if holds else ("smaller" if asked == more else "bigger")
+        word = "bigger" if word == "larger" else word
+        answer = f"{_full(scene, one)} is {word} than {_full(scene, other)}."
+        question = _COMPARE.pick(rng, kept, it=it, that=that, more=asked)
+        return Exchange("size", question, f"{'Yes' if holds else 'No'}, {answer}", "yes" if holds else "no")
+    ordered = sorted(scene.things, key=size)
+    biggest = rng.random() < 0.5
+    first, second = (ordered[-1], ordered[-2]) if biggest else (ordered[0], ordered[1])
+    factor = size(first) / size(second)
+    if max(factor, 1 / factor) < 1.7 or sum(t.name == first.name for t in scene.things) > 1:
+        return None
+    if len(scene.things) == 2:
+        words = ("bigger", "larger", "the bigger one", "the biggest") if biggest else ("smaller", "the smallest")
+        said = "bigger" if biggest else "smaller"
+    else:
+        words = ("the biggest", "the largest") if biggest else ("the smallest",)
+        said = "the biggest" if biggest else "the smallest"
+    most = rng.choice(words)
+    question = _EXTREME.pick(rng, kept, most=most)
+    question = re.sub(r"\bthe bigger one (shape|thing|object|one)", r"the bigger \1", question)
+    if "what" in question.split()[:3] and not most.startswith("the"):
+        question = question.replace(f" {most}", f" the {most}")
+    return Exchange("size", question, f"The {' '.join(first.name)} is {said}.", first.kind)
+
+
+def _digit(scene: Scene, rng: random.Random, kept: bool) -> Exchange | None:
+    if not scene.things or not scene.things[0].is_digit:
+        if rng.random() < 0.9:
+            return None
+        return Exchange("digit", _DIGIT.pick(rng, kept), "I see no digit.", "none")
+    kind = scene.things[0].kind
+    if rng.random() < 0.75:
+        return Exchange("digit", _DIGIT.pick(rng, kept), f"It is {a(kind)}.", kind)
+    asked = kind if rng.random() < 0.5 else rng.choice([d for d in DIGITS if d != kind])
+    name = asked if rng.random() < 0.7 else str(DIGITS.index(asked))
+    question = _IS_DIGIT.pick(rng, kept, a=("an " if asked == "eight" else "a ") + name)
+    yes = "Yes" if asked == kind else "No"
+    return Exchange("digit", question, f"{yes}, it is {a(kind)}.", yes.lower())
+
+
+def _background(scene: Scene, rng: random.Random, kept: bool) -> Exchange | None:
+    if scene.background is None:
+        return None
+    answer = f"The background is {scene.background}."
+    return Exchange("background", _BACKGROUND.pick(rng, kept), answer, scene.background)
+
+
+def _alike(scene: Scene, rng: random.Random, kept: bool) -> Exchange | None:
+    if len(scene.things) < 2:
+        return None
+    what = rng.choice(("colour", "shape"))
+    values = {t.colour if what == "colour" else t.kind for t in scene.things}
+    both = "both" if len(scene.things) == 2 else "all"
+    question = _ALIKE.pick(rng, kept, what=what)
+    if len(values) > 1:
+        return Exchange("alike", question, f"No, they do not have the same {what}.", "no")
+    value = values.pop() if what == "colour" else plural(scene.things[0].kind)
+    return Exchange("alike", question, f"Yes, {both} are {value}.", "yes")
+
+
+Ask = Callable[[Scene, random.Random, bool], Exchange | None]
+_ABOUT_SHAPES: tuple[tuple[float, Ask], ...] = (
+    (3, _describe),
+    (0.15, _greet),
+    (2, _shape),
+    (2, _colour),
+    (2.5, _count),
+    (1.5, _exists),
+    (2, _where),
+    (4, _relation),
+    (3, _sizes),
+    (0.4, _background),
+    (0.5, _alike),
+    (0.3, _digit),
+)
+_ABOUT_DIGITS: tuple[tuple[float, Ask], ...] = (
+    (2, _describe),
+    (0.15, _greet),
+    (5, _digit),
+    (1, _colour),
+    (0.5, _exists),
+    (0.4, _count),
+    (0.5, _shape),
+    (0.5, _where),
+    (0.3, _background),
+)
+
+
+def ask(scene: Scene, rng: random.Random, kept: bool = False) -> Exchange:
+    """One exchange about the scene; `kept` takes the wordings that are never trained on."""
+    digits = bool(scene.things) and scene.things[0].is_digit
+    weights, asks = zip(*(_ABOUT_DIGITS if digits else _ABOUT_SHAPES), strict=True)
+    while True:
+        about = rng.choices(asks, weights)[0]
+        for _ in range(4):
+            exchange = about(scene, rng, kept)
+            if exchange is not None:
+                return exchange
+
+
+def spoken(question: str, rng: random.Random) -> str:
+    """The question as people type or say it: capitals and punctuation or none, either spelling of colour."""
+    if rng.random() < 0.4:
+        question = question.replace("colour", "color")
+    if rng.random() < 0.2:
+        question = question.replace("what is", "what's").replace("where is", "where's")
+    pick = rng.random()
+    if pick < 0.4 or not question:
+        return question
+    asking = question.split()[0].lower() in _ASKING
+    if pick < 0.85:
+        question = _capital(re.sub(r"\bi\b", "I", question)) + ("?" if asking else ".")
+    elif pick < 0.93:
+        question = _capital(question)
+    else:
+        question += "?" if asking else ""
+    return question
+
+
+_ASKING = "what what's which where where's is are how do does can could would in on at and whereabouts hey".split()
+
+
+def same(answer: str, expected: str) -> bool:
+    """Whether two answers say the same: the same words, with the parts of a list in any order."""
+    return _parts(answer) == _parts(expected)
+
+
+def _parts(answer: str) -> list[str]:
+    words = re.sub(r"[^a-z, ]", "", answer.lower()).strip().removeprefix("i see ")
+    return sorted(part.strip() for part in re.split(r", | and ", words))

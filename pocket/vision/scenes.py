@@ -1,0 +1,273 @@
+"""Makes pictures of the pocket world with conversations about them. No torch here.
+
+Seeded: the same random source gives the same example. Pictures have 28 to 1600 pixels a side and up to 1:4.
+"""
+
+import io
+import math
+import random
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from pocket.vision import drawing, questions
+from pocket.vision.backdrops import Backdrop, backdrop, texture
+from pocket.vision.drawing import RGB
+from pocket.vision.things import COLOURS, DIGITS, SHAPES, Scene, Thing
+
+Message = dict[str, str]
+
+_COMMON_SIZES = (
+    (200, 200), (640, 480), (256, 256), (224, 224), (400, 300), (100, 100), (300, 200),
+    (64, 64), (320, 240), (128, 128), (512, 512), (400, 400), (800, 600), (1024, 768), (1280, 720), (600, 400),
+)  # fmt: skip
+_ONE_WORD = (
+    "Answer in one word.",
+    "answer in one word",
+    "Answer with one word only.",
+    "Reply in a single word.",
+    "One word answers only.",
+    "Always answer in one word.",
+)
+_SYSTEM = (
+    "You are Parley, a helpful assistant.",
+    "You are Parley, a friendly assistant that can see pictures.",
+    "You are a helpful assistant.",
+    "Be brief and friendly.",
+    "Answer in short sentences. The answers are spoken.",
+    "You are Ada. You look at pictures and answer questions about them.",
+    "You describe pictures.",
+)
+_UNRELATED = (
+    ("what is the capital of france", "The capital of France is Paris."),
+    ("what is the capital of italy", "The capital of Italy is Rome."),
+    ("what is the capital of japan", "The capital of Japan is Tokyo."),
+    ("what is the capital of spain", "The capital of Spain is Madrid."),
+)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture and a conversation; `messages[image_turn]` is the user message that carries the picture."""
+
+    image: Image.Image
+    messages: tuple[Message, ...]
+    scene: Scene
+    image_turn: int = 0
+    abilities: tuple[str, ...] = ()
+
+    @property
+    def things(self) -> tuple[Thing, ...]:
+        return self.scene.things
+
+
+def sample(rng: random.Random) -> Example:
+    """A picture with one to four questions and answers about it, for training."""
+    image, scene = picture(rng)
+    return converse(image, scene, rng, turns=rng.choices((1, 2, 3, 4), (5, 3, 2, 1))[0])
+
+
+def held_out(seed: int, count: int) -> list[Example]:
+    """`count` pictures with one question each, in wordings that `sample` never uses."""
+    rng = random.Random(f"held out {seed}")
+    examples = []
+    for _ in range(count):
+        image, scene = picture(rng)
+        exchange = questions.ask(scene, rng, kept=True)
+        examples.append(Example(image, _messages([exchange], rng), scene, 0, (exchange.ability,)))
+    return examples
+
+
+def converse(image: Image.Image, scene: Scene, rng: random.Random, turns: int) -> Example:
+    """A conversation of `turns` questions about a picture, at times with a system message before it."""
+    exchanges = [questions.ask(scene, rng) for _ in range(turns)]
+    if rng.random() < 0.02:
+        question, answer = rng.choice(_UNRELATED)
+        exchanges[-1] = questions.Exchange("unrelated", question, answer, answer.split()[-1].strip("."))
+    abilities = tuple(exchange.ability for exchange in exchanges)
+    if rng.random() < 0.06:
+        system = {"role": "system", "content": rng.choice(_ONE_WORD)}
+        short = [replace(e, answer=e.short.capitalize() + ".") for e in exchanges]
+        return Example(image, (system, *_messages(short, rng)), scene, 1, abilities)
+    messages = _messages(exchanges, rng)
+    if rng.random() < 0.3:
+        return Example(image, ({"role": "system", "content": rng.choice(_SYSTEM)}, *messages), scene, 1, abilities)
+    return Example(image, messages, scene, 0, abilities)
+
+
+def _messages(exchanges: list[questions.Exchange], rng: random.Random) -> tuple[Message, ...]:
+    messages: list[Message] = []
+    for exchange in exchanges:
+        messages.append({"role": "user", "content": questions.spoken(exchange.question, rng)})
+        messages.append({"role": "assistant", "content": exchange.answer})
+    return tuple(messages)
+
+
+def picture(rng: random.Random) -> tuple[Image.Image, Scene]:
+    """An RGB picture and what is in it."""
+    while True:
+        kind = rng.choices(("shapes", "digit", "plain", "texture"), (76, 19, 2, 3))[0]
+        width, height = _size(rng, smallest=28 if kind == "digit" else 32)
+        if kind == "texture":
+            return _worn(texture(width, height, rng), rng), Scene(width, height, None, ())
+        behind = backdrop(rng)
+        things: list[Thing] | None = []
+        if kind == "digit":
+            things = _digit(width, height, rng)
+        elif kind == "shapes":
+            things = _layout(width, height, _names(rng), rng)
+        shades = None if things is None else _shades(things, behind, rng)
+        if things is not None and shades is not None:
+            image, drawn = _drawn(width, height, behind, things, shades, rng)
+            return _worn(image, rng), Scene(width, height, behind.name, drawn)
+
+
+def _size(rng: random.Random, smallest: int) -> tuple[int, int]:
+    if rng.random() < 0.3:
+        return rng.choice(_COMMON_SIZES)
+    # Large pictures look like small ones once they are scaled down, and cost more to draw: they are rare.
+    largest = 1600 if rng.random() < 0.04 else 420
+    long = smallest * math.exp(math.log(largest / smallest) * rng.random() ** 0.7)
+    aspect = 1.0 if rng.random() < 0.35 else math.exp(rng.uniform(0, math.log(4)) * rng.random())
+    short = max(smallest, round(long / aspect))
+    long = max(round(long), short)
+    return (long, short) if rng.random() < 0.6 else (short, long)
+
+
+def _names(rng: random.Random) -> list[tuple[str, str]]:
+    """The colours and shapes of one to four things: all alike, all different or in groups."""
+    count = rng.choices((1, 2, 3, 4), (25, 38, 20, 17))[0]
+    names = [(rng.choice(COLOURS), rng.choice(SHAPES)) for _ in range(count)]
+    pick = rng.random()
+    if count > 1 and pick < (0.25 if count == 2 else 0.45):
+        return names[:1] * count
+    if count > 2 and pick < 0.7:
+        return sorted(names[:1] * (count - 1) + names[1:2])
+    if count > 1 and pick < 0.8:
+        shared = rng.randrange(2)
+        return [(names[0][0], name[1]) if shared else (name[0], names[0][1]) for name in names]
+    return names
+
+
+def _layout(width: int, height: int, names: list[tuple[str, str]], rng: random.Random) -> list[Thing] | None:
+    """Places for things of these names, apart from each other; None when this picture is too small for them."""
+    names = rng.sample(names, len(names))
+    short, long, count = min(width, height), max(width, height), len(names)
+    # After scaling a thing must still be 13 of 160 pixels large, and 9 pixels in its own picture.
+    smallest = max(0.07 * short, 6.5 * long / 160, 4.5)
+    largest = 0.47 * short if count == 1 else 0.36 * short
+    if smallest >= largest:
+        return None
+    if count > 1 and rng.random() < 0.3:
+        return _row(width, height, names, smallest, rng)
+    alike = rng.random() < 0.35
+    radius = rng.uniform(smallest, largest)
+    things: list[Thing] = []
+    for colour, shape in names:
+        for _ in range(25):
+            if not alike:
+                radius = smallest + (largest - smallest) * rng.random() ** 1.3
+            x, y = rng.uniform(radius, width - radius), rng.uniform(radius, height - radius)
+            if all(max(abs(x - t.x), abs(y - t.y)) > 1.12 * (radius + t.half_width) for t in things):
+                break
+        else:
+            return None
+        things.append(Thing(shape, colour, x, y, radius, radius))
+    if count == 1 and rng.random() < 0.4:
+        things = [replace(things[0], x=width / 2, y=height / 2)]
+    # Two things get a clear side, as a description has to name it.
+    if count == 2 and names[0] != names[1] and questions.side(*things) is None:
+        return None
+    return things
+
+
+def _row(
+    width: int, height: int, names: list[tuple[str, str]], smallest: float, rng: random.Random
+) -> list[Thing] | None:
+    """Things side by side or one above another, in equal steps."""
+    count, across = len(names), width >= height if rng.random() < 0.8 else width < height
+    along, other = (width, height) if across else (height, width)
+    step = along / count
+    largest = min(0.45 * step, 0.45 * other)
+    if smallest >= largest:
+        return None
+    radius, line = rng.uniform(smallest, largest), other * rng.choice((0.5, 0.5, rng.uniform(0.3, 0.7)))
+    line = min(max(line, radius), other - radius)
+    centres = [((i + 0.5) * step, line) for i in range(count)]
+    return [
+        Thing(shape, colour, *(centre if across else centre[::-1]), radius, radius)
+        for (colour, shape), centre in zip(names, centres, strict=True)
+    ]
+
+
+def _digit(width: int, height: int, rng: random.Random) -> list[Thing] | None:
+    short, long = min(width, height), max(width, height)
+    smallest, largest = max(0.15 * short, 11 * long / 160, 7), 0.46 * short
+    if smallest >= largest:
+        return None
+    radius = rng.uniform(smallest, largest)
+    x, y = rng.uniform(radius, width - radius), rng.uniform(radius, height - radius)
+    if rng.random() < 0.5:
+        x, y = width / 2, height / 2
+    colour = rng.choice(COLOURS) if rng.random() < 0.6 else rng.choice(("black", "white"))
+    return [Thing(rng.choice(DIGITS), colour, x, y, radius, radius)]
+
+
+def _shades(things: list[Thing], behind: Backdrop, rng: random.Random) -> dict[str, RGB] | None:
+    """A value for each colour that stands out from the background; None when one does not."""
+    shades = {thing.colour: drawing.shade(thing.colour, rng) for thing in things}
+    visible = all(drawing.contrast(shade, end) > 210 for shade in shades.values() for end in behind.ends)
+    return shades if visible else None
+
+
+def _drawn(
+    width: int, height: int, behind: Backdrop, things: list[Thing], shades: dict[str, RGB], rng: random.Random
+) -> tuple[Image.Image, tuple[Thing, ...]]:
+    """The picture, and the things with the extents that they really got."""
+    small = max(width, height) <= 420
+    finest = min((thing.half_width for thing in things), default=10.0)
+    # Twice as large and reduced: smooth edges. Smaller and enlarged: a picture of low resolution.
+    scale = 2.0 if small and rng.random() < 0.6 else 1.0
+    if finest > 30 and rng.random() < 0.1:
+        scale = max(10 / finest, rng.uniform(0.15, 0.6))
+    image = behind.paint(round(width * scale), round(height * scale), rng)
+    draw = ImageDraw.Draw(image)
+    drawn = []
+    for thing in things:
+        centre, radius = (thing.x * scale, thing.y * scale), thing.half_width * scale
+        if thing.is_digit:
+            half_width, half_height = _paste_digit(image, thing.kind, centre, radius, shades[thing.colour], rng)
+        else:
+            half_width, half_height = drawing.draw_shape(draw, thing.kind, centre, radius, shades[thing.colour], rng)
+        drawn.append(replace(thing, half_width=half_width / scale, half_height=half_height / scale))
+    if image.size != (width, height):
+        way = Image.Resampling.BOX if scale == 2 else rng.choice((Image.Resampling.NEAREST, Image.Resampling.BILINEAR))
+        image = image.resize((width, height), way)
+    return image, tuple(drawn)
+
+
+def _paste_digit(
+    image: Image.Image, digit: str, centre: tuple[float, float], radius: float, ink: RGB, rng: random.Random
+) -> tuple[float, float]:
+    mask = drawing.digit_mask(digit, rng)
+    scale = 2 * radius / max(mask.size)
+    mask = mask.resize((max(2, round(mask.width * scale)), max(2, round(mask.height * scale))))
+    image.paste(ink, (round(centre[0] - mask.width / 2), round(centre[1] - mask.height / 2)), mask)
+    return mask.width / 2, mask.height / 2
+
+
+def _worn(image: Image.Image, rng: random.Random) -> Image.Image:
+    """At times blurred a little, grainy or stored as JPEG."""
+    pick = rng.random()
+    if pick < 0.06:
+        image = image.filter(ImageFilter.GaussianBlur(min(image.size) * rng.uniform(0.002, 0.012)))
+    elif pick < 0.12 and image.width * image.height < 200_000:
+        grain = np.frombuffer(rng.randbytes(image.width * image.height), np.int8).reshape(image.height, image.width, 1)
+        noisy = np.asarray(image, np.int16) + grain // rng.choice((8, 5, 12))
+        image = Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
+    if rng.random() < 0.12:
+        stored = io.BytesIO()
+        image.save(stored, "JPEG", quality=rng.randint(35, 92))
+        image = Image.open(stored).convert("RGB")
+    return image

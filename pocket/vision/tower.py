@@ -1,0 +1,93 @@
+"""The vision tower: a CLIP-style ViT and a two-layer projector, the graph that llama.cpp runs for LLaVA 1.5.
+
+There is no class token and no last layer norm (llama.cpp keeps the wrong rows with the first, and reads the layer
+before the second), and the projector's activation is the tanh form of GELU: that is what the file format means.
+"""
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pocket.vision.preprocess import GRID, N_TOKENS, PATCH, SIZE
+from pocket.vision.things import COLOURS, KINDS
+
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+EPS = 1e-5
+
+__all__ = ["N_TOKENS", "SIZE", "PatchProbe", "TowerConfig", "VisionTower"]
+
+
+@dataclass(frozen=True)
+class TowerConfig:
+    """Sizes of a tower. `hidden` must differ from `width`: llama.cpp tells the two MLP matrices apart by it."""
+
+    width: int = 192
+    heads: int = 3
+    hidden: int = 768
+    layers: int = 6
+
+    def to_dict(self) -> dict[str, int]:
+        return asdict(self)
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block over (batch, tokens, width)."""
+
+    def __init__(self, config: TowerConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.heads = config.heads
+        self.ln1, self.ln2 = nn.LayerNorm(width, eps=EPS), nn.LayerNorm(width, eps=EPS)
+        self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
+        self.up, self.down = nn.Linear(width, config.hidden), nn.Linear(config.hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, tokens, width = x.shape
+        normed = self.ln1(x)
+        query, key, value = (
+            layer(normed).view(batch, tokens, self.heads, -1).transpose(1, 2)
+            for layer in (self.query, self.key, self.value)
+        )
+        attended = functional.scaled_dot_product_attention(query, key, value)
+        x = x + self.out(attended.transpose(1, 2).reshape(batch, tokens, width))
+        return x + self.down(functional.gelu(self.up(self.ln2(x)), approximate="tanh"))
+
+
+class VisionTower(nn.Module):
+    """uint8 pictures (batch, SIZE, SIZE, 3) -> embeddings (batch, N_TOKENS, d_llm) in the place of text tokens."""
+
+    def __init__(self, d_llm: int, config: TowerConfig = TowerConfig()) -> None:  # noqa: B008 (frozen)
+        super().__init__()
+        self.config = config
+        self.patch = nn.Conv2d(3, config.width, PATCH, PATCH, bias=False)
+        self.position = nn.Parameter(torch.randn(N_TOKENS, config.width) * 0.02)
+        self.pre_ln = nn.LayerNorm(config.width, eps=EPS)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.project_in, self.project_out = nn.Linear(config.width, d_llm), nn.Linear(d_llm, d_llm)
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        x = (pixels.permute(0, 3, 1, 2).float() / 255 - self.mean) / self.std
+        x = self.patch(x).flatten(2).transpose(1, 2)
+        x = self.pre_ln(x + self.position)
+        for block in self.blocks:
+            x = block(x)
+        return self.project_out(functional.gelu(self.project_in(x), approximate="tanh"))
+
+
+class PatchProbe(nn.Module):
+    """Reads kind and colour of every patch from the embeddings. Only for training: it teaches the tower to see early."""
+
+    def __init__(self, d_llm: int) -> None:
+        super().__init__()
+        self.kind, self.colour = nn.Linear(d_llm, 1 + len(KINDS)), nn.Linear(d_llm, 1 + len(COLOURS))
+
+    def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross-entropy; `embeddings` (batch, N_TOKENS, d_llm), `labels` (batch, 2, GRID, GRID)."""
+        kinds, colours = labels.view(-1, 2, GRID * GRID).long().unbind(1)
+        of_kind = functional.cross_entropy(self.kind(embeddings).transpose(1, 2).float(), kinds)
+        return of_kind + functional.cross_entropy(self.colour(embeddings).transpose(1, 2).float(), colours)
