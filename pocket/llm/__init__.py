@@ -1,0 +1,1 @@
+"""The pocket language model: data generator, tokenizer, training, export and evaluation."""
