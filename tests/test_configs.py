@@ -1,0 +1,76 @@
+"""Every shipped configuration holds against the settings, without starting anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ray.serve.schema import ServeDeploySchema
+
+from deployments.settings import AppArgs, ChatConfig, Settings, SpeechToTextConfig, TextToSpeechConfig
+
+ROOT = Path(__file__).resolve().parent.parent
+SHIPPED = [ROOT / "serve_config.yaml", *sorted((ROOT / "configs").glob("*.yaml"))]
+LIVE: dict[str, type[Settings]] = {
+    "SpeechToText": SpeechToTextConfig,
+    "TextLLM": ChatConfig,
+    "VisionLLM": ChatConfig,
+    "TextToSpeech": TextToSpeechConfig,
+}
+
+
+@pytest.fixture(params=SHIPPED, ids=lambda path: path.name)
+def config(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return yaml.safe_load(request.param.read_text())
+
+
+def deployments(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {d["name"]: d for d in config["applications"][0]["deployments"]}
+
+
+def test_ray_serve_accepts_the_file(config: dict[str, Any]) -> None:
+    ServeDeploySchema.model_validate(config)
+
+
+def test_every_argument_is_a_setting(config: dict[str, Any]) -> None:
+    AppArgs.model_validate(config["applications"][0]["args"])
+
+
+def test_every_live_setting_is_a_setting(config: dict[str, Any]) -> None:
+    for name, model in LIVE.items():
+        model.model_validate(deployments(config)[name].get("user_config") or {})
+
+
+def test_every_deployment_says_its_share_and_its_queues(config: dict[str, Any]) -> None:
+    for name in (*LIVE, "Gateway"):
+        deployment = deployments(config)[name]
+        assert {"num_replicas", "max_ongoing_requests", "max_queued_requests"} <= deployment.keys() or (
+            "autoscaling_config" in deployment
+        )
+        assert {"num_cpus", "num_gpus"} <= deployment["ray_actor_options"].keys()
+
+
+def test_gpu_shares_add_up_to_whole_cards(config: dict[str, Any]) -> None:
+    shares = [d["ray_actor_options"]["num_gpus"] * d.get("num_replicas", 1) for d in deployments(config).values()]
+    assert sum(shares) == pytest.approx(round(sum(shares)))
+
+
+def test_there_is_no_runtime_environment(config: dict[str, Any]) -> None:
+    assert "runtime_env" not in config["applications"][0]
+
+
+def test_the_default_runs_on_two_cores() -> None:
+    default = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
+    shares = [d["ray_actor_options"]["num_cpus"] * d["num_replicas"] for d in deployments(default).values()]
+    assert sum(shares) <= 2
+
+
+def test_the_default_needs_no_network() -> None:
+    default = AppArgs.model_validate(
+        yaml.safe_load((ROOT / "serve_config.yaml").read_text())["applications"][0]["args"]
+    )
+    paths = [default.text_llm.model, default.vision_llm.model, default.vision_llm.mmproj, default.speech_to_text.model,
+             default.text_to_speech.model]  # fmt: skip
+    assert [p for p in paths if not (ROOT / p).exists()] == []
