@@ -267,16 +267,22 @@ class TextToSpeechConfig(Settings):
 
 
 class GatewayArgs(Settings):
-    """The gateway's limits: what may come in and how long each part may take."""
+    """The gateway's limits: what may come in, what becomes of it, and how long an answer may take."""
 
     max_body_bytes: PositiveInt = Field(default=32 * 2**20, description="Largest request.")
-    max_audio_s: PositiveFloat = Field(default=120, description="Longest sound, in seconds.")
-    max_image_pixels: PositiveInt = Field(default=24_000_000, description="Largest picture, in pixels.")
+    max_text_chars: PositiveInt = Field(default=200_000, description="Longest text of one message.")
+    max_audio_s: PositiveFloat = Field(default=120, description="Longest sound, in seconds; no more is ever decoded.")
+    max_image_pixels: PositiveInt = Field(default=50_000_000, description="Largest picture; looked at before decoding.")
     max_images: PositiveInt = Field(default=4, description="Pictures of one request.")
-    max_text_chars: PositiveInt = Field(default=32_000, description="Longest text.")
-    first_event_timeout_s: PositiveFloat = Field(default=60, description="Wait for the first event of an answer.")
-    stage_timeout_s: PositiveFloat = Field(default=60, description="Wait for the next value of a stage.")
+    image_side_px: PositiveInt = Field(default=1344, description="Larger pictures are shrunk to this longer side.")
+    image_prompt: str = Field(
+        default="What do you see?", min_length=1, description="Asked of a picture that comes without a word."
+    )
+    overlap_speech: bool = Field(
+        default=True, description="Speak the first sentence while the rest is generated; off only to measure that."
+    )
     request_timeout_s: PositiveFloat = Field(default=300, description="Longest answer as a whole.")
+    health_timeout_s: PositiveFloat = Field(default=5, description="Wait for each deployment at GET /health.")
     retry_after_s: PositiveFloat = Field(default=2, description="Advice to a client that found every place taken.")
 
 
