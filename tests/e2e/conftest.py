@@ -1,0 +1,82 @@
+"""The whole service on the bundled models, started as a user starts it."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import soundfile
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT / "tests" / "data"
+START_TIMEOUT_S = 240
+
+
+@pytest.fixture(scope="session")
+def base_url() -> Iterator[str]:
+    """Address of a service that runs serve_config.yaml for as long as the tests do."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryFile("w+") as log:
+        command = [sys.executable, "scripts/serve.py", "serve_config.yaml", "--port", str(port)]
+        environment = os.environ | {
+            "PYTHONPATH": str(ROOT),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_AUTH_MODE": "disabled",
+        }
+        service = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            wait_until_ready(url, service, log)
+            yield url
+        finally:
+            service.send_signal(signal.SIGTERM)
+            service.wait(timeout=60)
+
+
+def wait_until_ready(url: str, service: subprocess.Popen[bytes], log: io.TextIOBase) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if service.poll() is not None:
+            break
+        try:
+            if httpx.get(f"{url}/health", timeout=5).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.5)
+    log.seek(0)
+    pytest.fail(f"the service did not start:\n{log.read()[-5000:]}")
+
+
+@pytest.fixture
+def client(base_url: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=base_url, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def hear() -> Callable[[bytes], str]:
+    """Reads a WAV with the bundled recognizer, outside the service."""
+    from faster_whisper import WhisperModel
+
+    model = WhisperModel(str(ROOT / "pocket" / "asr" / "weights"), device="cpu", compute_type="int8", cpu_threads=2)
+
+    def read(wav: bytes) -> str:
+        samples, rate = soundfile.read(io.BytesIO(wav), dtype="float32")
+        assert rate == 16_000
+        segments, _ = model.transcribe(samples, language="en", temperature=0.0, beam_size=1)
+        return " ".join(segment.text.strip() for segment in segments).lower()
+
+    return read
