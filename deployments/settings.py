@@ -272,7 +272,7 @@ class GatewayArgs(Settings):
     max_body_bytes: PositiveInt = Field(default=32 * 2**20, description="Largest request.")
     max_text_chars: PositiveInt = Field(default=200_000, description="Longest text of one message.")
     max_audio_s: PositiveFloat = Field(default=120, description="Longest sound, in seconds; no more is ever decoded.")
-    max_image_pixels: PositiveInt = Field(default=50_000_000, description="Largest picture; looked at before decoding.")
+    max_image_pixels: PositiveInt = Field(default=25_000_000, description="Largest picture; looked at before decoding.")
     max_images: PositiveInt = Field(default=4, description="Pictures of one request.")
     image_side_px: PositiveInt = Field(default=1344, description="Larger pictures are shrunk to this longer side.")
     image_prompt: str = Field(
