@@ -1,0 +1,219 @@
+"""What the voices say: talk of the language model's domain, questions about pictures, and any common words.
+
+Transcripts are written with capitals and full stops, numbers always as words: a voice says "twelve" for both.
+"""
+
+import random
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pocket.llm import talk
+
+WORDS = tuple(Path(__file__).with_name("words.txt").read_text().split())
+
+_ONES = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS = ["_", "_", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_HELD_OUT_ONE_IN = 40
+
+_SHAPES = ["circle", "square", "triangle", "star", "cross", "diamond", "rectangle", "heart", "ring"]
+_COLOURS = ["red", "green", "blue", "yellow", "orange", "purple", "black", "white", "pink", "brown", "gray"]
+_PLACES = [
+    "left",
+    "right",
+    "top",
+    "bottom",
+    "middle",
+    "center",
+    "corner",
+    "left|side",
+    "right|side",
+    "top|left|corner",
+    "top|right|corner",
+    "bottom|left|corner",
+    "bottom|right|corner",
+    "upper|half",
+    "lower|half",
+]
+
+
+def spell_number(number: int) -> str:
+    """An integer as English words: 21 -> "twenty one", -3 -> "minus three"; digit by digit from a million on."""
+    if number < 0:
+        return f"minus {spell_number(-number)}"
+    if number < 20:
+        return _ONES[number]
+    if number < 100:
+        return _TENS[number // 10] + (f" {_ONES[number % 10]}" if number % 10 else "")
+    for size, name in ((1000, "thousand"), (100, "hundred")):
+        if size <= number < 1000 * size:
+            rest = f" {spell_number(number % size)}" if number % size else ""
+            return f"{spell_number(number // size)} {name}{rest}"
+    return " ".join(_ONES[int(digit)] for digit in str(number))
+
+
+def spoken(text: str) -> str:
+    """`text` as a transcript writes it: digits and signs as words, only the punctuation that speech has."""
+    text = text.replace("’", "'").replace("×", " times ").replace("÷", " divided by ").replace("&", " and ")
+    text = re.sub(r"(?<=[\d ])\*(?=[\d ])", " times ", text)
+    text = re.sub(r"(?<=[\d ])\+(?=[\d ])|^\+(?=\d)", " plus ", text)
+    text = re.sub(r"(?<=\d)\s*[-–]\s*(?=\d)", " minus ", text)
+    text = re.sub(r"(?<=[\d ])=(?=[\d ?])", " equals ", text).replace("%", " percent ")
+    text = re.sub(r"\d+", lambda m: f" {spell_number(int(m.group()))} ", text)
+    text = re.sub(r"(?<=\w)-(?=\w)", " ", text)
+    text = re.sub(r"[^A-Za-z',.?! ]+", " ", text)
+    text = re.sub(r"\s+([,.?!])", r"\1", text)
+    return " ".join(text.split())
+
+
+def words(text: str) -> list[str]:
+    """The words that count when two transcripts are compared: lower case, no punctuation, numbers as words."""
+    return re.findall(r"[a-z]+(?:'[a-z]+)*", spoken(text).lower())
+
+
+def held_out(text: str) -> bool:
+    """Whether a sentence belongs to the evaluation and must not be trained on; never so for three words or fewer."""
+    spelled = words(text)
+    return len(spelled) > 3 and zlib.crc32(" ".join(spelled).encode()) % _HELD_OUT_ONE_IN == 0
+
+
+def domain(rng: random.Random) -> str:
+    """A sentence of the domain: talk, or of pictures."""
+    kind = rng.choices((_talk, _picture, _sum), weights=(7, 2, 1))[0]
+    return kind(rng)
+
+
+def sentence(rng: random.Random) -> str:
+    """A sentence to train on: of the domain, or of arbitrary words, letters and numbers. Never a held-out one."""
+    kinds = (domain, _salad, _repeat, _numbers, _letters, _word)
+    while True:
+        text = rng.choices(kinds, weights=(60, 20, 8, 5, 3, 4))[0](rng)
+        if text and not held_out(text):
+            return text
+
+
+def held_out_sentences(rng: random.Random) -> Iterator[str]:
+    """Distinct sentences of the domain that training never sees, without end."""
+    seen: set[str] = set()
+    while True:
+        text = domain(rng)
+        if text and held_out(text) and text not in seen:
+            seen.add(text)
+            yield text
+
+
+def _talk(rng: random.Random) -> str:
+    return rng.choice(_sentences(talk.spoken_lines(rng)[0]) or [""])
+
+
+def _sentences(text: str) -> list[str]:
+    """The parts of a text that a voice reads in one go: up to about fifteen seconds each."""
+    parts = re.split(r"(?<=[.?!])\s+", spoken(text))
+    return [part for part in parts if 1 <= len(part) <= 220 and re.search("[a-zA-Z]", part)]
+
+
+def _picture(rng: random.Random) -> str:
+    shape, other = rng.sample(_SHAPES, 2)
+    colour, second = rng.sample(_COLOURS, 2)
+    place = rng.choice(_PLACES).replace("|", " ")
+    count, figure = rng.choice(_ONES[1:9]), rng.choice(("digit", "number"))
+    relation = rng.choice(("left of", "right of", "above", "below", "bigger than", "smaller than", "next to", "inside"))
+    subject = rng.choice(("picture", "image", "photo", "drawing"))
+    forms: tuple[Callable[[], str], ...] = (
+        lambda: rng.choice(("What do you see", "What can you see")) + rng.choice(("", f" in the {subject}", " here")),
+        lambda: f"What is {rng.choice(('in', 'on', 'shown in'))} {rng.choice(('the', 'this'))} {subject}",
+        lambda: f"Describe {rng.choice(('the', 'this'))} {subject}{rng.choice(('', ' please', ' in one sentence'))}",
+        lambda: f"How many {rng.choice((colour + ' ', ''))}{shape}s {rng.choice(('are there', 'do you see'))}",
+        lambda: (
+            f"How many {rng.choice(('shapes', 'objects', 'things'))} are {rng.choice(('there', 'in the ' + subject))}"
+        ),
+        lambda: f"What {rng.choice(('color', 'colour'))} is the {shape}",
+        lambda: f"What shape is {rng.choice(('it', 'this', 'the ' + colour + ' one', 'on the ' + place))}",
+        lambda: f"Where is the {rng.choice((colour + ' ', ''))}{shape}",
+        lambda: f"Is there a {rng.choice((colour + ' ', ''))}{shape}{rng.choice(('', ' in the ' + subject))}",
+        lambda: f"Is the {shape} {relation} the {other}",
+        lambda: f"Is the {colour} {shape} {relation} the {second} {other}",
+        lambda: (
+            f"Which {rng.choice(('digit', 'number'))} {rng.choice(('is this', 'is it', 'do you see', 'is written'))}"
+        ),
+        lambda: (
+            f"What {rng.choice(('digit', 'number'))} is {rng.choice(('this', 'it', 'drawn here', 'in the ' + subject))}"
+        ),
+        lambda: f"What is {rng.choice(('on', 'at', 'in'))} the {place}",
+        lambda: f"Which one is {rng.choice(('bigger', 'smaller', 'larger'))}, the {shape} or the {other}",
+        lambda: f"The {subject} shows {count} {colour} {shape}s",
+        lambda: f"I see a {colour} {shape} {relation} a {second} {other}",
+        lambda: f"The {colour} {shape} is {relation} the {second} {other}",
+        lambda: f"There {rng.choice(('are', 'were'))} {count} {colour} {shape}s and a {second} {other}",
+        lambda: f"A {rng.choice(('big', 'small', 'large'))} {colour} {shape} is on the {place}",
+        lambda: f"The {figure} is {rng.choice(_ONES[:10])}",
+    )
+    text = rng.choice(forms)()
+    question = text.split()[0] in ("What", "How", "Where", "Is", "Which")
+    return text + ("?" if question else ".")
+
+
+def _sum(rng: random.Random) -> str:
+    left, right = spell_number(rng.randint(0, 20)), spell_number(rng.randint(0, 20))
+    sign = rng.choice(("plus", "minus", "times", "and", "divided by"))
+    start = rng.choice(("What is", "What's", "How much is", "Tell me", "Calculate", "Please add", "Can you tell me"))
+    if rng.random() < 0.4:
+        return f"{left} {sign} {right} is {spell_number(rng.randint(0, 400))}.".capitalize()
+    return f"{start} {left} {sign} {right}" + ("?" if start.startswith(("W", "H", "Can")) else ".")
+
+
+def _salad(rng: random.Random) -> str:
+    """Words in no order that the decoder could guess: what it writes must have been heard."""
+    chosen = [rng.choice(WORDS) for _ in range(rng.randint(2, 10))]
+    if rng.random() < 0.5:
+        fillers = ("the", "a", "and", "of", "to", "in", "is", "my", "your", "with", "for", "on", "not", "that")
+        chosen = [w for word in chosen for w in ((rng.choice(fillers), word) if rng.random() < 0.5 else (word,))]
+    return " ".join(chosen).capitalize() + rng.choice(".....?!")
+
+
+def _repeat(rng: random.Random) -> str:
+    said = " ".join(rng.choice(WORDS) for _ in range(rng.randint(1, 5)))
+    start = rng.choice(
+        ("Repeat after me,", "Say", "Please repeat", "Please say", "Say after me,", "Can you say", "Repeat", "Spell")
+    )
+    return f"{start} {said}."
+
+
+def _numbers(rng: random.Random) -> str:
+    if rng.random() < 0.4:
+        first = rng.randint(0, 30)
+        return ", ".join(spell_number(n) for n in range(first, first + rng.randint(2, 9))).capitalize() + "."
+    top = rng.choice((20, 100, 1000, 10_000))
+    return ", ".join(spell_number(rng.randint(0, top)) for _ in range(rng.randint(1, 5))).capitalize() + "."
+
+
+def _letters(rng: random.Random) -> str:
+    word = rng.choice(WORDS)[:8].upper()
+    separator = rng.choice((", ", ". ", " "))
+    return separator.join(word) + "."
+
+
+def _word(rng: random.Random) -> str:
+    return rng.choice(WORDS).capitalize() + rng.choice((".", "?", ""))

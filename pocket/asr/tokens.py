@@ -1,0 +1,105 @@
+"""The vocabulary: byte-level BPE for text, Whisper's control tokens and timestamps, and the targets made of them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+TEXT_TOKENS = 2_000
+TIMESTAMPS = 1_501
+SECONDS_PER_TIMESTAMP = 0.02
+LATEST_FIRST_TIMESTAMP_S = 1.0
+"""faster-whisper allows no later first timestamp by default, so none is taught."""
+
+CONTROLS = (
+    "<|endoftext|>",
+    "<|startoftranscript|>",
+    "<|translate|>",
+    "<|transcribe|>",
+    "<|startoflm|>",
+    "<|startofprev|>",
+    "<|nospeech|>",
+    "<|notimestamps|>",
+)
+IGNORED = -100
+"""The label of a position that is not learned."""
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """The tokens of a spoken sentence (with their leading space) and where it lies in the clip; no end if cut off."""
+
+    ids: Sequence[int]
+    start_s: float
+    end_s: float | None
+
+
+class Tokens:
+    """A tokenizer with its control tokens by name. Without an empty-string token: an English-only Whisper."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self.end = tokenizer.token_to_id("<|endoftext|>")
+        self.start = tokenizer.token_to_id("<|startoftranscript|>")
+        self.previous = tokenizer.token_to_id("<|startofprev|>")
+        self.no_speech = tokenizer.token_to_id("<|nospeech|>")
+        self.no_timestamps = tokenizer.token_to_id("<|notimestamps|>")
+        self.first_timestamp = self.no_timestamps + 1
+
+    @classmethod
+    def learn(cls, texts: Iterable[str]) -> "Tokens":
+        """Learn the merges from sentences, each taken with a leading space."""
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        # A lone space must never be needed before a word: Whisper's decoders suppress that token.
+        spaced_letters = [" " + " ".join(_LETTERS)] * 5_000
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer = trainers.BpeTrainer(vocab_size=TEXT_TOKENS, initial_alphabet=alphabet, show_progress=False)
+        tokenizer.train_from_iterator([*(f" {text}" for text in texts), *spaced_letters], trainer)
+        tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in CONTROLS])
+        stamps = [f"<|{index * SECONDS_PER_TIMESTAMP:.2f}|>" for index in range(TIMESTAMPS)]
+        tokenizer.add_tokens([AddedToken(stamp, special=False, normalized=False) for stamp in stamps])
+        return cls(tokenizer)
+
+    @property
+    def size(self) -> int:
+        return self.tokenizer.get_vocab_size()
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens of a sentence, its leading space added."""
+        return self.tokenizer.encode(f" {text}", add_special_tokens=False).ids
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of `ids`; control tokens and timestamps say nothing."""
+        return self.tokenizer.decode([token for token in ids if token < self.end]).strip()
+
+    def timestamp(self, seconds: float) -> int:
+        return self.first_timestamp + min(TIMESTAMPS - 1, max(0, round(seconds / SECONDS_PER_TIMESTAMP)))
+
+    def transcript(self, sentences: Sequence[Sentence], timestamps: bool) -> list[int]:
+        """What follows the start token, the end token included."""
+        if not timestamps:
+            return [self.no_timestamps, *(token for s in sentences for token in s.ids), self.end]
+        if not sentences:
+            return [self.timestamp(0.0), self.end]
+        ids: list[int] = []
+        for sentence in sentences:
+            start_s = sentence.start_s if ids else min(sentence.start_s, LATEST_FIRST_TIMESTAMP_S)
+            ids.append(self.timestamp(start_s))
+            if sentence.end_s is not None:
+                ids += [*sentence.ids, self.timestamp(sentence.end_s)]
+        return [*ids, self.end]
+
+    def target(
+        self, sentences: Sequence[Sentence], timestamps: bool, prompt: Sequence[int] = ()
+    ) -> tuple[list[int], list[int]]:
+        """Decoder inputs and labels of one clip. A clip without sentences is no speech: its start token says so."""
+        before = [self.previous, *prompt] if prompt else []
+        sequence = [*before, self.start, *self.transcript(sentences, timestamps)]
+        labels = [IGNORED] * len(before) + sequence[len(before) + 1 :]
+        if not sentences:
+            labels[len(before)] = self.no_speech
+        return sequence[:-1], labels

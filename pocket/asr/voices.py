@@ -1,0 +1,102 @@
+"""The teacher voices: flite and espeak-ng read a sentence. Knows nothing of what is said, nor of training."""
+
+import functools
+import os
+import random
+import shutil
+import subprocess
+import tempfile
+import wave
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import resample_poly
+
+RATE_HZ = 16_000
+ESPEAK_WORDS_PER_MINUTE = 165
+
+
+class VoiceMissing(RuntimeError):
+    """The program that speaks for a voice is not installed."""
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A voice of flite or espeak-ng, by the name its program knows it by."""
+
+    engine: Literal["flite", "espeak-ng"]
+    name: str
+
+
+HELD_OUT = Voice("flite", "slt")
+"""Never trained on: the figure for an unknown voice is measured with it."""
+
+FLITE = tuple(Voice("flite", name) for name in ("rms", "awb", "kal16", "kal"))
+
+_ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-029", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-us-nyc")
+_VARIANTS = (
+    *("", "+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+m7", "+m8", "+f1", "+f2", "+f3", "+f4", "+f5"),
+    *("+Alicia", "+Andrea", "+Annie", "+anika", "+aunty", "+belinda", "+grandma", "+linda", "+shelby", "+steph"),
+    *("+Andy", "+Denis", "+Michael", "+adam", "+david", "+john", "+klatt4", "+paul", "+rob", "+victor"),
+)
+ESPEAK = tuple(Voice("espeak-ng", accent + variant) for accent in _ACCENTS for variant in _VARIANTS)
+TRAINING = (*FLITE, *ESPEAK)
+
+
+def pick(rng: random.Random) -> Voice:
+    """A training voice; the natural ones (flite's) most often, `rms` above all: the pocket voice learns from it."""
+    if rng.random() < 0.3:
+        return rng.choice(ESPEAK)
+    return rng.choices(FLITE, weights=(4, 3, 2, 1))[0]
+
+
+def speak(text: str, voice: Voice, speed: float = 1.0, pitch: float = 1.0) -> NDArray[np.int16]:
+    """Mono speech at 16 kHz with the silence at both ends cut off; empty if the voice said nothing.
+
+    `speed` and `pitch` are factors around the voice's own; flite's natural voices keep their pitch.
+    Raises VoiceMissing without the program, CalledProcessError if it fails on the text.
+    """
+    with tempfile.TemporaryDirectory(dir=_scratch()) as folder:
+        path = Path(folder) / "speech.wav"
+        if voice.engine == "flite":
+            command = ["-voice", voice.name, "--setf", f"duration_stretch={1 / speed:.3f}", "-t", text, "-o", str(path)]
+        else:
+            words_per_minute = round(ESPEAK_WORDS_PER_MINUTE * speed)
+            level = min(99, round(50 * pitch))
+            command = ["-v", voice.name, "-s", str(words_per_minute), "-p", str(level), "-w", str(path), "--", text]
+        subprocess.run([_program(voice.engine), *command], check=True, capture_output=True, timeout=60)
+        with wave.open(str(path)) as file:
+            rate_hz = file.getframerate()
+            samples = np.frombuffer(file.readframes(file.getnframes()), np.int16)
+    return trim(_resample(samples, rate_hz))
+
+
+def trim(samples: NDArray[np.int16], floor: float = 0.006, margin: int = RATE_HZ // 50) -> NDArray[np.int16]:
+    """Without what lies below `floor` of the peak at both ends, but for 20 ms."""
+    level = np.abs(samples.astype(np.float32))
+    loud = np.flatnonzero(level > max(1.0, floor * level.max(initial=0)))
+    if not loud.size:
+        return samples[:0]
+    return samples[max(0, loud[0] - margin) : loud[-1] + margin]
+
+
+def _resample(samples: NDArray[np.int16], rate_hz: int) -> NDArray[np.int16]:
+    if rate_hz == RATE_HZ or not samples.size:
+        return samples
+    resampled = resample_poly(samples.astype(np.float32), RATE_HZ, rate_hz)
+    return np.clip(resampled, -32768, 32767).astype(np.int16)
+
+
+@functools.cache
+def _program(name: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        raise VoiceMissing(f"{name} is not installed; the teacher voices need it: apt-get install flite espeak-ng")
+    return path
+
+
+def _scratch() -> str | None:
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
