@@ -30,7 +30,9 @@ def preprocess(image: Image.Image) -> np.ndarray:
     image = image.convert("RGB")
     width, height = inner_size(*image.size)
     square = Image.new("RGB", (SIZE, SIZE), PAD_COLOUR)
-    scaled = image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BICUBIC)
+    # First across, then down, with bytes between, as llama.cpp does it; Pillow may choose the other order by itself.
+    scaled = image.resize((width, image.height), Image.Resampling.BICUBIC)
+    scaled = scaled.resize((width, height), Image.Resampling.BICUBIC)
     square.paste(scaled, ((SIZE - width) // 2, (SIZE - height) // 2))
     return np.array(square)
 

@@ -726,8 +726,8 @@ _ABOUT_SHAPES: tuple[tuple[float, Ask], ...] = (
     (2.5, _count),
     (1.5, _exists),
     (2, _where),
-    (4, _relation),
-    (3, _sizes),
+    (7, _relation),
+    (6, _sizes),
     (0.4, _background),
     (0.5, _alike),
     (0.3, _digit),
@@ -776,7 +776,10 @@ def spoken(question: str, rng: random.Random) -> str:
     return question
 
 
-_ASKING = "what what's which where where's is are how do does can could would in on at and whereabouts hey".split()
+_ASKING = (
+    *("what", "what's", "which", "where", "where's", "is", "are", "how", "do", "does", "can", "could", "would"),
+    *("in", "on", "at", "and", "whereabouts", "hey"),
+)
 
 
 def same(answer: str, expected: str) -> bool:

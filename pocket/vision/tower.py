@@ -59,7 +59,7 @@ class Block(nn.Module):
 class VisionTower(nn.Module):
     """uint8 pictures (batch, SIZE, SIZE, 3) -> embeddings (batch, N_TOKENS, d_llm) in the place of text tokens."""
 
-    def __init__(self, d_llm: int, config: TowerConfig = TowerConfig()) -> None:  # noqa: B008 (frozen)
+    def __init__(self, d_llm: int, config: TowerConfig = TowerConfig()) -> None:
         super().__init__()
         self.config = config
         self.patch = nn.Conv2d(3, config.width, PATCH, PATCH, bias=False)
@@ -80,7 +80,7 @@ class VisionTower(nn.Module):
 
 
 class PatchProbe(nn.Module):
-    """Reads kind and colour of every patch from the embeddings. Only for training: it teaches the tower to see early."""
+    """Reads kind and colour of every patch from the embeddings: training only, so that the tower sees early."""
 
     def __init__(self, d_llm: int) -> None:
         super().__init__()
