@@ -11,6 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from pocket.llm.persona import ONE_WORD, Persona, any_persona
+from pocket.llm.skills import NO_PICTURE
+from pocket.llm.talk import dialogue
 from pocket.vision import drawing, questions
 from pocket.vision.backdrops import Backdrop, backdrop, texture
 from pocket.vision.drawing import RGB
@@ -19,32 +22,10 @@ from pocket.vision.things import COLOURS, DIGITS, SHAPES, Scene, Thing
 Message = dict[str, str]
 
 _COMMON_SIZES = (
-    (200, 200), (640, 480), (256, 256), (224, 224), (400, 300), (100, 100), (300, 200),
-    (64, 64), (320, 240), (128, 128), (512, 512), (400, 400), (800, 600), (1024, 768), (1280, 720), (600, 400),
-)  # fmt: skip
-_ONE_WORD = (
-    "Answer in one word.",
-    "answer in one word",
-    "Answer with one word only.",
-    "Reply in a single word.",
-    "One word answers only.",
-    "Always answer in one word.",
+    *((200, 200), (256, 256), (224, 224), (100, 100), (64, 64), (128, 128), (300, 300), (400, 400)),
+    *((640, 480), (400, 300), (300, 200), (320, 240), (200, 100), (100, 200)),
 )
-_SYSTEM = (
-    "You are Parley, a helpful assistant.",
-    "You are Parley, a friendly assistant that can see pictures.",
-    "You are a helpful assistant.",
-    "Be brief and friendly.",
-    "Answer in short sentences. The answers are spoken.",
-    "You are Ada. You look at pictures and answer questions about them.",
-    "You describe pictures.",
-)
-_UNRELATED = (
-    ("what is the capital of france", "The capital of France is Paris."),
-    ("what is the capital of italy", "The capital of Italy is Rome."),
-    ("what is the capital of japan", "The capital of Japan is Tokyo."),
-    ("what is the capital of spain", "The capital of Spain is Madrid."),
-)
+_LARGE_SIZES = ((512, 512), (800, 600), (600, 400), (1024, 768), (1280, 720), (500, 500), (720, 1280), (1000, 1000))
 
 
 @dataclass(frozen=True)
@@ -65,43 +46,47 @@ class Example:
 def sample(rng: random.Random) -> Example:
     """A picture with one to four questions and answers about it, for training."""
     image, scene = picture(rng)
-    return converse(image, scene, rng, turns=rng.choices((1, 2, 3, 4), (5, 3, 2, 1))[0])
+    if rng.random() < 0.08:
+        return _amid_talk(image, scene, rng)
+    return _converse(image, scene, rng, turns=rng.choices((1, 2, 3, 4), (5, 3, 2, 1))[0])
 
 
 def held_out(seed: int, count: int) -> list[Example]:
     """`count` pictures with one question each, in wordings that `sample` never uses."""
     rng = random.Random(f"held out {seed}")
-    examples = []
-    for _ in range(count):
-        image, scene = picture(rng)
-        exchange = questions.ask(scene, rng, kept=True)
-        examples.append(Example(image, _messages([exchange], rng), scene, 0, (exchange.ability,)))
-    return examples
+    return [_converse(*picture(rng), rng, turns=1, kept=True) for _ in range(count)]
 
 
-def converse(image: Image.Image, scene: Scene, rng: random.Random, turns: int) -> Example:
-    """A conversation of `turns` questions about a picture, at times with a system message before it."""
-    exchanges = [questions.ask(scene, rng) for _ in range(turns)]
-    if rng.random() < 0.02:
-        question, answer = rng.choice(_UNRELATED)
-        exchanges[-1] = questions.Exchange("unrelated", question, answer, answer.split()[-1].strip("."))
-    abilities = tuple(exchange.ability for exchange in exchanges)
-    if rng.random() < 0.06:
-        system = {"role": "system", "content": rng.choice(_ONE_WORD)}
-        short = [replace(e, answer=e.short.capitalize() + ".") for e in exchanges]
-        return Example(image, (system, *_messages(short, rng)), scene, 1, abilities)
-    messages = _messages(exchanges, rng)
-    if rng.random() < 0.3:
-        return Example(image, ({"role": "system", "content": rng.choice(_SYSTEM)}, *messages), scene, 1, abilities)
-    return Example(image, messages, scene, 0, abilities)
-
-
-def _messages(exchanges: list[questions.Exchange], rng: random.Random) -> tuple[Message, ...]:
-    messages: list[Message] = []
+def _converse(image: Image.Image, scene: Scene, rng: random.Random, turns: int, kept: bool = False) -> Example:
+    """Questions about one picture, at times with a system message before them."""
+    persona = any_persona(rng) if rng.random() < 0.45 else Persona(None)
+    messages = [{"role": "system", "content": persona.prompt}] if persona.prompt else []
+    exchanges = [questions.ask(scene, rng, kept) for _ in range(turns)]
     for exchange in exchanges:
-        messages.append({"role": "user", "content": questions.spoken(exchange.question, rng)})
-        messages.append({"role": "assistant", "content": exchange.answer})
-    return tuple(messages)
+        messages += _messages(exchange, persona.one_word, rng)
+    first = 1 if persona.prompt else 0
+    return Example(image, tuple(messages), scene, first, tuple(exchange.ability for exchange in exchanges))
+
+
+def _amid_talk(image: Image.Image, scene: Scene, rng: random.Random) -> Example:
+    """A picture that comes after some talk about other things, or with a question that is not about it."""
+    talk = dialogue(rng)
+    while sum(len(m["content"]) for m in talk) > 450 or any(m["content"] in (NO_PICTURE, "Nothing.") for m in talk):
+        talk = dialogue(rng)
+    system = talk[0]["content"] if talk[0]["role"] == "system" else ""
+    exchange = questions.ask(scene, rng)
+    about = _messages(exchange, any(words in system for words in ONE_WORD), rng)
+    if rng.random() < 0.5:
+        return Example(image, (*talk, *about), scene, len(talk), (exchange.ability,))
+    return Example(image, (*talk, *about), scene, 1 if system else 0, ("unrelated", exchange.ability))
+
+
+def _messages(exchange: questions.Exchange, one_word: bool, rng: random.Random) -> list[Message]:
+    answer = exchange.short.capitalize() + "." if one_word else exchange.answer
+    return [
+        {"role": "user", "content": questions.spoken(exchange.question, rng)},
+        {"role": "assistant", "content": answer},
+    ]
 
 
 def picture(rng: random.Random) -> tuple[Image.Image, Scene]:
@@ -125,9 +110,9 @@ def picture(rng: random.Random) -> tuple[Image.Image, Scene]:
 
 def _size(rng: random.Random, smallest: int) -> tuple[int, int]:
     if rng.random() < 0.3:
-        return rng.choice(_COMMON_SIZES)
+        return rng.choice(_COMMON_SIZES if rng.random() < 0.85 else _LARGE_SIZES)
     # Large pictures look like small ones once they are scaled down, and cost more to draw: they are rare.
-    largest = 1600 if rng.random() < 0.04 else 420
+    largest = 1600 if rng.random() < 0.03 else 400
     long = smallest * math.exp(math.log(largest / smallest) * rng.random() ** 0.7)
     aspect = 1.0 if rng.random() < 0.35 else math.exp(rng.uniform(0, math.log(4)) * rng.random())
     short = max(smallest, round(long / aspect))
@@ -225,7 +210,7 @@ def _drawn(
     width: int, height: int, behind: Backdrop, things: list[Thing], shades: dict[str, RGB], rng: random.Random
 ) -> tuple[Image.Image, tuple[Thing, ...]]:
     """The picture, and the things with the extents that they really got."""
-    small = max(width, height) <= 420
+    small = max(width, height) <= 320
     finest = min((thing.half_width for thing in things), default=10.0)
     # Twice as large and reduced: smooth edges. Smaller and enlarged: a picture of low resolution.
     scale = 2.0 if small and rng.random() < 0.6 else 1.0
@@ -242,8 +227,8 @@ def _drawn(
             half_width, half_height = drawing.draw_shape(draw, thing.kind, centre, radius, shades[thing.colour], rng)
         drawn.append(replace(thing, half_width=half_width / scale, half_height=half_height / scale))
     if image.size != (width, height):
-        way = Image.Resampling.BOX if scale == 2 else rng.choice((Image.Resampling.NEAREST, Image.Resampling.BILINEAR))
-        image = image.resize((width, height), way)
+        way = rng.choice((Image.Resampling.NEAREST, Image.Resampling.BILINEAR))
+        image = image.reduce(2) if scale == 2 else image.resize((width, height), way)
     return image, tuple(drawn)
 
 
