@@ -33,7 +33,7 @@ class Replica(Generic[E, C]):
         self._started = self._finished = self._failed = self._cancelled = 0
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
-        """Replace the live settings; requests under way keep theirs. Raises ``ValueError`` on bad ones, changing nothing."""
+        """Replace the live settings; requests under way keep theirs. Bad ones raise ``ValueError`` and change none."""
         kind = type(self._config)
         try:
             self._config = kind.model_validate(user_config)

@@ -149,7 +149,9 @@ class LlamaArgs(EngineArgs):
         min_length=1,
         description="Path of a GGUF file; with repo_id, the name (or pattern) of one in that repository.",
     )
-    mmproj: str | None = Field(default=None, description="The GGUF file of the projector, found as model is.")
+    mmproj: str | None = Field(
+        default=None, description="The GGUF file of the projector, found as model is; null reads no pictures."
+    )
     repo_id: str | None = Field(default=None, description="A repository of the model hub to fetch the files from.")
     chat_handler: Literal["llava-1-5", "llava-1-6", "nanollava", "mtmd"] = Field(
         default="mtmd",
@@ -159,9 +161,8 @@ class LlamaArgs(EngineArgs):
     batch_size: PositiveInt = Field(default=512, description="Tokens of a prompt read at once.")
     gpu_layers: int = Field(default=0, ge=-1, description="Layers on the GPU; -1 is all.")
     flash_attention: bool = Field(default=False, description="A faster attention, for GPUs.")
-    cpu_repack: bool = Field(
-        default=False,
-        description="Let llama.cpp rearrange quantised weights for this processor; see docs/operations.md on AMX.",
+    chat_template: str | None = Field(
+        default=None, description="Jinja text of a chat template; null is the model file's or the chat handler's own."
     )
 
 
@@ -282,7 +283,9 @@ class GatewayArgs(Settings):
         default=True, description="Speak the first sentence while the rest is generated; off only to measure that."
     )
     request_timeout_s: PositiveFloat = Field(default=300, description="Longest answer as a whole.")
-    health_timeout_s: PositiveFloat = Field(default=5, description="Wait for each deployment at GET /health.")
+    health_timeout_s: PositiveFloat = Field(
+        default=10, description="Wait for each deployment at GET /health; a busy one queues."
+    )
     retry_after_s: PositiveFloat = Field(default=2, description="Advice to a client that found every place taken.")
 
 
