@@ -1,8 +1,11 @@
-"""The events of a run, in the order in which they may come: transcript, then text and audio in turn, then done."""
+"""The events of a run, in the order in which they may come: transcript, then text and audio in turn, then done.
+
+A ``StageDone`` comes between them whenever a stage has ended.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from deployments.messages import Audio, FinishReason
 
@@ -25,13 +28,20 @@ class AudioChunk:
 
 
 @dataclass(frozen=True, slots=True)
+class StageDone:
+    """A stage has ended after ``wall_ms``, counted from its first call to its last value."""
+
+    stage: str
+    wall_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
-    """The run is over; ``stage_ms`` is the wall time of each stage that ran."""
+    """The run is over; nothing comes after it."""
 
     finish_reason: FinishReason
     prompt_tokens: int
     completion_tokens: int
-    stage_ms: dict[str, float] = field(default_factory=dict)
 
 
-Event = TranscriptReady | TextChunk | AudioChunk | Done
+Event = TranscriptReady | TextChunk | AudioChunk | StageDone | Done

@@ -1,0 +1,26 @@
+"""The application: ``build`` is the only place where deployments are bound to each other.
+
+Without postponed annotations: Ray Serve reads the type of ``args`` to validate them.
+"""
+
+# Ray's decorators add bind and options, which mypy does not see.
+# mypy: disable-error-code="attr-defined"
+
+from ray.serve import Application
+
+from deployments.asr import SpeechToText
+from deployments.llm import ChatLLM
+from deployments.settings import AppArgs
+from deployments.tts import TextToSpeech
+from graphs.gateway import Gateway
+
+
+def build(args: AppArgs) -> Application:
+    """The whole graph, as ``import_path: graphs.app:build`` names it."""
+    return Gateway.bind(
+        args.gateway,
+        asr=SpeechToText.bind(args.speech_to_text),
+        llm=ChatLLM.options(name="TextLLM").bind(args.text_llm),
+        vision=ChatLLM.options(name="VisionLLM").bind(args.vision_llm),
+        tts=TextToSpeech.bind(args.text_to_speech),
+    )

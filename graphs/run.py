@@ -1,0 +1,192 @@
+"""A plan and a turn to the events of an answer: the only place with tasks and queues.
+
+The language model, the voice and the listener go on at the same time: while one sentence is heard the next is being
+synthesized and the model is further on still. Every buffer between them is bounded. Closing the generator cancels
+every task, and with it every call to a replica. It knows neither Ray nor HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from time import perf_counter
+from typing import TypeVar
+
+from deployments.errors import DeadlineExceeded, EngineUnavailable, NoSpeech
+from deployments.messages import Audio, ChatEnd, ChatMessage, TranscribeOptions
+from graphs.events import AudioChunk, Done, Event, StageDone, TextChunk, TranscriptReady
+from graphs.plan import Plan, Stage
+from graphs.sentences import Sentences
+from graphs.stages import Stages
+from graphs.turn import Turn, TurnMessage
+
+EVENTS_AHEAD = 64  # events a slow client may lag behind
+SENTENCES_AHEAD = 64  # sentences the model may be ahead of the voice
+VOICES_AHEAD = 1  # sentences being synthesized while one is heard
+CHUNKS_AHEAD = 64  # chunks of sound held of each of them
+LISTENERS = 2  # recordings of one conversation transcribed at a time
+
+T = TypeVar("T")
+
+
+async def run(
+    plan: Plan, turn: Turn, stages: Stages, *, deadline_s: float, overlap: bool = True
+) -> AsyncGenerator[Event, None]:
+    """The events of one answer, ending with ``Done``.
+
+    Without ``overlap`` the voice waits for the whole text. Raises types of ``deployments.errors``:
+    ``NoSpeech`` when a recording holds no words and no text came with it, ``DeadlineExceeded`` after ``deadline_s``.
+    """
+    events: asyncio.Queue[Event | Exception] = asyncio.Queue(EVENTS_AHEAD)
+    answer = _Answer(plan, turn, stages, events.put, overlap)
+    work = asyncio.create_task(_guarded(answer, events, deadline_s))
+    try:
+        while True:
+            event = await events.get()
+            if isinstance(event, Exception):
+                raise event
+            yield event
+            if isinstance(event, Done):
+                return
+    finally:
+        work.cancel()
+        await asyncio.wait([work])
+
+
+async def _guarded(answer: _Answer, events: asyncio.Queue[Event | Exception], deadline_s: float) -> None:
+    """Work until done or until the deadline; an error is the last thing in the queue."""
+    try:
+        async with asyncio.timeout(deadline_s):
+            await answer.work()
+    except TimeoutError:
+        await events.put(DeadlineExceeded(f"The answer was not complete after {deadline_s:g} s."))
+    except Exception as error:
+        await events.put(_first(error))
+
+
+def _first(error: Exception) -> Exception:
+    """Of several tasks that failed, the one that failed first."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+class _Answer:
+    """The work behind one run; everything it has to say goes to ``emit``."""
+
+    def __init__(
+        self, plan: Plan, turn: Turn, stages: Stages, emit: Callable[[Event], Awaitable[None]], overlap: bool
+    ) -> None:
+        self._plan = plan
+        self._turn = turn
+        self._stages = stages
+        self._emit = emit
+        self._overlap = overlap
+        self._end: ChatEnd | None = None
+
+    async def work(self) -> None:
+        messages = await self._listen() if Stage.ASR in self._plan else [_as_chat(m) for m in self._turn.messages]
+        if Stage.TTS in self._plan:
+            await self._answer_aloud(messages)
+        else:
+            async with aclosing(self._think(messages)) as sentences:
+                async for _ in sentences:
+                    pass
+        if self._end is None:
+            raise EngineUnavailable(f"The {self._plan.chat} stage ended without saying why.")
+        await self._emit(Done(self._end.finish_reason, self._end.prompt_tokens, self._end.completion_tokens))
+
+    async def _listen(self) -> list[ChatMessage]:
+        """Every recording of the conversation to text; the last message's is told."""
+        started = perf_counter()
+        places = asyncio.Semaphore(LISTENERS)
+        async with asyncio.TaskGroup() as group:
+            hearings = [
+                [group.create_task(self._hear(audio, places)) for audio in message.audio]
+                for message in self._turn.messages
+            ]
+        transcripts = [" ".join(filter(None, (task.result() for task in tasks))) for tasks in hearings]
+        last = self._turn.messages[-1]
+        if last.audio:
+            if not transcripts[-1] and not last.text:
+                raise NoSpeech(
+                    "No speech was found in the recording. Speak closer to the microphone, or send text.",
+                    param="audio",
+                )
+            await self._emit(TranscriptReady(transcripts[-1]))
+        await self._emit(StageDone(Stage.ASR, _ms_since(started)))
+        return [_as_chat(m, heard) for m, heard in zip(self._turn.messages, transcripts, strict=True)]
+
+    async def _hear(self, audio: Audio, places: asyncio.Semaphore) -> str:
+        async with places, aclosing(self._stages.transcribe(audio, self._listening)) as segments:
+            return " ".join([segment.text.strip() async for segment in segments]).strip()
+
+    @property
+    def _listening(self) -> TranscribeOptions:
+        return TranscribeOptions(language=self._turn.language)
+
+    async def _think(self, messages: list[ChatMessage]) -> AsyncGenerator[str, None]:
+        """Tells the text as it comes, and gives it away in sentences."""
+        started = perf_counter()
+        sentences = Sentences()
+        stage = self._plan.chat
+        async with aclosing(self._stages.chat(stage, messages, self._turn.chat)) as values:
+            async for value in values:
+                if isinstance(value, ChatEnd):
+                    self._end = value
+                    continue
+                await self._emit(TextChunk(value.text))
+                for sentence in sentences.feed(value.text):
+                    yield sentence
+        await self._emit(StageDone(stage, _ms_since(started)))
+        for sentence in sentences.finish():
+            yield sentence
+
+    async def _answer_aloud(self, messages: list[ChatMessage]) -> None:
+        # Without overlap the whole text waits here; max_tokens bounds it.
+        sentences: asyncio.Queue[str | None] = asyncio.Queue(SENTENCES_AHEAD if self._overlap else 0)
+        voices: asyncio.Queue[asyncio.Queue[Audio | None] | None] = asyncio.Queue(VOICES_AHEAD)
+        async with asyncio.TaskGroup() as group:
+            thinking = group.create_task(_pump(self._think(messages), sentences))
+            if not self._overlap:
+                await thinking
+            group.create_task(self._play(voices))
+            async for sentence in _drain(sentences):
+                chunks: asyncio.Queue[Audio | None] = asyncio.Queue(CHUNKS_AHEAD)
+                await voices.put(chunks)
+                group.create_task(_pump(self._stages.speak(sentence, self._turn.voice), chunks))
+            await voices.put(None)
+
+    async def _play(self, voices: asyncio.Queue[asyncio.Queue[Audio | None] | None]) -> None:
+        """The sound of each sentence, in the order of the text."""
+        started: float | None = None
+        async for chunks in _drain(voices):
+            started = started or perf_counter()
+            async for audio in _drain(chunks):
+                await self._emit(AudioChunk(audio))
+        if started is not None:
+            await self._emit(StageDone(Stage.TTS, _ms_since(started)))
+
+
+async def _pump(source: AsyncGenerator[T, None], queue: asyncio.Queue[T | None]) -> None:
+    """Everything from ``source`` into ``queue``, then ``None``."""
+    async with aclosing(source):
+        async for item in source:
+            await queue.put(item)
+    await queue.put(None)
+
+
+async def _drain(queue: asyncio.Queue[T | None]) -> AsyncIterator[T]:
+    """Everything out of ``queue`` until ``None``."""
+    while (item := await queue.get()) is not None:
+        yield item
+
+
+def _as_chat(message: TurnMessage, transcript: str = "") -> ChatMessage:
+    """The message as a model reads it: what was written, then what was said."""
+    return ChatMessage(message.role, "\n".join(filter(None, (message.text, transcript))), message.images)
+
+
+def _ms_since(started: float) -> float:
+    return (perf_counter() - started) * 1000

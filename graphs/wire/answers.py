@@ -1,0 +1,172 @@
+"""POST /chat, the way out: the events of a run become JSON, plain text, a stream of events, or a voice.
+
+Headers are sent once the first event that they promise is there, so that an early failure keeps its status. A later
+one is an error event, or an unfinished WAV. It knows neither who answers nor how.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.types import Send
+
+from deployments.messages import Audio
+from graphs.events import AudioChunk, Done, Event, StageDone, TextChunk, TranscriptReady
+from graphs.plan import Plan
+from graphs.turn import Output, Turn
+from graphs.wire import wav
+from graphs.wire.accept import Form
+from graphs.wire.errors import as_parley, shape
+
+SILENT_RATE_HZ = 16_000  # of a voice that had nothing to say
+
+logger = logging.getLogger("ray.serve")
+
+
+@dataclass(slots=True)
+class Told:
+    """All that the events of a run have told so far."""
+
+    transcript: str | None = None
+    text: str = ""
+    audio: list[Audio] = field(default_factory=list)
+    timing_ms: dict[str, float] = field(default_factory=dict)
+    done: Done | None = None
+
+    def add(self, event: Event) -> None:
+        match event:
+            case TranscriptReady(text):
+                self.transcript = text
+            case TextChunk(text):
+                self.text += text
+            case AudioChunk(audio):
+                self.audio.append(audio)
+            case StageDone(stage, wall_ms):
+                self.timing_ms[stage] = wall_ms
+            case Done():
+                self.done = event
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer on its way out."""
+
+    turn: Turn
+    plan: Plan
+    events: AsyncGenerator[Event, None]
+
+    async def respond(self, form: Form) -> Response:
+        """The response in the form that was asked for. Raises what the run raises before the headers."""
+        if form is Form.WAV:
+            return await self._spoken()
+        if form is Form.EVENTS:
+            return await self._streamed()
+        told = await self._until(Done)
+        if form is Form.TEXT:
+            return PlainTextResponse(told.text, headers=self._headers(told))
+        return JSONResponse(self._body(told), headers=self._headers(told))
+
+    async def _until(self, *kinds: type[Event]) -> Told:
+        """Listen up to and including the first event of one of ``kinds``, or to the end."""
+        told = Told()
+        async for event in self.events:
+            told.add(event)
+            if isinstance(event, kinds):
+                break
+        return told
+
+    def _headers(self, told: Told) -> dict[str, str]:
+        timing = ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in told.timing_ms.items())
+        return {"X-Graph": str(self.plan)} | ({"Server-Timing": timing} if timing else {})
+
+    def _body(self, told: Told) -> dict[str, Any]:
+        assert told.done is not None
+        body: dict[str, Any] = {"id": self.turn.id, "text": told.text}
+        if told.transcript is not None:
+            body["transcript"] = told.transcript
+        if self.turn.output is Output.VOICE:
+            rate_hz = told.audio[0].rate_hz if told.audio else SILENT_RATE_HZ
+            body["audio"] = base64.b64encode(wav.whole(told.audio, rate_hz)).decode()
+        usage = {"prompt_tokens": told.done.prompt_tokens, "completion_tokens": told.done.completion_tokens}
+        return body | {"graph": list(self.plan.stages), "usage": usage, "finish_reason": told.done.finish_reason}
+
+    # --- a voice ------------------------------------------------------------------------------------------------------
+
+    async def _spoken(self) -> Response:
+        told = await self._until(AudioChunk, Done)
+        headers = self._headers(told)
+        if not told.audio:
+            return Response(wav.whole([], SILENT_RATE_HZ), media_type=Form.WAV, headers=headers)
+        return _Stream(self._wav(told.audio[0]), media_type=Form.WAV, headers=headers)
+
+    async def _wav(self, first: Audio) -> AsyncIterator[bytes]:
+        async with aclosing(self.events):
+            yield wav.header(first.rate_hz) + wav.pcm16(first)
+            try:
+                async for event in self.events:
+                    if isinstance(event, AudioChunk):
+                        yield wav.pcm16(event.audio)
+            except Exception as error:
+                # Nothing more can be said: the transfer stays unfinished, and clients see that it does.
+                logger.warning("the voice of %s ends early: %s", self.turn.id, error)
+                raise
+
+    # --- a stream of events -------------------------------------------------------------------------------------------
+
+    async def _streamed(self) -> Response:
+        first = await anext(self.events)
+        told = Told()
+        told.add(first)
+        return _Stream(
+            self._sse(first), media_type=Form.EVENTS, headers=self._headers(told) | {"Cache-Control": "no-store"}
+        )
+
+    async def _sse(self, first: Event) -> AsyncIterator[str]:
+        told = Told()
+        async with aclosing(self.events):
+            try:
+                yield self._message(first, told)
+                async for event in self.events:
+                    yield self._message(event, told)
+            except Exception as error:
+                yield _sse_message("error", shape(as_parley(error)))
+
+    def _message(self, event: Event, told: Told) -> str:
+        """One event as the stream tells it; ``done`` repeats the whole answer but for its sound."""
+        if not isinstance(event, AudioChunk):
+            told.add(event)
+        match event:
+            case TranscriptReady(text):
+                return _sse_message("transcript", {"text": text})
+            case TextChunk(text):
+                return _sse_message("text", {"text": text})
+            case AudioChunk(audio):
+                pcm = base64.b64encode(wav.pcm16(audio)).decode()
+                return _sse_message("audio", {"pcm16": pcm, "rate_hz": audio.rate_hz})
+            case StageDone(stage, wall_ms):
+                return _sse_message("stage", {"stage": stage, "ms": round(wall_ms, 1)})
+            case Done():
+                body = self._body(told)
+                body.pop("audio", None)
+                return _sse_message("done", body)
+
+
+class _Stream(StreamingResponse):
+    """Closes its source as soon as the client has gone, wherever it was."""
+
+    async def stream_response(self, send: Send) -> None:
+        source = self.body_iterator
+        assert isinstance(source, AsyncGenerator)
+        async with aclosing(source):
+            await super().stream_response(send)
+
+
+def _sse_message(name: str, data: dict[str, Any]) -> str:
+    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"

@@ -1,0 +1,166 @@
+"""Sound to the bytes of a file, while it is still being made.
+
+An encoder takes mono float32 as it comes and gives bytes as they are ready; what it gave, put end to end, is one whole
+file. Nothing is ever rewritten, so that it can leave at once. Knows neither HTTP nor where the sound comes from.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import av
+import numpy as np
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from numpy.typing import NDArray
+
+from deployments.messages import Audio
+
+
+class AudioFormat(StrEnum):
+    """The formats that OpenAI's clients name; ``pcm16`` is Parley's name for ``pcm`` where a chat names it."""
+
+    MP3 = "mp3"
+    OPUS = "opus"
+    AAC = "aac"
+    FLAC = "flac"
+    WAV = "wav"
+    PCM = "pcm"
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """How a format is made: PyAV's container and codec, the rates it may have, and its name on the wire."""
+
+    media_type: str
+    container: str = ""
+    codec: str = ""
+    sample_format: str = "s16"
+    rate_hz: int | None = None  # None keeps the rate of the voice
+    options: dict[str, str] = field(default_factory=dict)
+
+
+CODECS: dict[AudioFormat, Codec] = {
+    AudioFormat.MP3: Codec("audio/mpeg", "mp3", "libmp3lame", "s16p", 24_000),
+    AudioFormat.OPUS: Codec("audio/ogg", "ogg", "libopus", "s16", 48_000, {"page_duration": "100000"}),  # µs
+    AudioFormat.AAC: Codec("audio/aac", "adts", "aac", "fltp", 24_000),
+    AudioFormat.FLAC: Codec("audio/flac", "flac", "flac", "s16"),
+    AudioFormat.WAV: Codec("audio/wav"),
+    AudioFormat.PCM: Codec("audio/pcm", rate_hz=24_000),  # headerless: the rate is OpenAI's, always
+}
+
+WAV_UNKNOWN_LENGTH = 0xFFFFFFFF
+
+
+class Encoder:
+    """One file in the making. The first chunk fixes the rate of the voice; later ones have the same."""
+
+    def __init__(self, audio_format: AudioFormat) -> None:
+        self.media_type = CODECS[audio_format].media_type
+        self._codec = CODECS[audio_format]
+        self._writer: _Container | _Raw | None = None
+        self._with_header = audio_format is AudioFormat.WAV
+
+    def feed(self, audio: Audio) -> bytes:
+        """The bytes that this sound completes; may be none yet."""
+        if self._writer is None:
+            rate = self._codec.rate_hz or audio.rate_hz
+            self._writer = (
+                _Container(self._codec, rate) if self._codec.container else _Raw(rate, with_header=self._with_header)
+            )
+        return self._writer.feed(audio)
+
+    def finish(self) -> bytes:
+        """The last bytes of the file. Nothing at all when there was no sound."""
+        return b"" if self._writer is None else self._writer.finish()
+
+
+class _Raw:
+    """16-bit little-endian samples, behind a WAV header if wanted."""
+
+    def __init__(self, rate_hz: int, *, with_header: bool) -> None:
+        self._rate_hz = rate_hz
+        self._pending = wav_header(rate_hz) if with_header else b""
+        self._resampler = AudioResampler(format="s16", layout="mono", rate=rate_hz)
+
+    def feed(self, audio: Audio) -> bytes:
+        if audio.rate_hz == self._rate_hz:
+            return self._take(pcm16(audio.samples).tobytes())
+        return self._take(b"".join(_bytes_of(f) for f in self._resampler.resample(_frame(audio))))
+
+    def finish(self) -> bytes:
+        return self._take(b"".join(_bytes_of(f) for f in self._resampler.resample(None)))
+
+    def _take(self, data: bytes) -> bytes:
+        data, self._pending = self._pending + data, b""
+        return data
+
+
+class _Container:
+    """A compressed format through PyAV, written to memory that is emptied after every chunk."""
+
+    def __init__(self, codec: Codec, rate_hz: int) -> None:
+        self._sink = _Sink()
+        self._file = av.open(self._sink, "w", format=codec.container, container_options=codec.options)
+        stream = self._file.add_stream(codec.codec, rate=rate_hz)
+        assert isinstance(stream, AudioStream)
+        stream.codec_context.layout = "mono"
+        stream.codec_context.format = codec.sample_format
+        self._stream = stream
+        self._resampler = AudioResampler(format=codec.sample_format, layout="mono", rate=rate_hz)
+
+    def feed(self, audio: Audio) -> bytes:
+        self._encode(_frame(audio))
+        return self._sink.take()
+
+    def finish(self) -> bytes:
+        self._encode(None)
+        self._file.mux(self._stream.encode(None))
+        self._file.close()
+        return self._sink.take()
+
+    def _encode(self, frame: av.AudioFrame | None) -> None:
+        for resampled in self._resampler.resample(frame):
+            self._file.mux(self._stream.encode(resampled))
+
+
+class _Sink:
+    """A file that can only be written forwards, as a socket is."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        self._parts.append(bytes(data))
+        return len(data)
+
+    def take(self) -> bytes:
+        data = b"".join(self._parts)
+        self._parts.clear()
+        return data
+
+
+def pcm16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
+    """float32 within -1..1 to 16-bit integers; louder is clipped, not wrapped."""
+    return (np.clip(samples, -1, 1) * 32767).astype(np.int16)
+
+
+def wav_header(rate_hz: int, data_bytes: int = WAV_UNKNOWN_LENGTH) -> bytes:
+    """44 bytes before 16-bit mono PCM. An unknown length is all ones: players read on until the end."""
+    riff_bytes = min(data_bytes + 36, WAV_UNKNOWN_LENGTH)
+    return struct.pack(
+        "<4sI4s4sIHHIIHH4sI", b"RIFF", riff_bytes, b"WAVE", b"fmt ", 16, 1, 1, rate_hz, rate_hz * 2, 2, 16,
+        b"data", data_bytes,
+    )  # fmt: skip
+
+
+def _frame(audio: Audio) -> av.AudioFrame:
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(audio.samples)[np.newaxis], format="flt", layout="mono")
+    frame.sample_rate = audio.rate_hz
+    return frame
+
+
+def _bytes_of(frame: av.AudioFrame) -> bytes:
+    return bytes(frame.to_ndarray())
