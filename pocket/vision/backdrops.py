@@ -62,14 +62,15 @@ def texture(width: int, height: int, rng: random.Random) -> Image.Image:
     if pick < 0.6:
         clouds = _coloured_noise(rng.randint(2, 12), rng.randint(2, 12), rng)
         return clouds.resize((width, height), Image.Resampling.BICUBIC)
-    image = Image.new("RGB", (width, height), _any(0, 255, rng))
+    behind = _any(0, 255, rng)
+    image = Image.new("RGB", (width, height), behind)
     draw = ImageDraw.Draw(image)
     if pick < 0.8:
         for _ in range(rng.randint(2, 12)):
             ends = [(rng.uniform(0, width), rng.uniform(0, height)) for _ in range(rng.randint(2, 4))]
             draw.line(ends, fill=_any(0, 255, rng), width=max(1, round(min(width, height) * rng.uniform(0, 0.02))))
         return image
-    ink = (0, 0, 0) if sum(image.getpixel((0, 0))) > 380 else (255, 255, 255)
+    ink = (0, 0, 0) if sum(behind) > 380 else (255, 255, 255)
     for _ in range(rng.randint(1, 5)):
         word = "".join(rng.choices(string.ascii_letters, k=rng.randint(3, 9)))
         font = ImageFont.load_default(size=max(9, min(width, height) * rng.uniform(0.1, 0.25)))

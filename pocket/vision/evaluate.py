@@ -42,7 +42,7 @@ class Viewer:
         text = {"type": "text", "text": parts[image_turn]["content"]}
         parts[image_turn]["content"] = [{"type": "image_url", "image_url": {"url": data_uri(image)}}, text]
         reply = self.model.create_chat_completion(parts, temperature=0.0, max_tokens=64)
-        return reply["choices"][0]["message"]["content"].strip()
+        return str(reply["choices"][0]["message"]["content"]).strip()
 
     def close(self) -> None:
         self.model.close()

@@ -748,9 +748,10 @@ _ABOUT_DIGITS: tuple[tuple[float, Ask], ...] = (
 def ask(scene: Scene, rng: random.Random, kept: bool = False) -> Exchange:
     """One exchange about the scene; `kept` takes the wordings that are never trained on."""
     digits = bool(scene.things) and scene.things[0].is_digit
-    weights, asks = zip(*(_ABOUT_DIGITS if digits else _ABOUT_SHAPES), strict=True)
+    table = _ABOUT_DIGITS if digits else _ABOUT_SHAPES
+    weights = [weight for weight, _ in table]
     while True:
-        about = rng.choices(asks, weights)[0]
+        _, about = rng.choices(table, weights)[0]
         for _ in range(4):
             exchange = about(scene, rng, kept)
             if exchange is not None:
