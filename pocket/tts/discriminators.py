@@ -1,0 +1,81 @@
+"""Two small families of judges for the vocoder's training: periods of the waveform, and its spectrograms.
+
+They are HiFi-GAN's period discriminator and UnivNet's resolution discriminator with fewer channels; none is exported.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import weight_norm
+
+PERIODS = (2, 3, 5, 7, 11)
+RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))  # fft, hop, window
+SLOPE = 0.1
+
+
+class Judge(nn.Module):
+    """A stack of 2-D convolutions over a picture of the waveform; returns the score map and the inner features."""
+
+    def __init__(self, layers: list[nn.Conv2d]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(weight_norm(layer) for layer in layers)
+
+    def picture(self, wave: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def forward(self, wave: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """wave [B, samples]."""
+        x = self.picture(wave)
+        features = []
+        for layer in self.layers[:-1]:
+            x = F.leaky_relu(layer(x), SLOPE)
+            features.append(x)
+        return self.layers[-1](x), features
+
+
+class PeriodJudge(Judge):
+    """Sees the waveform folded at one period."""
+
+    def __init__(self, period: int) -> None:
+        sizes = [1, 32, 64, 128, 256]
+        layers = [nn.Conv2d(a, b, (5, 1), (3, 1), (2, 0)) for a, b in zip(sizes, sizes[1:], strict=False)]
+        super().__init__([*layers, nn.Conv2d(256, 256, (5, 1), 1, (2, 0)), nn.Conv2d(256, 1, (3, 1), 1, (1, 0))])
+        self.period = period
+
+    def picture(self, wave: Tensor) -> Tensor:
+        wave = F.pad(wave[:, None], (0, -wave.shape[1] % self.period), mode="reflect")
+        return wave.view(len(wave), 1, -1, self.period)
+
+
+class SpectrumJudge(Judge):
+    """Sees the magnitude spectrogram at one resolution."""
+
+    def __init__(self, fft: int, hop: int, window: int) -> None:
+        wide = [nn.Conv2d(1, 32, (3, 9), 1, (1, 4))]
+        wide += [nn.Conv2d(32, 32, (3, 9), (1, 2), (1, 4)) for _ in range(3)]
+        super().__init__([*wide, nn.Conv2d(32, 32, 3, 1, 1), nn.Conv2d(32, 1, 3, 1, 1)])
+        self.fft, self.hop = fft, hop
+        self.register_buffer("window", torch.hann_window(window))
+
+    def picture(self, wave: Tensor) -> Tensor:
+        return magnitude(wave, self.fft, self.hop, self.window).transpose(1, 2)[:, None]
+
+
+class Jury(nn.Module):
+    """All judges together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.judges = nn.ModuleList(
+            [PeriodJudge(period) for period in PERIODS] + [SpectrumJudge(*sizes) for sizes in RESOLUTIONS]
+        )
+
+    def forward(self, wave: Tensor) -> list[tuple[Tensor, list[Tensor]]]:
+        """wave [B, samples] -> a (scores, features) pair per judge."""
+        return [judge(wave) for judge in self.judges]
+
+
+def magnitude(wave: Tensor, fft: int, hop: int, window: Tensor) -> Tensor:
+    """Magnitude spectrogram [B, fft // 2 + 1, frames] of wave [B, samples], in float32."""
+    spectrum = torch.stft(wave.float(), fft, hop, len(window), window, return_complex=True)
+    return (spectrum.real.square() + spectrum.imag.square() + 1e-7).sqrt()

@@ -1,0 +1,155 @@
+"""The two Coqui models and their configurations: a FastPitch-like ForwardTTS without pitch, and a small HiFi-GAN.
+
+The teacher is deterministic, so its melody follows from the text; no pitch predictor is needed.
+"""
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pocket.tts import features, text
+
+HIDDEN, FFN, HEADS, LAYERS = 256, 384, 2, 4
+VOCODER: dict[str, Any] = {
+    "upsample_factors": [8, 8, 4],
+    "upsample_kernel_sizes": [16, 16, 8],
+    "upsample_initial_channel": 192,
+    "resblock_kernel_sizes": [3, 5, 7],
+    "resblock_dilation_sizes": [[1, 2], [2, 6], [3, 12]],
+    "resblock_type": "2",
+}
+
+
+def audio_config() -> Any:
+    """Coqui's description of features.LogMel; signal_norm off means that mels pass between the models untouched."""
+    from TTS.config.shared_configs import BaseAudioConfig
+
+    return BaseAudioConfig(
+        sample_rate=features.RATE_HZ,
+        fft_size=features.FFT,
+        win_length=features.WINDOW,
+        hop_length=features.HOP,
+        num_mels=features.MELS,
+        mel_fmin=0,
+        mel_fmax=features.RATE_HZ // 2,
+        log_func="np.log",
+        spec_gain=1.0,
+        ref_level_db=0,
+        preemphasis=0.0,
+        signal_norm=False,
+        do_trim_silence=False,
+        do_sound_norm=False,
+        do_amp_to_db_linear=False,
+    )
+
+
+def acoustic_config() -> Any:
+    """Coqui's configuration of the acoustic model. Begin and end marks keep one-letter texts speakable."""
+    from TTS.tts.configs.fast_pitch_config import FastPitchConfig
+    from TTS.tts.configs.shared_configs import CharactersConfig
+    from TTS.tts.models.forward_tts import ForwardTTSArgs
+
+    stack = {"hidden_channels_ffn": FFN, "num_heads": HEADS, "num_layers": LAYERS, "dropout_p": 0.1}
+    return FastPitchConfig(
+        audio=audio_config(),
+        use_phonemes=False,
+        text_cleaner="english_cleaners",
+        enable_eos_bos_chars=True,
+        compute_f0=False,
+        test_sentences=[],
+        datasets=[],
+        characters=CharactersConfig(
+            characters_class="TTS.tts.utils.text.characters.Graphemes",
+            pad="<PAD>",
+            eos=text.END,
+            bos=text.BEGIN,
+            blank="<BLNK>",
+            characters=text.LETTERS,
+            punctuations=text.PUNCTUATION,
+            phonemes=None,
+            is_unique=True,
+            is_sorted=True,
+        ),
+        model_args=ForwardTTSArgs(
+            hidden_channels=HIDDEN,
+            use_aligner=False,
+            use_pitch=False,
+            encoder_params=dict(stack),
+            decoder_params=dict(stack),
+        ),
+    )
+
+
+def vocoder_config() -> Any:
+    """Coqui's configuration of the vocoder."""
+    from TTS.vocoder.configs import HifiganConfig
+
+    return HifiganConfig(audio=audio_config(), generator_model_params=VOCODER)
+
+
+@cache
+def tokenizer() -> Any:
+    """Coqui's tokenizer of the acoustic model."""
+    from TTS.tts.utils.text.tokenizer import TTSTokenizer
+
+    return TTSTokenizer.init_from_config(acoustic_config())[0]
+
+
+def new_acoustic() -> nn.Module:
+    """An untrained acoustic model, with its tokenizer."""
+    from TTS.tts.models.forward_tts import ForwardTTS
+
+    return ForwardTTS(acoustic_config())
+
+
+def new_generator() -> nn.Module:
+    """An untrained vocoder, without the discriminators of Coqui's training."""
+    from TTS.vocoder.models.hifigan_generator import HifiganGenerator
+
+    return HifiganGenerator(in_channels=features.MELS, out_channels=1, **VOCODER)
+
+
+class TeacherForced(nn.Module):
+    """The forward pass of an acoustic model with known durations, written for batches.
+
+    ForwardTTS lets its decoder attend to the padding and builds attention maps for plots; this does neither, and
+    agrees with it on a single text.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids: Tensor, letters: Tensor, owner: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """ids [B, N] and owner [B, T] (which letter each frame belongs to), true lengths letters [B] and frames [B]
+        -> mel [B, MELS, T], log(1 + duration) [B, N]."""
+        letter_mask = mask_of(letters, ids.shape[1])
+        frame_mask = mask_of(frames, owner.shape[1])
+        encoded = self.model.emb(ids).transpose(1, 2)
+        encoded = stack(self.model.encoder.encoder, encoded, letter_mask) * letter_mask[:, None]
+        durations = self.model.duration_predictor(encoded, letter_mask[:, None].to(encoded.dtype))
+        spread = encoded.gather(2, owner[:, None].expand(-1, encoded.shape[1], -1)) * frame_mask[:, None]
+        spread = self.model.pos_encoder(spread, frame_mask[:, None])
+        decoder = self.model.decoder.decoder
+        mel = decoder.postnet(stack(decoder.transformer_block, spread, frame_mask))
+        return mel * frame_mask[:, None], durations[:, 0]
+
+
+def mask_of(lengths: Tensor, size: int) -> Tensor:
+    """bool [B, size], true within each length."""
+    return torch.arange(size, device=lengths.device) < lengths[:, None]
+
+
+def stack(block: nn.Module, x: Tensor, mask: Tensor) -> Tensor:
+    """Coqui's FFTransformerBlock on x [B, C, T] without its attention maps, which cost most of its time."""
+    for layer in block.fft_layers:
+        x = x.transpose(1, 2)
+        query = x.transpose(0, 1)
+        heard = layer.self_attn(query, query, query, key_padding_mask=~mask, need_weights=False)[0].transpose(0, 1)
+        # The attention is added twice, once without dropout: so it is in Coqui's layer.
+        x = layer.norm1(x + layer.dropout1(heard) + heard).transpose(1, 2)
+        x = x + layer.dropout2(layer.conv2(torch.relu(layer.conv1(x))))
+        x = layer.norm2(x.transpose(1, 2)).transpose(1, 2)
+    return x

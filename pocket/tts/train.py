@@ -1,0 +1,65 @@
+"""Make the pocket voice: write the data and train both models at once, each in a process of its own.
+
+`python -m pocket.tts.train --minutes 20 --workers 8 --graph --out DIR` leaves DIR/final.pt, the weights of both models
+in half precision, ready for `pocket.tts.export`. Needs flite and the dictionary of `wamerican`; meant for one GPU.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+FINISH_S = 12  # kept of the budget for the end: saving, and the processes' exit
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, required=True, help="wall-clock budget, data included")
+    parser.add_argument("--workers", type=int, default=8)
+    parser.add_argument("--clips", type=int, default=50_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--resume", type=Path, default=None, help="a final.pt to start from")
+    parser.add_argument("--graph", action="store_true", help="CUDA graphs for the vocoder")
+    parser.add_argument("--tiny", action="store_true", help="small batches, for a try on the CPU")
+    args = parser.parse_args()
+
+    started = time.time()
+    args.out.mkdir(parents=True, exist_ok=True)
+    data = args.out / "data"
+    common = ["--data", data, "--out", args.out, "--started", started, "--seed", args.seed]
+    common += ["--minutes", args.minutes - FINISH_S / 60] + ["--tiny"] * args.tiny
+    generator = _start("data", ["--out", data, "--clips", args.clips, "--workers", args.workers, "--seed", args.seed])
+    trainers = [
+        _start("acoustic", common + _resume(args, "acoustic")),
+        _start("vocoder", common + _resume(args, "vocoder") + ["--graph"] * args.graph),
+    ]
+    failed = [trainer.args for trainer in trainers if trainer.wait()]
+    generator.terminate()
+    generator.wait()
+    if failed:
+        sys.exit(f"failed: {failed}")
+    final = args.out / "final.pt"
+    parts = {name: torch.load(args.out / f"{name}.pt", weights_only=True) for name in ("acoustic", "vocoder")}
+    torch.save(parts, final.with_suffix(".partial"))
+    final.with_suffix(".partial").rename(final)
+
+
+def _start(module: str, options: list[object]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", f"pocket.tts.{module}", *map(str, options)])
+
+
+def _resume(args: argparse.Namespace, name: str) -> list[object]:
+    """The option that starts one trainer from its part of a final.pt."""
+    if not args.resume:
+        return []
+    part = args.out / f"{name}.resume.pt"
+    torch.save(torch.load(args.resume, weights_only=True)[name], part)
+    return ["--resume", part]
+
+
+if __name__ == "__main__":
+    main()

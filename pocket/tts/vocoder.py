@@ -1,0 +1,236 @@
+"""Train the vocoder: mel spectrogram in, waveform out, first against spectra, then against a jury as well.
+
+In the second half most spectrograms are the acoustic model's own, made with the teacher's durations, so that the
+vocoder learns to speak from what it will be given.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pocket.tts import features, model, schedule
+from pocket.tts.data import Corpus
+from pocket.tts.discriminators import RESOLUTIONS, Jury, magnitude
+
+PEAK_RATE = 6e-4
+JURY_RATE = 3e-4
+SEGMENT_FRAMES = 32
+SEGMENTS = 64
+FIRST_CLIPS = 600
+MOST_CLIPS = 12_000
+JURY_FROM = 0.1  # fractions of the time that is left once there is data
+PREDICTED_FROM = (0.5, 0.8)
+MEL_WEIGHT, SPECTRUM_WEIGHT, FEATURE_WEIGHT = 30.0, 3.0, 2.0
+
+
+class SpectrumLoss(nn.Module):
+    """Multi-resolution spectral convergence and log-magnitude distance between two waveforms [B, samples]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.windows = nn.ParameterList(
+            nn.Parameter(torch.hann_window(window), requires_grad=False) for _, _, window in RESOLUTIONS
+        )
+
+    def forward(self, made: Tensor, real: Tensor) -> Tensor:
+        total = made.new_zeros(())
+        for (fft, hop, _), window in zip(RESOLUTIONS, self.windows, strict=True):
+            a, b = magnitude(made, fft, hop, window), magnitude(real, fft, hop, window)
+            total = total + (a - b).norm() / b.norm() + (a.log() - b.log()).abs().mean()
+        return total / len(RESOLUTIONS)
+
+
+class Trainer:
+    """Generator, jury and their optimizers; `spectral` and `adversarial` are single steps over fixed shapes."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.generator = model.new_generator().to(device)
+        self.jury = Jury().to(device)
+        self.log_mel = features.LogMel().to(device)
+        self.spectrum_loss = SpectrumLoss().to(device)
+        self.of_generator = self._optimizer(self.generator, PEAK_RATE)
+        self.of_jury = self._optimizer(self.jury, JURY_RATE)
+
+    def _optimizer(self, net: nn.Module, rate: float) -> torch.optim.Optimizer:
+        on_gpu = self.device.type == "cuda"
+        lr = torch.tensor(rate, device=self.device) if on_gpu else rate
+        return torch.optim.AdamW(
+            net.parameters(), lr=lr, betas=(0.8, 0.99), weight_decay=0.01, fused=on_gpu, capturable=on_gpu
+        )
+
+    def set_rates(self, share: float) -> None:
+        """Set both learning rates to `share` of their peaks."""
+        schedule.set_rate(self.of_generator, PEAK_RATE * share)
+        schedule.set_rate(self.of_jury, JURY_RATE * share)
+
+    def spectral(self, mel: Tensor, real: Tensor) -> Tensor:
+        """One step of the generator against spectra alone; returns the mel distance [1]."""
+        made = self._make(mel)
+        loss, distance = self._spectral_loss(made, real)
+        self._advance(self.of_generator, loss)
+        return distance.detach()[None]
+
+    def adversarial(self, mel: Tensor, real: Tensor) -> Tensor:
+        """One step of the jury, one of the generator; returns mel distance, jury and generator losses [3]."""
+        made = self._make(mel)
+        with schedule.mixed(self.device):
+            judged_real, judged_made = self.jury(real), self.jury(made.detach())
+        of_jury = made.new_zeros(())
+        for (good, _), (bad, _) in zip(judged_real, judged_made, strict=True):
+            of_jury = of_jury + (1 - good.float()).square().mean() + bad.float().square().mean()
+        self._advance(self.of_jury, of_jury)
+
+        self.jury.requires_grad_(False)
+        with schedule.mixed(self.device):
+            with torch.no_grad():
+                judged_real = self.jury(real)
+            judged_made = self.jury(made)
+        fooling = likeness = made.new_zeros(())
+        for (_, wanted), (score, got) in zip(judged_real, judged_made, strict=True):
+            fooling = fooling + (1 - score.float()).square().mean()
+            likeness = likeness + sum(F.l1_loss(a.float(), b.float()) for a, b in zip(got, wanted, strict=True))
+        loss, distance = self._spectral_loss(made, real)
+        self._advance(self.of_generator, loss + fooling + FEATURE_WEIGHT * likeness)
+        self.jury.requires_grad_(True)
+        return torch.stack([distance, of_jury, fooling]).detach()
+
+    def _make(self, mel: Tensor) -> Tensor:
+        with schedule.mixed(self.device):
+            return self.generator(mel)[:, 0].float()
+
+    def _spectral_loss(self, made: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+        distance = F.l1_loss(self.log_mel(made), self.log_mel(real))
+        return MEL_WEIGHT * distance + SPECTRUM_WEIGHT * self.spectrum_loss(made, real), distance
+
+    @staticmethod
+    def _advance(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+
+class Graphed:
+    """A step recorded once as a CUDA graph and replayed on new contents of the same tensors."""
+
+    def __init__(self, step: Callable[[Tensor, Tensor], Tensor], mel: Tensor, wave: Tensor) -> None:
+        self.mel, self.wave = mel.clone(), wave.clone()
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                step(self.mel, self.wave)
+        torch.cuda.current_stream().wait_stream(side)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.result = step(self.mel, self.wave)
+
+    def __call__(self, mel: Tensor, wave: Tensor) -> Tensor:
+        self.mel.copy_(mel)
+        self.wave.copy_(wave)
+        self.graph.replay()
+        return self.result
+
+
+class Segments:
+    """Random stretches of SEGMENT_FRAMES frames within the clips of a corpus."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.corpus = corpus
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Forget what was known of the corpus and of the predictions for it."""
+        room = (self.corpus.frames - SEGMENT_FRAMES + 1).clamp_min(0)
+        offset = torch.arange(int(room.sum()), device=self.corpus.device) - (room.cumsum(0) - room).repeat_interleave(room)
+        self.places = self.corpus.frame_start.repeat_interleave(room) + offset
+        self.mels = self.corpus.mel[None]
+
+    @torch.no_grad()
+    def predict(self, weights: Path) -> None:
+        """Add the acoustic model's spectrograms (with the teacher's durations), twice, so that they prevail."""
+        net = model.TeacherForced(model.new_acoustic()).to(self.corpus.device).eval()
+        net.model.load_state_dict(torch.load(weights, weights_only=True), strict=False)
+        predicted = torch.zeros_like(self.corpus.mel)
+        for clips in self.corpus.by_length.split(64):
+            batch = self.corpus.batch(clips)
+            with schedule.mixed(self.corpus.device):
+                mel, _ = net(batch.ids, batch.letters, batch.owner, batch.frames)
+            inside = model.mask_of(batch.frames, mel.shape[2])
+            predicted[batch.from_frame[inside]] = mel.transpose(1, 2)[inside].half()
+        self.mels = torch.stack([self.corpus.mel, predicted, predicted])
+
+    def draw(self, count: int) -> tuple[Tensor, Tensor]:
+        """mel [count, MELS, SEGMENT_FRAMES] and wave [count, SEGMENT_FRAMES * HOP]."""
+        device = self.corpus.device
+        first = self.places[torch.randint(len(self.places), (count,), device=device)]
+        kind = torch.randint(len(self.mels), (count,), device=device)
+        mel = self.mels[kind[:, None], first[:, None] + torch.arange(SEGMENT_FRAMES, device=device)]
+        samples = first[:, None] * features.HOP + torch.arange(SEGMENT_FRAMES * features.HOP, device=device)
+        return mel.float().transpose(1, 2), self.corpus.pcm[samples].float() / 32768
+
+
+@torch.no_grad()
+def evaluate(trainer: Trainer, held_out: Corpus) -> float:
+    """Mean log-mel distance between eight held-out clips and the waveforms made from their true spectrograms."""
+    distances = []
+    for clip in range(8):
+        start, count = int(held_out.frame_start[clip]), int(held_out.frames[clip])
+        mel = held_out.mel[start : start + count].float().T[None]
+        with schedule.mixed(held_out.device):
+            made = trainer.generator(mel)[:, 0].float()
+        distances.append(F.l1_loss(trainer.log_mel(made), mel))
+    return float(torch.stack(distances).mean())
+
+
+def main() -> None:
+    parser = schedule.arguments(__doc__)
+    parser.add_argument("--graph", action="store_true", help="record the steps as CUDA graphs")
+    args = parser.parse_args()
+    clock, device = schedule.start(args)
+    torch.backends.cudnn.benchmark = True  # all shapes are fixed
+    corpus, held_out = Corpus(args.data, device), Corpus(args.data, device)
+    corpus.wait(50 if args.tiny else FIRST_CLIPS)
+    held_out.load("held_out.npz")
+    trainer, segments = Trainer(device), Segments(corpus)
+    if args.resume:
+        trainer.generator.load_state_dict(torch.load(args.resume, weights_only=True))
+    size = 4 if args.tiny else SEGMENTS
+    predictions = list(PREDICTED_FROM)
+    step, began, advance = 0, time.monotonic(), None
+    first = clock.fraction
+    while clock.fraction < 1:
+        progress = (clock.fraction - first) / (1 - first)
+        name = "spectral" if progress < JURY_FROM else "adversarial"
+        if advance is None or advance[0] != name:
+            one_step = getattr(trainer, name)
+            advance = name, Graphed(one_step, *segments.draw(size)) if args.graph else one_step
+        trainer.set_rates(schedule.annealed(progress, step))
+        result = advance[1](*segments.draw(size))
+        step += 1
+        if clock.due("report", schedule.REPORT_S):
+            figures = " ".join(f"{figure:.3f}" for figure in result.tolist())
+            print(
+                f"vocoder: {clock.elapsed_s:.0f} s, step {step}, {step / (time.monotonic() - began):.1f} steps/s, "
+                f"clips {len(corpus.frames)}, {name} {figures}, held out {evaluate(trainer, held_out):.4f}",
+                flush=True,
+            )
+            if len(corpus.frames) < MOST_CLIPS and len(segments.mels) == 1 and corpus.load():
+                segments.refresh()
+        checkpoint = args.out / "acoustic.checkpoint.pt"
+        if predictions and progress >= predictions[0] and checkpoint.exists():
+            predictions.pop(0)
+            segments.predict(checkpoint)
+            print(f"vocoder: {clock.elapsed_s:.0f} s, learning from predicted spectrograms", flush=True)
+        if clock.due("save", clock.save_every_s):
+            schedule.save_weights(args.out / "vocoder.checkpoint.pt", trainer.generator.state_dict())
+    schedule.save_weights(args.out / "vocoder.pt", trainer.generator.state_dict())
+    print(f"vocoder: done, step {step}, held out {evaluate(trainer, held_out):.4f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
