@@ -1,0 +1,202 @@
+"""What the benches share: a timed client of ``POST /chat``, sound files, and the statistics of a list of timings.
+
+Knows nothing of engines. A request takes the road a person with curl takes: a form goes in, the answer streams out.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import av
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.messages import Audio
+
+Output = Literal["text", "voice"]
+
+
+class BrokenAnswer(Exception):
+    """The service said 200 and then sent something that is no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call of /chat; ``audio`` is the bytes of a WAV file, ``image`` those of a PNG."""
+
+    output: Output
+    text: str | None = None
+    audio: bytes | None = None
+    image: bytes | None = None
+
+    def form(self) -> list[tuple[str, tuple[str | None, str | bytes]]]:
+        """The fields of the form; always the likeliest answer, so that two runs do the same work."""
+        fields: list[tuple[str, tuple[str | None, str | bytes]]] = [
+            ("output", (None, self.output)),
+            ("temperature", (None, "0")),
+        ]
+        if self.text is not None:
+            fields.append(("text", (None, self.text)))
+        if self.audio is not None:
+            fields.append(("audio", ("speech.wav", self.audio)))
+        if self.image is not None:
+            fields.append(("image", ("picture.png", self.image)))
+        return fields
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. ``first_s`` and ``last_s`` are seconds from the call to the first and the last of the answer.
+
+    The first of a text is its first words, of a voice its first sample after the WAV header. ``text`` is empty for a
+    voice, ``audio`` is ``None`` for a text; of a refusal, ``text`` is the error body.
+    """
+
+    status: int
+    text: str
+    audio: Audio | None
+    first_s: float
+    last_s: float
+
+
+class Stopwatch:
+    """Seconds since it was made, and when the first of something came."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self.first_s: float | None = None
+
+    def elapsed_s(self) -> float:
+        return time.perf_counter() - self._started
+
+    def mark_first(self) -> None:
+        """Note the time, unless something came before."""
+        if self.first_s is None:
+            self.first_s = self.elapsed_s()
+
+
+def connect(url: str, *, timeout_s: float = 120) -> httpx.AsyncClient:
+    """A client with kept-alive connections and no proxy of the environment."""
+    return httpx.AsyncClient(base_url=url, timeout=timeout_s, trust_env=False)
+
+
+async def ask(client: httpx.AsyncClient, request: Request) -> Answer:
+    """Call /chat and take the answer as it comes. Raises ``BrokenAnswer`` and httpx's transport errors."""
+    watch = Stopwatch()
+    accept = "audio/wav" if request.output == "voice" else "text/event-stream"
+    async with client.stream("POST", "/chat", files=request.form(), headers={"Accept": accept}) as response:
+        if response.status_code != 200:
+            refusal = (await response.aread()).decode(errors="replace")
+            return Answer(response.status_code, refusal, None, watch.elapsed_s(), watch.elapsed_s())
+        if request.output == "voice":
+            return await _voice(response, watch)
+        return await _text(response, watch)
+
+
+async def _voice(response: httpx.Response, watch: Stopwatch) -> Answer:
+    received = bytearray()
+    header = 0
+    async for chunk in response.aiter_raw():
+        received += chunk
+        header = header or wav_header_bytes(received)
+        if header and len(received) > header:
+            watch.mark_first()
+    if watch.first_s is None:
+        raise BrokenAnswer(f"no sound in {len(received)} bytes")
+    return Answer(200, "", read_wav(bytes(received)), watch.first_s, watch.elapsed_s())
+
+
+async def _text(response: httpx.Response, watch: Stopwatch) -> Answer:
+    pieces: list[str] = []
+    async for name, data in server_sent(response.aiter_lines()):
+        if name == "error":
+            raise BrokenAnswer(data["error"]["message"])
+        if name == "text":
+            watch.mark_first()
+            pieces.append(data["text"])
+    if watch.first_s is None:
+        raise BrokenAnswer("no words in the answer")
+    return Answer(200, "".join(pieces), None, watch.first_s, watch.elapsed_s())
+
+
+async def server_sent(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """Name and data of each server-sent event."""
+    name = ""
+    async for line in lines:
+        field, _, value = line.partition(": ")
+        if field == "event":
+            name = value
+        elif field == "data":
+            yield name, json.loads(value)
+
+
+# --- sound ------------------------------------------------------------------------------------------------------------
+
+
+def wav_header_bytes(start: bytes | bytearray) -> int:
+    """Length of everything before the first sample; 0 while that is not known yet."""
+    at = start.find(b"data", 12)
+    return at + 8 if at >= 0 and len(start) >= at + 8 else 0
+
+
+def read_wav(file: bytes) -> Audio:
+    """A 16-bit mono WAV, a streamed one of unknown length included. Raises ``BrokenAnswer`` for anything else."""
+    header = wav_header_bytes(file)
+    form = file.find(b"fmt ", 12)
+    if not file.startswith(b"RIFF") or not header or form < 0:
+        raise BrokenAnswer(f"no WAV: {file[:16]!r}...")
+    coding, channels, rate_hz, _, _, bits = struct.unpack_from("<HHIIHH", file, form + 8)
+    if (coding, channels, bits) != (1, 1, 16):
+        raise BrokenAnswer(f"WAV of coding {coding}, {channels} channels, {bits} bits; expected 16-bit mono PCM")
+    samples = np.frombuffer(file[header : len(file) - (len(file) - header) % 2], "<i2")
+    return Audio(samples.astype(np.float32) / np.float32(32768), rate_hz)
+
+
+def write_wav(audio: Audio) -> bytes:
+    """The sound as a 16-bit mono WAV file."""
+    pcm = (np.clip(audio.samples, -1, 1) * 32767).astype("<i2").tobytes()
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, audio.rate_hz, 2 * audio.rate_hz, 2, 16)
+    return struct.pack("<4sI4s", b"RIFF", 36 + len(pcm), b"WAVE") + form + struct.pack("<4sI", b"data", len(pcm)) + pcm
+
+
+def resample(audio: Audio, rate_hz: int) -> Audio:
+    """The same sound at another rate, band-limited."""
+    if audio.rate_hz == rate_hz:
+        return audio
+    pcm: NDArray[np.int16] = (np.clip(audio.samples, -1, 1) * 32767).astype(np.int16)
+    frame = av.AudioFrame.from_ndarray(pcm[None], format="s16", layout="mono")
+    frame.sample_rate = audio.rate_hz
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=rate_hz)
+    parts = [part.to_ndarray()[0] for part in (*resampler.resample(frame), *resampler.resample(None))]
+    return Audio(np.concatenate(parts), rate_hz)
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which ``share`` (0..1) of the values lie, linear between two neighbours."""
+    return float(np.quantile(np.asarray(values, np.float64), share))
+
+
+def spread_ms(seconds: Sequence[float]) -> dict[str, float]:
+    """Median and 95th percentile of timings, in milliseconds."""
+    return {"p50_ms": round(1000 * percentile(seconds, 0.5), 1), "p95_ms": round(1000 * percentile(seconds, 0.95), 1)}
+
+
+def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
+    """Median of the ratios of timings taken side by side: what disturbs the machine disturbs both of a pair."""
+    return round(percentile([n / d for n, d in zip(numerators, denominators, strict=True)], 0.5), 3)
+
+
+def report(bench: str, figures: dict[str, Any]) -> None:
+    """The last line of every bench: its figures as one line of JSON on standard output."""
+    sys.stdout.flush()
+    print(json.dumps({"bench": bench, **figures}), flush=True)

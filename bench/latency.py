@@ -1,0 +1,252 @@
+"""How long an answer takes over HTTP, beside the bare engines; and how much earlier a story is heard by overlapping.
+
+    python -m bench.latency [--url http://127.0.0.1:8000] [--runs 50] [--row all] [--png latency.png]
+
+Rows. {text, speech} x {with a picture, without} x {text, voice}. Each run asks the running service over HTTP and, just
+before or just after it (in turn), makes the same calls of the same engines one after another in this process: what
+disturbs the machine disturbs both of a pair, and never do both work at the same time. Both take their settings from
+the same file and always choose the likeliest token, so they do the same work; a few different questions take turns, so
+that no prompt is answered from the one before. Nothing is decoded, resampled or sent on the direct side. Reported are
+the median and the 95th percentile of the times to the first and to the last byte, and the median over the runs of
+(HTTP / direct). The first byte of a text is its first words (server-sent events), that of a voice its first sample
+after the WAV header. On the direct side these end with the first words, or with the first chunk of sound of the first
+sentence; the last byte compares with the sum of all the calls. A ratio below 1 comes from overlap.
+
+Story. Time to the first sample of a told story with the Gateway's ``overlap_speech`` on, off, off and on: half of the
+runs each time, so that a machine that grows slower harms both alike. It is switched by what `serve deploy` does, which
+starts new replicas, and is left as it was found.
+
+Runs of a warm-up are not counted. The service must have nothing else to do. The last line is the figures in JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from bench.client import Answer, Request, ask, connect, median_ratio, percentile, read_wav, report, spread_ms
+from bench.direct import Answered, Engines
+from bench.pictures import draw, pixels
+from bench.rows import ROWS, Row
+from bench.service import Service
+from deployments.settings import GatewayArgs
+
+CLIPS = Path(__file__).parent.parent / "tests" / "data"
+SAID = {
+    "What is the capital of France?": "question.wav",
+    "What is seven plus five?": "seven_plus_five.wav",
+    "What is your name?": "what_is_your_name.wav",
+}
+SEEN = {"What do you see?": "what_do_you_see.wav"}
+DRAWN = ((2, "red", "circle"), (1, "blue", "square"), (3, "green", "star"), (1, "black", "triangle"))
+HEROES = ("fox", "dog", "cat", "bear", "lion")
+WARM_UP = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The same request over HTTP and by the engines alone."""
+
+    http: Answer
+    direct: Answered
+
+
+def requests_of(row: Row) -> list[Request]:
+    """The requests that take turns in a row."""
+    asked = [(text, (CLIPS / clip).read_bytes()) for text, clip in (SEEN if row.picture else SAID).items()]
+    drawn = [draw(*what) for what in DRAWN] if row.picture else [None]
+    return [
+        Request(row.output, None if row.speech else text, clip if row.speech else None, picture)
+        for picture in drawn
+        for text, clip in asked
+    ]
+
+
+async def answered(client: httpx.AsyncClient, request: Request) -> Answer:
+    """The service's answer; a refusal makes the whole measurement worthless."""
+    answer = await ask(client, request)
+    if answer.status != 200:
+        raise SystemExit(f"the service answered {answer.status}: {answer.text}")
+    return answer
+
+
+async def worked_out(engines: Engines, request: Request) -> Answered:
+    """The engines' answer to a request whose media are decoded first, off the clock."""
+    speech = read_wav(request.audio) if request.audio else None
+    image = pixels(request.image) if request.image else None
+    return await engines.answer(request.output, request.text or "", speech, image)
+
+
+async def compare(client: httpx.AsyncClient, engines: Engines, row: Row, runs: int) -> list[Pair]:
+    """Pairs of one row, service first and engines first in turn."""
+    pairs = []
+    requests = islice(cycle(requests_of(row)), WARM_UP + runs)
+    for at, request in enumerate(tqdm(requests, f"{row!s:<22}", WARM_UP + runs, leave=False)):
+        if at % 2:
+            direct = await worked_out(engines, request)
+            http = await answered(client, request)
+        else:
+            http = await answered(client, request)
+            direct = await worked_out(engines, request)
+        pairs.append(Pair(http, direct))
+    return pairs[WARM_UP:]
+
+
+def row_figures(row: Row, pairs: Sequence[Pair]) -> dict[str, Any]:
+    """Timings of both sides, their ratios, and whether both sides made the same."""
+    http, direct = [p.http for p in pairs], [p.direct for p in pairs]
+    figures: dict[str, Any] = {"row": str(row), "runs": len(pairs)}
+    for name in ("first_s", "last_s"):
+        ours, bare = [getattr(a, name) for a in http], [getattr(a, name) for a in direct]
+        figures[name.removesuffix("_s")] = {
+            "http": spread_ms(ours),
+            "direct": spread_ms(bare),
+            "ratio": median_ratio(ours, bare),
+        }
+    if row.output == "text":
+        figures["same_answers"] = sum(p.http.text.strip() == p.direct.text.strip() for p in pairs)
+    else:
+        figures["mean_sound_s"] = {"http": _mean_sound_s(http), "direct": _mean_sound_s(direct)}
+    return figures
+
+
+def _mean_sound_s(answers: Sequence[Answer] | Sequence[Answered]) -> float:
+    return round(float(np.mean([a.audio.duration_s for a in answers if a.audio])), 2)
+
+
+async def tell_stories(client: httpx.AsyncClient, service: Service, runs: int) -> dict[bool, list[Answer]]:
+    """Answers with overlap (``True``) and without; the application ends as it began."""
+    heroes = list(islice(cycle(HEROES), runs))
+    half = runs // 2
+    told: dict[bool, list[Answer]] = {True: [], False: []}
+    before = await service.application()
+    bar = tqdm(total=2 * runs, desc=f"{'story':<22}", leave=False)
+    try:
+        for overlap, block in (
+            (True, heroes[:half]),
+            (False, heroes[:half]),
+            (False, heroes[half:]),
+            (True, heroes[half:]),
+        ):
+            await _set_overlap(service, overlap)
+            for hero in HEROES:  # warm-up
+                await answered(client, _story(hero))
+            for hero in block:
+                told[overlap].append(await answered(client, _story(hero)))
+                bar.update()
+    finally:
+        bar.close()
+        await service.deploy(before)
+    return told
+
+
+def _story(hero: str) -> Request:
+    return Request("voice", f"Tell me a story about a {hero}.")
+
+
+async def _set_overlap(service: Service, overlap: bool) -> None:
+    application = await service.application()
+    gateway = GatewayArgs.model_validate(application.setdefault("args", {}).setdefault("gateway", {}))
+    if gateway.overlap_speech is not overlap:
+        application["args"]["gateway"]["overlap_speech"] = overlap
+        await service.deploy(application)
+
+
+def story_figures(told: dict[bool, list[Answer]]) -> dict[str, Any]:
+    """Time to the first sound and to the last, with overlap and without."""
+    on, off = told[True], told[False]
+    return {
+        "row": "story",
+        "runs": len(on),
+        "first_audio": {
+            "overlap": spread_ms([a.first_s for a in on]),
+            "no_overlap": spread_ms([a.first_s for a in off]),
+            "times_earlier": median_ratio([a.first_s for a in off], [a.first_s for a in on]),
+        },
+        "last": {"overlap": spread_ms([a.last_s for a in on]), "no_overlap": spread_ms([a.last_s for a in off])},
+        "mean_sound_s": {"overlap": _mean_sound_s(on), "no_overlap": _mean_sound_s(off)},
+    }
+
+
+def table(figures: Sequence[dict[str, Any]]) -> str:
+    """The figures for a person; times in ms as median / 95th percentile."""
+    lines = [f"{'row':<22}{'first byte':>16}{'direct':>16}{'ratio':>7}{'last byte':>18}{'direct':>16}{'ratio':>7}"]
+    for row in figures:
+        if row["row"] == "story":
+            audio = row["first_audio"]
+            lines.append(
+                f"\nfirst audio of a story: {_shown(audio['overlap'])} ms; without overlap "
+                f"{_shown(audio['no_overlap'])} ms: {audio['times_earlier']:.2f} times earlier"
+            )
+            continue
+        first, last = row["first"], row["last"]
+        lines.append(
+            f"{row['row']:<22}{_shown(first['http']):>16}{_shown(first['direct']):>16}{first['ratio']:>7.2f}"
+            f"{_shown(last['http']):>18}{_shown(last['direct']):>16}{last['ratio']:>7.2f}"
+        )
+    return "\n".join(lines)
+
+
+def _shown(spread: dict[str, float]) -> str:
+    return f"{spread['p50_ms']:.0f} / {spread['p95_ms']:.0f}"
+
+
+def draw_chart(pairs: dict[str, list[Pair]], file: Path) -> None:
+    """Median times to the last byte by row, HTTP beside direct, with the time to the first byte marked."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for shift, side in ((-0.2, "http"), (0.2, "direct")):
+        at = np.arange(len(pairs)) + shift
+        first, last = (
+            [1000 * percentile([getattr(getattr(p, side), name) for p in row], 0.5) for row in pairs.values()]
+            for name in ("first_s", "last_s")
+        )
+        axes.bar(at, last, 0.38, label=f"{side}: last byte")
+        axes.plot(at, first, "k_" if side == "http" else "k.", label=f"{side}: first byte")
+    axes.set_xticks(range(len(pairs)), pairs, rotation=20, ha="right")
+    axes.set_ylabel("median, ms")
+    axes.legend()
+    figure.savefig(file)
+
+
+async def measure(asked: argparse.Namespace) -> None:
+    engines = Engines.of(asked.config)
+    chosen = [row for row in ROWS if asked.row in ("all", str(row))]
+    pairs: dict[str, list[Pair]] = {}
+    figures: list[dict[str, Any]] = []
+    async with connect(asked.url) as client, connect(asked.dashboard) as dashboard:
+        for row in chosen:
+            pairs[str(row)] = await compare(client, engines, row, asked.runs)
+            figures.append(row_figures(row, pairs[str(row)]))
+        if asked.row in ("all", "story"):
+            figures.append(story_figures(await tell_stories(client, Service(dashboard), asked.runs)))
+    if asked.png and pairs:
+        draw_chart(pairs, asked.png)
+    print(table(figures))
+    report("latency", {"rows": figures})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--url", default="http://127.0.0.1:8000")
+    parser.add_argument("--dashboard", default="http://127.0.0.1:8265", help="where Ray is asked to switch overlap")
+    parser.add_argument("--config", default="serve_config.yaml", type=Path, help="what is served there")
+    parser.add_argument("--runs", default=50, type=int)
+    parser.add_argument("--row", default="all", choices=["all", *map(str, ROWS), "story"])
+    parser.add_argument("--png", type=Path, help="draw a chart into this file")
+    asyncio.run(measure(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()
