@@ -393,8 +393,19 @@ def side(one: Thing, other: Thing) -> str | None:
     return None
 
 
+_FILLED = {"circle": 0.79, "triangle": 0.5, "star": 0.35, "cross": 0.5}
+"""The share of its box that a shape covers, about; all of it for the others."""
+
+
 def size(thing: Thing) -> float:
+    """The area of the box around a thing."""
     return thing.half_width * thing.half_height
+
+
+def clearly_bigger(one: Thing, other: Thing) -> bool:
+    """Whether `one` is bigger than `other` both in its extent and in the area that it covers."""
+    covered = size(one) * _FILLED.get(one.kind, 1.0), size(other) * _FILLED.get(other.kind, 1.0)
+    return size(one) > 1.6 * size(other) and covered[0] > 1.4 * covered[1]
 
 
 def place(thing: Thing, scene: Scene) -> str | None:
@@ -624,13 +635,11 @@ def _relation(scene: Scene, rng: random.Random, kept: bool) -> Exchange | None:
         answer = f"{_capital(a(' '.join(one.name)))} is {_SIDES[relation]} {_full(scene, other)}."
         return Exchange("relation", question, answer, one.kind)
     if pick < 0.5:
-        words = [word.split(" of")[0], rng.choice(_SIDE_WORDS[_OPPOSITE[relation]])]
+        words = [word, rng.choice(_SIDE_WORDS[_OPPOSITE[relation]])]
         if relation in ("left of", "right of"):
             words = ["left", "right of"] if relation == "left of" else ["right", "left of"]
         if rng.random() < 0.5:
-            words = words[::-1]
-            words = [words[0].split(" of")[0], words[1] + (" of" if words[1] in ("left", "right") else "")]
-            words[1] = "on top of" if words[1] == "on top" else words[1]
+            words = [words[1].split(" of")[0], words[0] + (" of" if words[0] in ("left", "right", "on top") else "")]
         question = _WHICH_SIDE.pick(rng, kept, it=it, that=that, side=words[0], other=words[1])
         return Exchange("relation", question, f"{_capital(facts)}.", short)
     if pick < 0.75:
@@ -650,13 +659,13 @@ def _sizes(scene: Scene, rng: random.Random, kept: bool) -> Exchange | None:
     if pair is None:
         return None
     one, other, it, that = pair
-    ratio = size(one) / size(other)
     if rng.random() < 0.35:
-        if 1 / 1.7 < ratio < 1.7:
+        bigger = clearly_bigger(one, other)
+        if not bigger and not clearly_bigger(other, one):
             return None
         more, less = rng.choice((("bigger", "smaller"), ("larger", "smaller")))
         asked = rng.choice((more, less))
-        holds = (asked == more) == (ratio > 1)
+        holds = (asked == more) == bigger
         word = asked if holds else ("smaller" if asked == more else "bigger")
         word = "bigger" if word == "larger" else word
         answer = f"{_full(scene, one)} is {word} than {_full(scene, other)}."
@@ -665,8 +674,8 @@ def _sizes(scene: Scene, rng: random.Random, kept: bool) -> Exchange | None:
     ordered = sorted(scene.things, key=size)
     biggest = rng.random() < 0.5
     first, second = (ordered[-1], ordered[-2]) if biggest else (ordered[0], ordered[1])
-    factor = size(first) / size(second)
-    if max(factor, 1 / factor) < 1.7 or sum(t.name == first.name for t in scene.things) > 1:
+    clear = clearly_bigger(first, second) if biggest else clearly_bigger(second, first)
+    if not clear or sum(t.name == first.name for t in scene.things) > 1:
         return None
     if len(scene.things) == 2:
         words = ("bigger", "larger", "the bigger one", "the biggest") if biggest else ("smaller", "the smallest")
