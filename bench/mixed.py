@@ -73,32 +73,26 @@ async def mix(url: str, engines: Engines, *, requests: int = 200, at_once: int =
             alone = verdict
             if verdict != "right":
                 alone, _ = await _judged(engines, one, await _asked(client, one.request), planned)
-                if verdict == "crossed" and alone != "right":
-                    verdict = "wrong"
-                figures.unfit.append(
-                    {
-                        "row": str(one.row),
-                        "question": _told(one.case),
-                        "answer": words,
-                        "verdict": verdict,
-                        "alone": alone,
-                    }
-                )
-            _count(figures, verdict, alone)
+            _count(figures, one, words, verdict, alone)
     return figures
 
 
-def _count(figures: Figures, verdict: str, alone: str) -> None:
-    match verdict:
-        case "right":
-            figures.right += 1
-        case "crossed":
-            figures.crossed += 1
-        case "wrong":
-            figures.wrong += 1
-            figures.wrong_alone += alone != "right"
-        case error:
-            figures.errors[error] = figures.errors.get(error, 0) + 1
+def _count(figures: Figures, one: Planned, words: str, verdict: str, alone: str) -> None:
+    if verdict == "right":
+        figures.right += 1
+        return
+    if verdict == "crossed" and alone != "right":
+        verdict = "wrong"
+    if verdict == "crossed":
+        figures.crossed += 1
+    elif verdict == "wrong":
+        figures.wrong += 1
+        figures.wrong_alone += alone != "right"
+    else:
+        figures.errors[verdict] = figures.errors.get(verdict, 0) + 1
+    figures.unfit.append(
+        {"row": str(one.row), "question": _told(one.case), "answer": words, "verdict": verdict, "alone": alone}
+    )
 
 
 async def _plan(engines: Engines, requests: int, seed: int) -> list[Planned]:
