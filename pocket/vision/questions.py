@@ -677,6 +677,7 @@ def _sizes(scene: Scene, rng: random.Random, kept: bool) -> Exchange | None:
     clear = clearly_bigger(first, second) if biggest else clearly_bigger(second, first)
     if not clear or sum(t.name == first.name for t in scene.things) > 1:
         return None
+    words: tuple[str, ...]
     if len(scene.things) == 2:
         words = ("bigger", "larger", "the bigger one", "the biggest") if biggest else ("smaller", "the smallest")
         said = "bigger" if biggest else "smaller"
