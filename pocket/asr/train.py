@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=180.0, help="room for this many hours of speech on the device")
     parser.add_argument("--noises", type=int, default=800, help="room for this many half-minutes of noise")
     parser.add_argument("--resume", type=Path, help="weights to start from")
-    parser.add_argument("--compile", action="store_true", help="use torch.compile")
+    parser.add_argument("--compile", action="store_true", help="use torch.compile on the encoder")
     parser.add_argument("--tiny", action="store_true", help="a toy model: tries the code on a CPU")
     args = parser.parse_args()
     readers = Readers(args.workers, SEED)
@@ -81,7 +81,9 @@ def train(args: argparse.Namespace, readers: Readers, started: float) -> None:
     plain = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=PEAK_RATE, betas=(0.9, 0.98), fused=device.type == "cuda")
-    forward = torch.compile(model) if args.compile else model
+    if args.compile:
+        for layer in model.whisper.model.encoder.layers:
+            layer.compile()
     args.out.mkdir(parents=True, exist_ok=True)
     budget_s = args.minutes * 60
     begun = progressed = looked = saved = time.monotonic()
@@ -97,7 +99,7 @@ def train(args: argparse.Namespace, readers: Readers, started: float) -> None:
                 pool.add(pack)
         batch = mixer.draw()
         with torch.autocast(device.type, torch.bfloat16):
-            written, spelled = forward(
+            written, spelled = model(
                 batch.features, batch.inputs, batch.labels, batch.frames, batch.letters, batch.letter_counts
             )
         (written + (0.5 if share < 0.5 else 0.2) * spelled).backward()
@@ -120,7 +122,8 @@ def train(args: argparse.Namespace, readers: Readers, started: float) -> None:
         if now - saved > CHECKPOINT_S:
             save(model, tokens, args.out / "checkpoint.pt")
             saved = now
-    print(f"done: step {step}, held out, word errors:", _figures(model, looks, tokens), flush=True)
+    memory = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else 0
+    print(f"done: step {step}, {memory:.0f} GiB; word errors:", _figures(model, looks, tokens), flush=True)
     save(model, tokens, args.out / "final.pt")
 
 
