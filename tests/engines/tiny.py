@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -134,3 +135,127 @@ def _finish(writer: GGUFWriter) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def recognizer(folder: Path, width: int = 32, seed: int = 0) -> Path:
+    """An English-only Whisper of one layer each in CTranslate2's format; it hears gibberish."""
+    from ctranslate2.specs.whisper_spec import WhisperSpec
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+    folder.mkdir(parents=True, exist_ok=True)
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({letter: i for i, letter in enumerate(letters)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    names = "endoftext startoftranscript translate transcribe startoflm startofprev nospeech notimestamps".split()
+    tokenizer.add_special_tokens([AddedToken(f"<|{name}|>", special=True, normalized=False) for name in names])
+    tokenizer.add_tokens([AddedToken(f"<|{i * 0.02:.2f}|>", special=False, normalized=False) for i in range(1501)])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    size = tokenizer.get_vocab_size()
+
+    rng = np.random.default_rng(seed)
+
+    def weights(*shape: int) -> np.ndarray:
+        return rng.normal(0, 0.1, shape).astype(np.float32)
+
+    def dense(spec: Any, rows: int, columns: int) -> None:
+        spec.weight, spec.bias = weights(rows, columns), weights(rows)
+
+    def norm(spec: Any) -> None:
+        spec.gamma, spec.beta = np.ones(width, np.float32), np.zeros(width, np.float32)
+
+    def attention(spec: Any, sizes: tuple[int, ...]) -> None:
+        norm(spec.layer_norm)
+        for linear, rows in zip(spec.linear, sizes, strict=True):
+            dense(linear, rows * width, width)
+
+    def feed_forward(spec: Any) -> None:
+        norm(spec.layer_norm)
+        dense(spec.linear_0, 2 * width, width)
+        dense(spec.linear_1, width, 2 * width)
+
+    spec = WhisperSpec(1, 2, 1, 2)
+    spec.encoder.conv1.weight, spec.encoder.conv1.bias = weights(width, 80, 3), weights(width)
+    spec.encoder.conv2.weight, spec.encoder.conv2.bias = weights(width, width, 3), weights(width)
+    spec.encoder.position_encodings.encodings = weights(1500, width)
+    spec.decoder.position_encodings.encodings = weights(448, width)
+    spec.decoder.embeddings.weight = weights(size, width)
+    spec.decoder.projection.weight = spec.decoder.embeddings.weight
+    norm(spec.encoder.layer_norm)
+    norm(spec.decoder.layer_norm)
+    attention(spec.encoder.layer[0].self_attention, (3, 1))
+    feed_forward(spec.encoder.layer[0].ffn)
+    attention(spec.decoder.layer[0].self_attention, (3, 1))
+    attention(spec.decoder.layer[0].attention, (1, 2, 1))
+    feed_forward(spec.decoder.layer[0].ffn)
+    end = tokenizer.token_to_id("<|endoftext|>")
+    spec.config.suppress_ids, spec.config.suppress_ids_begin = [], [end]
+    spec.config.lang_ids, spec.config.alignment_heads = [], [(0, 0)]
+    spec.register_vocabulary([tokenizer.id_to_token(i) for i in range(size)])
+    spec.validate()
+    spec.optimize(quantization="int8")
+    spec.save(str(folder))
+    return folder
+
+
+def voice(folder: Path, rate_hz: int = 16_000, seed: int = 0) -> dict[str, str]:
+    """FastPitch with a HiFi-GAN, as Coqui saves them: the paths that its settings want. It hums."""
+    import torch
+    from TTS.config.shared_configs import BaseAudioConfig
+    from TTS.tts.configs.fast_pitch_config import FastPitchConfig
+    from TTS.tts.configs.shared_configs import CharactersConfig
+    from TTS.tts.models.forward_tts import ForwardTTS
+    from TTS.vocoder.configs import HifiganConfig
+    from TTS.vocoder.models.gan import GAN
+
+    torch.manual_seed(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    audio = BaseAudioConfig(
+        sample_rate=rate_hz, num_mels=20, mel_fmax=rate_hz // 2, signal_norm=False, do_trim_silence=False
+    )
+    characters = CharactersConfig(
+        characters_class="TTS.tts.utils.text.characters.Graphemes",
+        pad="<PAD>",
+        eos="<EOS>",
+        bos="<BOS>",
+        blank="<BLNK>",
+        characters="abcdefghijklmnopqrstuvwxyz",
+        punctuations="!',.? ",
+    )
+    config = FastPitchConfig(
+        audio=audio, use_phonemes=False, text_cleaner="english_cleaners", characters=characters, test_sentences=[]
+    )
+    arguments = config.model_args
+    arguments.hidden_channels, arguments.out_channels = 16, 20
+    arguments.pitch_predictor_hidden_channels = arguments.duration_predictor_hidden_channels = 16
+    for name in ("encoder_params", "decoder_params"):
+        small = {"hidden_channels_ffn": 16, "num_heads": 1, "num_layers": 1}
+        setattr(arguments, name, {**getattr(arguments, name), **small})
+    model = ForwardTTS.init_from_config(config)
+    last = [layer for layer in model.duration_predictor.modules() if isinstance(layer, torch.nn.Conv1d)][-1]
+    torch.nn.init.zeros_(last.weight)
+    torch.nn.init.constant_(last.bias, float(np.log(6)))  # five frames a letter
+    vocoder_config = HifiganConfig(
+        audio=audio,
+        generator_model_params={
+            "upsample_factors": [8, 8, 2, 2],
+            "upsample_kernel_sizes": [16, 16, 4, 4],
+            "upsample_initial_channel": 32,
+            "resblock_kernel_sizes": [3],
+            "resblock_dilation_sizes": [[1, 3, 5]],
+            "resblock_type": "1",
+            "in_channels": 20,
+        },
+    )
+    vocoder = GAN.init_from_config(vocoder_config)
+    paths = {
+        "model": folder / "model.pth",
+        "config": folder / "config.json",
+        "vocoder": folder / "vocoder.pth",
+        "vocoder_config": folder / "vocoder_config.json",
+    }
+    torch.save({"model": model.state_dict()}, paths["model"])
+    config.save_json(paths["config"])
+    torch.save({"model": vocoder.state_dict()}, paths["vocoder"])
+    vocoder_config.save_json(paths["vocoder_config"])
+    return {name: str(path) for name, path in paths.items()}

@@ -1,0 +1,186 @@
+"""Coqui TTS: voices in its formats, with or without a vocoder. One text at a time, a sentence after the other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import aclosing
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.errors import InvalidRequest
+from deployments.messages import Audio
+from deployments.settings import CoquiArgs, TextToSpeechConfig, resolve
+from deployments.threads import Worker, prepare
+
+PEAK = 0.95
+FADE_S = 0.005
+SILENCE = 0.003  # of the peak; what is quieter at either end is cut off
+MARGIN_S = 0.03  # but for this much
+MIN_LETTERS = 3  # some models fail on less
+
+_PAUSES = re.compile(r"(?<=[,;:])\s+|\s+(?=[-–—(])")
+
+
+class CoquiSynthesizer:
+    """One voice model; texts wait for it in order."""
+
+    def __init__(self, args: CoquiArgs) -> None:
+        prepare(args)
+        import torch
+
+        torch.set_num_threads(args.threads)
+        self._torch = torch
+        self._synthesizer = _load(args)
+        self._model = self._synthesizer.tts_model
+        self._rate_hz = int(self._synthesizer.output_sample_rate)
+        self._voices = list(self._model.speaker_manager.speaker_names) if self._model.speaker_manager else []
+        self._languages = list(self._model.language_manager.language_names)
+        self._length_scale = float(getattr(self._model, "length_scale", 1.0))
+        self._worker = Worker("coqui", args.stall_timeout_s)
+        self.produced = 0
+        self._probe()
+
+    async def speak(self, text: str, config: TextToSpeechConfig) -> AsyncGenerator[Audio, None]:
+        stream: AsyncGenerator[list[Audio], None] = self._worker.stream(lambda: self._say(text, config))
+        async with aclosing(stream) as batches:
+            async for batch in batches:
+                for audio in batch:
+                    yield audio
+
+    async def check(self) -> None:
+        await self._worker.check(self._probe)
+
+    async def close(self) -> None:
+        self._worker.close(self._release)
+
+    def _say(self, text: str, config: TextToSpeechConfig) -> Generator[Audio, None, None]:
+        """Runs in the worker's thread."""
+        voice, language = self._voice(config.voice), self._language(config.language)
+        for sentence in self._sentences(text, language, config.max_sentence_chars):
+            speakable = self._speakable(sentence, language)
+            if speakable is None:
+                continue
+            samples = self._synthesize(speakable, voice, language, config.speed)
+            self.produced += 1
+            yield Audio(_finished(samples, self._rate_hz, config.volume, config.pause_s), self._rate_hz)
+
+    def _sentences(self, text: str, language: str | None, longest: int) -> Iterator[str]:
+        # The library's splitter reads a line break as the end of a sentence only where the line is empty.
+        for line in filter(None, map(str.strip, text.splitlines())):
+            for sentence in self._synthesizer.split_into_sentences(line, language):
+                yield from _split(sentence.strip(), longest)
+
+    def _speakable(self, sentence: str, language: str | None) -> str | None:
+        """The sentence, made long enough for the model; ``None`` if the model has no sound for any of it."""
+        if not any(letter.isalnum() for letter in sentence):
+            return None
+        tokenizer = self._model.tokenizer
+        names = map(tokenizer.characters.id_to_char, tokenizer.text_to_ids(sentence, language=language))
+        letters = sum(len(name) == 1 and name.isalnum() for name in names)
+        if letters == 0:
+            return None
+        sentence = sentence if sentence[-1] in ".!?," else f"{sentence}."
+        return sentence if letters >= MIN_LETTERS else f"{sentence} "
+
+    def _synthesize(self, sentence: str, voice: str | None, language: str | None, speed: float) -> NDArray[np.float32]:
+        """The sound of one sentence, as the model makes it."""
+        vocoder = self._synthesizer.vocoder_model
+        self._model.length_scale = self._length_scale / speed
+        with self._torch.inference_mode():
+            made = self._model.synthesize(sentence, speaker=voice, language=language, use_griffin_lim=vocoder is None)
+            if vocoder is None:
+                wave = made["wav"]
+            else:
+                device = next(vocoder.parameters()).device
+                wave = self._synthesizer._run_vocoder(made["outputs"]["model_outputs"][0], device)
+        return np.asarray(self._torch.as_tensor(wave).cpu(), np.float32).reshape(-1)
+
+    def _voice(self, name: str | None) -> str | None:
+        if name is None:
+            return self._voices[0] if self._voices else None
+        return _one_of("voice", name, self._voices)
+
+    def _language(self, code: str | None) -> str | None:
+        if len(self._languages) < 2:
+            return None
+        return self._languages[0] if code is None else _one_of("language", code, self._languages)
+
+    def _probe(self) -> None:
+        language = self._language(None)
+        self._synthesize("One.", self._voice(None), language, speed=1.0)
+
+    def _release(self) -> None:
+        del self._model, self._synthesizer
+
+
+def _load(args: CoquiArgs) -> Any:
+    """Coqui's own synthesizer over the model that ``args`` name."""
+    cuda = args.device == "cuda"
+    if args.model_name is not None:
+        from TTS.api import TTS
+
+        return TTS(args.model_name, progress_bar=False, gpu=cuda).synthesizer
+    paths = {
+        "tts_checkpoint": args.model,
+        "tts_config_path": args.config,
+        "vocoder_checkpoint": args.vocoder,
+        "vocoder_config": args.vocoder_config,
+    }
+    files = {name: resolve(path) for name, path in paths.items() if path is not None}
+    if missing := [str(path) for path in files.values() if not path.exists()]:
+        raise FileNotFoundError(f"there is no model file {', '.join(missing)}")
+    from TTS.utils.synthesizer import Synthesizer
+
+    return Synthesizer(**files, use_cuda=cuda)
+
+
+def _one_of(what: str, name: str, known: list[str]) -> str:
+    if name not in known:
+        choice = f"it has {', '.join(known)}" if known else "it has only one, without a name"
+        raise InvalidRequest(f"the model has no {what} {name!r}; {choice}", param=what)
+    return name
+
+
+def _split(sentence: str, longest: int) -> Iterator[str]:
+    """``sentence`` in pieces of at most ``longest`` characters, cut where it pauses, or else between words."""
+    piece = ""
+    for word in _units(sentence, longest):
+        if piece and len(piece) + 1 + len(word) > longest:
+            yield piece
+            piece = ""
+        piece = f"{piece} {word}" if piece else word
+    if piece:
+        yield piece
+
+
+def _units(sentence: str, longest: int) -> Iterator[str]:
+    """What a cut may not part: phrases, the words of a phrase that is too long, the pieces of such a word."""
+    for phrase in _PAUSES.split(sentence):
+        for word in [phrase] if len(phrase) <= longest else phrase.split():
+            yield from (word[at : at + longest] for at in range(0, len(word), longest))
+
+
+def _finished(samples: NDArray[np.float32], rate_hz: int, volume: float, pause_s: float) -> NDArray[np.float32]:
+    """The sound without silence at its ends, below clipping, faded in and out, with a pause after it."""
+    samples = _trimmed(np.nan_to_num(samples), rate_hz) * np.float32(volume)
+    peak = float(np.abs(samples).max(initial=0.0))
+    if peak > PEAK:
+        samples *= PEAK / peak
+    fade = min(int(FADE_S * rate_hz), len(samples) // 2)
+    if fade:
+        ramp = np.linspace(0, 1, fade, dtype=np.float32)
+        samples[:fade] *= ramp
+        samples[-fade:] *= ramp[::-1]
+    return np.concatenate([samples, np.zeros(int(pause_s * rate_hz), np.float32)])
+
+
+def _trimmed(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float32]:
+    peak = float(np.abs(samples).max(initial=0.0))
+    loud = np.flatnonzero(np.abs(samples) > SILENCE * peak)
+    if len(loud) == 0:
+        return samples
+    margin = int(MARGIN_S * rate_hz)
+    return samples[max(0, loud[0] - margin) : loud[-1] + 1 + margin]
