@@ -58,6 +58,8 @@ def readable(command: list[str]) -> str:
         return "?"
     if command[0].startswith("ray"):
         return command[0].split(".")[0].strip()
+    if helper := re.search(r"multiprocessing\.\w+", " ".join(command)):
+        return helper.group()
     words = [PurePath(word).name for word in command if not word.startswith("-") and "=" not in word]
     if words and words[0].startswith("python") and len(words) > 1:
         words = words[1:]
