@@ -3,6 +3,8 @@
 They are HiFi-GAN's period discriminator and UnivNet's resolution discriminator with fewer channels; none is exported.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -38,7 +40,7 @@ class PeriodJudge(Judge):
 
     def __init__(self, period: int) -> None:
         sizes = [1, 32, 64, 128, 256]
-        layers = [nn.Conv2d(a, b, (5, 1), (3, 1), (2, 0)) for a, b in zip(sizes, sizes[1:], strict=False)]
+        layers = [nn.Conv2d(a, b, (5, 1), (3, 1), (2, 0)) for a, b in pairwise(sizes)]
         super().__init__([*layers, nn.Conv2d(256, 256, (5, 1), 1, (2, 0)), nn.Conv2d(256, 1, (3, 1), 1, (1, 0))])
         self.period = period
 
@@ -51,8 +53,7 @@ class SpectrumJudge(Judge):
     """Sees the magnitude spectrogram at one resolution."""
 
     def __init__(self, fft: int, hop: int, window: int) -> None:
-        wide = [nn.Conv2d(1, 32, (3, 9), 1, (1, 4))]
-        wide += [nn.Conv2d(32, 32, (3, 9), (1, 2), (1, 4)) for _ in range(3)]
+        wide = [nn.Conv2d(width, 32, (3, 9), (1, 2), (1, 4)) for width in (1, 32, 32, 32)]
         super().__init__([*wide, nn.Conv2d(32, 32, 3, 1, 1), nn.Conv2d(32, 1, 3, 1, 1)])
         self.fft, self.hop = fft, hop
         self.register_buffer("window", torch.hann_window(window))

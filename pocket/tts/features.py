@@ -11,7 +11,7 @@ FLOOR = 1e-5
 
 
 class LogMel(torch.nn.Module):
-    """Waveform [B, samples] (float, -1..1, a multiple of HOP long) -> natural-log mel magnitudes [B, MELS, samples/HOP].
+    """Waveform [B, samples] (-1..1, a multiple of HOP long) -> natural-log mel magnitudes [B, MELS, samples/HOP].
 
     Frame t is centred on sample (t + 1/2) * HOP, so that frames and samples divide evenly.
     """

@@ -129,7 +129,8 @@ class TeacherForced(nn.Module):
         frame_mask = mask_of(frames, owner.shape[1])
         encoded = self.model.emb(ids).transpose(1, 2)
         encoded = stack(self.model.encoder.encoder, encoded, letter_mask) * letter_mask[:, None]
-        durations = self.model.duration_predictor(encoded, letter_mask[:, None].to(encoded.dtype))
+        with torch.autocast(encoded.device.type, enabled=False):
+            durations = self.model.duration_predictor(encoded.float(), letter_mask[:, None].float())
         spread = encoded.gather(2, owner[:, None].expand(-1, encoded.shape[1], -1)) * frame_mask[:, None]
         spread = self.model.pos_encoder(spread, frame_mask[:, None])
         decoder = self.model.decoder.decoder

@@ -1,4 +1,4 @@
-"""What both trainers share: a clock that drives the learning rate, mixed precision, and checkpoints that appear whole."""
+"""What both trainers share: a clock that drives the learning rate, mixed precision, whole checkpoints."""
 
 import argparse
 import math

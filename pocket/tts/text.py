@@ -20,16 +20,25 @@ DICTIONARY = Path("/usr/share/dict/words")
 COMMON = Path(__file__).parents[1] / "llm" / "words.txt"
 MAX_LETTERS = 150
 
-SHAPES = "circle square triangle star rectangle diamond heart cross oval hexagon ring".split()
-SIZES = "small large big tiny huge little".split()
+
+def _words(line: str) -> list[str]:
+    return line.split()
+
+
+def _lines(text: str) -> list[str]:
+    return text.split("|")
+
+
+SHAPES = _words("circle square triangle star rectangle diamond heart cross oval hexagon ring")
+SIZES = _words("small large big tiny huge little")
 SIDES = ["to the left of", "to the right of", "above", "below", "next to", "smaller than", "larger than", "bigger than"]
 SHORT = (
     "Yes. No. Maybe. Hello! Hi! Hello there! Goodbye! Bye! Thanks. Thank you. Sure. Okay. Of course. Please. Sorry. "
-    "Right. Wrong. True. False. Good morning! Good evening! Good night! Good afternoon! Well done! Welcome! Wow! Great! "
+    "Right. Wrong. True. False. Good morning! Good evening! Good night! Good afternoon! Well done! Welcome! Wow! "
     "Never. Always. Nothing. Everything. Left. Right. None. Both. Here. There. Now. Stop. Go. I see. Me too. Why not? "
     "Really? What? Who? Where? When? How?"
 )
-MANNERS = (
+MANNERS = _lines(
     "Hello! How can I help you today?|Hi there! What can I do for you?|Good morning! How can I help?|"
     "You are very welcome.|You're welcome!|My pleasure.|Glad to help!|Happy to help.|Goodbye! Have a nice day.|"
     "Goodbye! Take care.|See you soon!|See you later!|I am fine, thank you. How are you?|I am doing well, thank you.|"
@@ -37,12 +46,12 @@ MANNERS = (
     "Sorry, that is beyond me. I can name capitals, do small sums, spell words and tell short stories.|"
     "I can tell you about capitals, sums, days, months, opposites, colours and animals.|"
     "I can only help with simple things, like counting, spelling and telling stories.|I don't know your name yet.|"
-    "Please tell me more.|Could you say that again, please?|I did not hear anything.|I don't know, you have not told me.|"
-    "You have not told me where you live.|Nice to meet you!|It is nice to meet you.|That is a good question.|"
+    "Please tell me more.|Could you say that again, please?|I did not hear anything.|"
+    "I don't know, you have not told me.|You have not told me where you live.|Nice to meet you!|It is nice to meet you.|That is a good question.|"
     "I will remember that.|Thank you for telling me.|What would you like to know?|Is there anything else?|"
     "There is nothing in this picture.|I do not see any shapes.|I am not sure what you mean."
-).split("|")
-STORY = (
+)
+STORY = _lines(
     "Once upon a time there was a {adj} {animal} named {name}.|One day, {name} the {animal} walked into the forest.|"
     "The {animal} wanted to find a {adj} {noun}.|On the way it met a {adj} {animal2}.|"
     "Together they looked for the {noun} until the sun went down.|The {animal} was very {adj}, but it did not give up.|"
@@ -50,17 +59,18 @@ STORY = (
     "From that day on, the {animal} was never {adj} again.|{name} smiled and went home to sleep.|"
     "The {animal2} laughed and said, thank you, {name}.|Every morning the {animal} went to the {noun} to drink.|"
     "In a small {noun} by the river lived a {animal} and a {animal2}.|And so the {animal} went home, tired but happy."
-).split("|")
-FRAMES = (
+)
+FRAMES = _lines(
     "The {w} {w} of the {w} is {w}.|I think that {w} and {w} are {w}.|They {w} the {w} with a {w} {w}.|"
     "She said it was {w}, {w} and {w}.|He can {w} a {w} in the {w}.|We have never {w} such a {w} {w}.|"
     "Is the {w} {w} or {w}?|Do you {w} the {w}?|Why did the {w} {w} the {w}?|What a {w} {w}!|"
     "{w}, {w}, {w} and {w}.|{w} {w} {w} {w} {w}.|{w} {w} {w} {w} {w} {w} {w}.|{w} {w} {w}.|My {w} likes to {w} {w}.|"
     "There are many {w} in our {w}.|If it is {w}, you should {w} before the {w}.|Please {w} the {w} for me.|"
     "After the {w}, everyone was {w}.|You said {w} {w}.|The word is {w}.|{w} and {w}.|{w} or {w}?|It was about {w} {w}."
-).split("|")
-TITLES = "Mr. Mrs. Dr. Capt. Gen. Col. Sgt. Lt. Rev. St.".split()
-UNITS = "apples cats dogs people books miles days hours minutes years degrees meters pounds shapes words".split()
+)
+TITLES = _words("Mr. Mrs. Dr. Capt. Gen. Col. Sgt. Lt. Rev. St.")
+THINGS = _words("river house cave garden bridge hill stone berry feather lake star ball hat cake bell")
+UNITS = _words("apples cats dogs people books miles days hours minutes years degrees meters pounds shapes words")
 MONTHS = tuple(facts.MONTHS)
 
 
@@ -205,7 +215,9 @@ def story(rng: random.Random) -> str:
     animal, other = rng.sample(facts.ANIMALS, 2)
     adjective = rng.choice(list(facts.OPPOSITES))
     noun = rng.choice("river house cave garden bridge hill stone berry feather lake star ball hat cake bell".split())
-    return rng.choice(STORY).format(animal=animal, animal2=other, adj=adjective, noun=noun, name=rng.choice(facts.NAMES))
+    return rng.choice(STORY).format(
+        animal=animal, animal2=other, adj=adjective, noun=noun, name=rng.choice(facts.NAMES)
+    )
 
 
 def salad(words: Callable[[], tuple[str, ...]]) -> Callable[[random.Random], str]:

@@ -146,7 +146,9 @@ class Segments:
     def refresh(self) -> None:
         """Forget what was known of the corpus and of the predictions for it."""
         room = (self.corpus.frames - SEGMENT_FRAMES + 1).clamp_min(0)
-        offset = torch.arange(int(room.sum()), device=self.corpus.device) - (room.cumsum(0) - room).repeat_interleave(room)
+        offset = torch.arange(int(room.sum()), device=self.corpus.device) - (room.cumsum(0) - room).repeat_interleave(
+            room
+        )
         self.places = self.corpus.frame_start.repeat_interleave(room) + offset
         self.mels = self.corpus.mel[None]
 
@@ -165,26 +167,30 @@ class Segments:
         self.mels = torch.stack([self.corpus.mel, predicted, predicted])
 
     def draw(self, count: int) -> tuple[Tensor, Tensor]:
-        """mel [count, MELS, SEGMENT_FRAMES] and wave [count, SEGMENT_FRAMES * HOP]."""
+        """Random mel [count, MELS, SEGMENT_FRAMES] and its wave [count, SEGMENT_FRAMES * HOP]."""
         device = self.corpus.device
         first = self.places[torch.randint(len(self.places), (count,), device=device)]
-        kind = torch.randint(len(self.mels), (count,), device=device)
+        return self.at(first, torch.randint(len(self.mels), (count,), device=device))
+
+    def spread(self, count: int) -> tuple[Tensor, Tensor]:
+        """As draw, but always the same stretches, evenly over the corpus, of true spectrograms."""
+        first = self.places[torch.linspace(0, len(self.places) - 1, count, device=self.corpus.device).long()]
+        return self.at(first, torch.zeros_like(first))
+
+    def at(self, first: Tensor, kind: Tensor) -> tuple[Tensor, Tensor]:
+        """The stretches that begin at frames `first` [count]; `kind` [count] says whose spectrogram."""
+        device = first.device
         mel = self.mels[kind[:, None], first[:, None] + torch.arange(SEGMENT_FRAMES, device=device)]
         samples = first[:, None] * features.HOP + torch.arange(SEGMENT_FRAMES * features.HOP, device=device)
         return mel.float().transpose(1, 2), self.corpus.pcm[samples].float() / 32768
 
 
 @torch.no_grad()
-def evaluate(trainer: Trainer, held_out: Corpus) -> float:
-    """Mean log-mel distance between eight held-out clips and the waveforms made from their true spectrograms."""
-    distances = []
-    for clip in range(8):
-        start, count = int(held_out.frame_start[clip]), int(held_out.frames[clip])
-        mel = held_out.mel[start : start + count].float().T[None]
-        with schedule.mixed(held_out.device):
-            made = trainer.generator(mel)[:, 0].float()
-        distances.append(F.l1_loss(trainer.log_mel(made), mel))
-    return float(torch.stack(distances).mean())
+def evaluate(trainer: Trainer, mel: Tensor, real: Tensor) -> float:
+    """Log-mel distance between held-out stretches and the waveforms made from their spectrograms."""
+    with schedule.mixed(trainer.device):
+        made = trainer.generator(mel)[:, 0].float()
+    return float(F.l1_loss(trainer.log_mel(made), trainer.log_mel(real)))
 
 
 def main() -> None:
@@ -200,6 +206,7 @@ def main() -> None:
     if args.resume:
         trainer.generator.load_state_dict(torch.load(args.resume, weights_only=True))
     size = 4 if args.tiny else SEGMENTS
+    unseen = Segments(held_out).spread(size)
     predictions = list(PREDICTED_FROM)
     step, began, advance = 0, time.monotonic(), None
     first = clock.fraction
@@ -216,7 +223,7 @@ def main() -> None:
             figures = " ".join(f"{figure:.3f}" for figure in result.tolist())
             print(
                 f"vocoder: {clock.elapsed_s:.0f} s, step {step}, {step / (time.monotonic() - began):.1f} steps/s, "
-                f"clips {len(corpus.frames)}, {name} {figures}, held out {evaluate(trainer, held_out):.4f}",
+                f"clips {len(corpus.frames)}, {name} {figures}, held out {evaluate(trainer, *unseen):.4f}",
                 flush=True,
             )
             if len(corpus.frames) < MOST_CLIPS and len(segments.mels) == 1 and corpus.load():
@@ -229,7 +236,7 @@ def main() -> None:
         if clock.due("save", clock.save_every_s):
             schedule.save_weights(args.out / "vocoder.checkpoint.pt", trainer.generator.state_dict())
     schedule.save_weights(args.out / "vocoder.pt", trainer.generator.state_dict())
-    print(f"vocoder: done, step {step}, held out {evaluate(trainer, held_out):.4f}", flush=True)
+    print(f"vocoder: done, step {step}, held out {evaluate(trainer, *unseen):.4f}", flush=True)
 
 
 if __name__ == "__main__":
