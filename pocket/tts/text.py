@@ -47,7 +47,8 @@ MANNERS = _lines(
     "I can tell you about capitals, sums, days, months, opposites, colours and animals.|"
     "I can only help with simple things, like counting, spelling and telling stories.|I don't know your name yet.|"
     "Please tell me more.|Could you say that again, please?|I did not hear anything.|"
-    "I don't know, you have not told me.|You have not told me where you live.|Nice to meet you!|It is nice to meet you.|That is a good question.|"
+    "I don't know, you have not told me.|You have not told me where you live.|Nice to meet you!|"
+    "It is nice to meet you.|That is a good question.|"
     "I will remember that.|Thank you for telling me.|What would you like to know?|Is there anything else?|"
     "There is nothing in this picture.|I do not see any shapes.|I am not sure what you mean."
 )
@@ -214,10 +215,8 @@ def picture(rng: random.Random) -> str:
 def story(rng: random.Random) -> str:
     animal, other = rng.sample(facts.ANIMALS, 2)
     adjective = rng.choice(list(facts.OPPOSITES))
-    noun = rng.choice("river house cave garden bridge hill stone berry feather lake star ball hat cake bell".split())
-    return rng.choice(STORY).format(
-        animal=animal, animal2=other, adj=adjective, noun=noun, name=rng.choice(facts.NAMES)
-    )
+    noun, name = rng.choice(THINGS), rng.choice(facts.NAMES)
+    return rng.choice(STORY).format(animal=animal, animal2=other, adj=adjective, noun=noun, name=name)
 
 
 def salad(words: Callable[[], tuple[str, ...]]) -> Callable[[random.Random], str]:
