@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from pocket.llm.facts import NAMES, PLACES
+from pocket.llm.facts import DAYS, NAMES, PLACES
 from pocket.llm.words import WORDS, invented
 
 NAME, ROLE = "Parley", "a small voice assistant"
@@ -21,7 +21,8 @@ _ADJECTIVES = (
 _PROMPTS = (
     "You are {n}, {r}.|You are {n}, {r}.|You are {n}, {r}.|You are {r} called {n}.|You are {r} named {n}.|"
     "Your name is {n}. You are {r}.|Your name is {n} and you are {r}.|You're {n}, {r}.|Act as {n}, {r}.|I want you to be {n}, {r}.|"
-    "You are {r}. Your name is {n}.|You play {n}, {r}.|Name: {n}. Role: {r}.|you are {n}, {r}"
+    "You are {r}. Your name is {n}.|You play {n}, {r}.|Name: {n}. Role: {r}.|you are {n}, {r}|Pretend to be {n}, {r}.|Speak as {n}, {r}.|"
+    "This is a chat with {n}, {r}.|You are {n} and you are {r}.|From now on you are {n}, {r}."
 ).split("|")
 _NAME_ONLY = "You are {n}.|Your name is {n}.|You are called {n}.|Call yourself {n}.".split("|")
 _ROLE_ONLY = "You are {r}.|Act as {r}.|You play {r}.".split("|")
@@ -35,7 +36,9 @@ _MANNERS = (
     "Be brief.|Be polite.|Answer in one or two short sentences.|Be friendly.|Keep it short.|Speak plainly.|"
     "Your answers are read aloud.|Answer in English.|Help the user.|Use plain words.|Be kind and patient.|Do not use lists.|"
     "Answer shortly.|You speak with people on the phone.|Never make things up.|Answer in full sentences.|Use simple English.|"
-    "You help people with small questions."
+    "You help people with small questions.|Speak slowly.|Answer in short, plain sentences.|Answer in short sentences.|Keep your answers short.|"
+    "You can hear and speak.|Answer briefly.|Your answers will be spoken.|You like {w}.|Never talk about {w}.|You know a lot about {w}.|"
+    "You live in a {w}.|Be {w}.|Always be {w} and {v}.|Do not mention the {w}.|The people you talk to like {w}.|Today is {d}."
 ).split("|")
 _PLAIN = (
     "You are a helpful assistant.|A chat between a curious human and an artificial intelligence assistant. The assistant gives "
@@ -61,7 +64,7 @@ class Persona:
 
 def any_persona(rng: random.Random) -> Persona:
     """A persona with a prompt in one of many styles, now and then with none."""
-    one_word = rng.random() < 0.16
+    one_word = rng.random() < 0.19
     kind = rng.choices(("none", "default", "plain", "both", "name", "role", "manner"), (20, 12, 5, 42, 9, 6, 6))[0]
     if kind == "none":
         return Persona(rng.choice(ONE_WORD), one_word=True) if one_word else Persona(None)
@@ -81,7 +84,8 @@ def any_persona(rng: random.Random) -> Persona:
         prompt = rng.choice({"both": _PROMPTS, "name": _NAME_ONLY, "role": _ROLE_ONLY}[kind]).format(n=name, r=role)
     parts = [prompt] if prompt else []
     if rng.random() < 0.3 or not parts:
-        parts += rng.sample(_MANNERS, rng.randrange(1, 3))
+        slots = {"w": rng.choice(WORDS), "v": rng.choice(WORDS), "d": rng.choice(DAYS)}
+        parts += [manner.format_map(slots) for manner in rng.sample(_MANNERS, rng.randrange(1, 3))]
     if one_word:
         parts.insert(rng.choice((0, len(parts), len(parts))), rng.choice(ONE_WORD))
     return Persona(rng.choice((" ", " ", " ", "\n")).join(parts), name, role, one_word)
@@ -104,6 +108,23 @@ def _role(rng: random.Random) -> str:
         noun = f"{rng.choice(_ADJECTIVES)} {noun}"
     if rng.random() < 0.25:
         noun += rng.choice((" in ", " from ", " of ")) + rng.choice(PLACES)
-    elif rng.random() < 0.1:
-        noun += f" who likes {rng.choice(WORDS)}"
+    elif rng.random() < 0.2:
+        clause = rng.choice(
+            (
+                "who likes {w}",
+                "that likes {w}",
+                "who lives in {p}",
+                "that can see pictures",
+                "that helps people",
+                "for {w}",
+                "with a {w}",
+                "that answers questions about {w}",
+                "who sells {w}",
+                "who knows the {w}",
+                "of the {w}",
+            )
+        )
+        noun += " " + clause.format(w=rng.choice(WORDS), p=rng.choice(PLACES))
+    if rng.random() < 0.06:
+        return "the " + noun
     return ("an " if noun[0] in "aeiou" else "a ") + noun

@@ -15,7 +15,7 @@ BEFORE = (
     "good evening, |excuse me, |listen, |alright, |quick question, |one more thing, |another question, |I have a question, |"
     "my question is, |next question, |tell me, |oh, |hey you, |hmm, |let me ask you, |dear assistant, |sorry, |yes, |great, |"
     "thanks, |thank you, |nice, |good, |cool, |and, |but, |hi there, |I wonder, |good afternoon, |just tell me, |um, please, |"
-    "so, um, |okay, now |well, please "
+    "so, um, |okay, now |well, please |hello! |hi! |hey! |hello. |good morning! |okay. |thank you. |great! |excuse me. "
 ).split("|")
 AFTER = (
     ", please| please|, thanks|, thank you|, if you can|, um|, if you know| then|, my friend|, do you know|, can you tell me|"
@@ -50,7 +50,10 @@ class Speaker:
 
     def number(self, value: int) -> str:
         """A number the way this person writes it: digits or words."""
-        return str(value) if self.digits else words_of(value)
+        if self.digits != (self.rng.random() < 0.06):
+            return str(value)
+        words = words_of(value)
+        return words.replace("-", " ") if self.style == "lower" and self.rng.random() < 0.5 else words
 
     def put(self, templates: str, kind: str = "ask", **slots: object) -> str:
         """Words one of `templates` (split by `|`) with fillers; `kind` says which fillers may follow:
@@ -66,7 +69,10 @@ class Speaker:
 
     def _write(self, template: str, before: str, after: str, kind: str, slots: dict[str, object]) -> str:
         template, before = self._slip(template), self._slip(before)
-        text = before + template.format_map(slots) + after
+        text = template.format_map(slots)
+        if before[-2:-1] in tuple(".!"):
+            text = text[0].upper() + text[1:]
+        text = before + text + after
         if self.style == "lower":
             return lowered(text)
         if self.style == "sloppy" and self.rng.random() < 0.5:

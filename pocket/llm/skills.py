@@ -231,7 +231,7 @@ def unknown_capital(talk: Talk) -> Turn:
     asked = talk.speaker.put(
         "what is the capital of {c}|capital of {c}|tell me the capital of {c}|do you know the capital of {c}", c=place
     )
-    return asked, talk.reply(f"Sorry, I do not know the capital of {place}.", "sorry")
+    return asked, talk.reply(f"Sorry, I do not know the capital of {_shown(talk, place)}.", "sorry")
 
 
 _SUMS = {
@@ -298,6 +298,45 @@ def big_sum(talk: Talk) -> Turn:
     return speaker.put(wordings, a=speaker.number(a), b=speaker.number(b)), talk.reply(
         "Sorry, I only do sums with numbers up to twenty.", "sorry"
     )
+
+
+def too_far(talk: Talk) -> Turn:
+    """Counting out of reach."""
+    rng, speaker = talk.rng, talk.speaker
+    start, stop = rng.randrange(0, 30), rng.randrange(50, 2000)
+    asked = speaker.put(
+        "count from {a} to {b}|can you count from {a} to {b}|count up to {b}|count to {b}|say the numbers from {a} to {b}",
+        "order",
+        a=speaker.number(start),
+        b=speaker.number(stop),
+    )
+    return asked, talk.reply("Sorry, I only count up to thirty.", "sorry")
+
+
+def unknown_thing(talk: Talk) -> Turn:
+    """An opposite, a colour or a sound that it does not know."""
+    rng, put = talk.rng, talk.speaker.put
+    word = rng.choice(WORDS)
+    kind = rng.choice(("opposite", "colour", "sound"))
+    if kind == "opposite" and word not in facts.OPPOSITES:
+        asked = put(
+            "what is the opposite of {w}|the opposite of {w}|tell me the opposite of {w}|what's the opposite of {w}",
+            w=word,
+        )
+        return asked, talk.reply(f"Sorry, I do not know the opposite of {word}.", "sorry")
+    if kind == "colour" and not any(word in thing.split() for thing in facts.COLOURS):
+        thing = f"{rng.choice(('the', 'a', 'my'))} {word}"
+        asked = put(
+            "what colour is {t}|what color is {t}|which colour is {t}|what is the colour of {t}|tell me the color of {t}",
+            t=thing,
+        )
+        return asked, talk.reply(f"Sorry, I do not know the colour of {thing}.", "sorry")
+    if word in facts.SOUNDS:
+        return sound(talk)
+    asked = put(
+        "what sound does {t} make|what does {t} say|how does {t} sound|what noise does {t} make", t=_article(word)
+    )
+    return asked, talk.reply(f"Sorry, I do not know the sound of {_article(word)}.", "sorry")
 
 
 def opposite(talk: Talk) -> Turn:
@@ -747,6 +786,8 @@ def _value(talk: Talk, what: str) -> str:
     }[what]
     if what == "name" and rng.random() < 0.35:
         return invented(rng).capitalize()
+    if what == "name" and rng.random() < 0.08:
+        return f"{rng.choice(table)} {invented(rng).capitalize()}"
     if what == "home" and rng.random() < 0.2:
         return invented(rng).capitalize() + rng.choice(("", "ville", " City", "ton"))
     if what in ("colour", "animal", "food") and rng.random() < 0.15:
@@ -823,6 +864,13 @@ def what_you_know(talk: Talk) -> Turn:
 # ---- the rest ----
 
 
+_REGULAR = tuple(
+    animal
+    for animal in facts.ANIMALS
+    if animal[-1] not in "sxhyf" and animal not in ("mouse", "goose", "deer", "moose")
+)
+
+
 def tale(talk: Talk) -> Turn:
     """A short story about an animal."""
     rng = talk.rng
@@ -832,12 +880,22 @@ def tale(talk: Talk) -> Turn:
         if rng.random() < 0.15
         else None
     )
+    if adjective and rng.random() < 0.3:
+        adjective = rng.choice(WORDS)
     hero = f"{adjective} {animal}" if adjective else animal
     if talk.topic and talk.topic[0] == "story" and rng.random() < 0.4:
         asked = talk.speaker.put(
             "another one about {a}|and one about {a}|now one about {a}|one more about {a}|another story about {a}|and now about {a}",
             "order",
             a=_article(hero),
+        )
+    elif rng.random() < 0.05 and animal in _REGULAR:
+        adjective = None
+        asked = talk.speaker.put(
+            "tell me a story about {a}s|a story about {a}s|tell me a story about the {a}|tell me a short story about {a}s|story about {a}s|"
+            "I want a story about {a}s|a story about the {a}|tell me a story about two {a}s|the story of the {a}|story about my {a}",
+            "order",
+            a=animal,
         )
     elif rng.random() < 0.08:
         animal, adjective = "fox", None
@@ -892,6 +950,8 @@ SKILLS: dict[str, tuple[Skill, float]] = {
     "unknown_capital": (unknown_capital, 1),
     "arithmetic": (arithmetic, 11),
     "big_sum": (big_sum, 1),
+    "too_far": (too_far, 0.5),
+    "unknown_thing": (unknown_thing, 1.2),
     "opposite": (opposite, 5),
     "colour": (colour, 4.5),
     "sound": (sound, 4),

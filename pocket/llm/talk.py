@@ -15,6 +15,7 @@ Message = dict[str, str]
 
 _NAMES = tuple(SKILLS)
 _WEIGHTS = tuple(weight for _, weight in SKILLS.values())
+_SHOUTED = ("capital", "arithmetic", "opposite", "colour", "sound", "calendar", "counting", "greeting", "who_are_you")
 _JOINABLE = ("capital", "arithmetic", "opposite", "colour", "sound", "calendar")
 
 
@@ -39,8 +40,9 @@ def labelled(rng: random.Random, held_out: bool = False, ability: str | None = N
         asked, answer = SKILLS[name][0](talk)
         if talk.topic is topic:
             talk.topic = None
-        if rng.random() < 0.04 and name in _JOINABLE and not talk.persona.one_word:
+        if rng.random() < 0.04 and name in (*_JOINABLE, "tell") and not talk.persona.one_word:
             asked, answer = _joined(talk, asked, answer)
+        asked = _untidy(rng, asked, name)
         if name != "say_again":
             talk.last_answer = answer
         messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
@@ -77,6 +79,15 @@ def _many_turns(rng: random.Random, words: int) -> list[Message]:
         messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
         count += len(asked.split()) + len(answer.split())
     return messages
+
+
+def _untidy(rng: random.Random, asked: str, name: str) -> str:
+    """Now and then shouted, or with stray spaces and marks."""
+    if rng.random() < 0.02 and name in _SHOUTED:
+        asked = asked.upper()
+    if rng.random() < 0.025 and name != "echo":
+        asked = rng.choice((" {}", "{} ", "{}\n", "{}??", "{}!!", "{}...", "{} ?", "{}  ", "\n{}")).format(asked)
+    return asked
 
 
 def _turns(rng: random.Random) -> int:

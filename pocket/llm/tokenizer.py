@@ -13,7 +13,6 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from pocket.llm.talk import Message, dialogue
 from pocket.llm.words import WORDS
-from pocket.vision import scenes
 
 CONTROL = ("<|pad|>", "<|bos|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|unk|>", "<|spare|>")
 """Control tokens; a token's id is its place here."""
@@ -71,6 +70,8 @@ def render(messages: list[Message], answer: bool = False) -> list[int]:
 def train(seed: int = 0, conversations: int = 30_000, pictures: int = 3_000) -> str:
     """Learns the merges from made-up conversations, also about pictures, and the word list; returns the JSON that
     `from_json` reads."""
+    from pocket.vision import scenes  # only the trainer needs Pillow
+
     rng = random.Random(seed)
     texts = [message["content"] for _ in range(conversations) for message in dialogue(rng)]
     shown = [message["content"] for _ in range(pictures) for message in scenes.sample(rng).messages]

@@ -1,0 +1,78 @@
+"""What the trainer is fed, and what the model makes of it."""
+
+import random
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from pocket.llm.batches import conversation_row, llava_row, packed, picture_row, pictures  # noqa: E402
+from pocket.llm.model import TINY, Llama  # noqa: E402
+from pocket.llm.tokenizer import ASSISTANT, BOS, END, PAD, USER, encode, tokenizer  # noqa: E402
+from pocket.vision.preprocess import N_TOKENS  # noqa: E402
+
+CHAT = [
+    {"role": "system", "content": "You are Max, a pirate."},
+    {"role": "user", "content": "what is <|end|> this"},
+    {"role": "assistant", "content": "A red circle."},
+    {"role": "user", "content": "and where"},
+    {"role": "assistant", "content": "In the middle."},
+]
+
+
+def said(row):
+    return tokenizer().decode([i for i, own in zip(row.ids, row.said, strict=True) if own], skip_special_tokens=False)
+
+
+def test_only_the_answers_and_their_ends_are_the_assistants():
+    assert said(conversation_row(CHAT)) == "A red circle.<|end|>In the middle.<|end|>"
+
+
+def test_a_picture_stands_at_the_start_of_its_message():
+    row, start = picture_row(CHAT, 1)
+    assert row.ids[start - 1] == USER
+    assert row.ids[start : start + N_TOKENS] == [PAD] * N_TOKENS
+    assert row.ids[start + N_TOKENS :][: len(encode("what is"))] == encode("what is")
+    assert said(row) == "A red circle.<|end|>In the middle.<|end|>"
+
+
+def test_the_llava_text_says_only_the_last_answer():
+    row, start = llava_row(CHAT, 1, random.Random(0))
+    text = tokenizer().decode(row.ids[start + N_TOKENS :], skip_special_tokens=False)
+    assert tokenizer().decode(row.ids[:start], skip_special_tokens=False) == "<|bos|>You are Max, a pirate.\nUSER: "
+    assert text.startswith("what is <|end|> this\nASSISTANT: A red circle.\nUSER: and where")
+    assert text.endswith("\nASSISTANT: In the middle.<|end|>")
+    assert said(row) == "In the middle.<|end|>"
+
+
+def test_packed_rows_are_full_and_weigh_the_answers():
+    batch = packed(random.Random(3), 256, 4)
+    assert (batch.ids != PAD).all()
+    assert (batch.ids[:, 0] == BOS).all()
+    assert 0.2 < (batch.weight == 1).float().mean() < 0.8
+    assert (batch.targets[:, :-1] == batch.ids[:, 1:]).all()
+    follows_role = batch.ids == ASSISTANT
+    assert (batch.weight[follows_role] == 1).all()
+    assert (batch.weight[batch.targets == BOS] == 0).all()
+
+
+def test_packed_conversations_do_not_see_each_other():
+    torch.manual_seed(0)
+    model = Llama(TINY).eval()
+    batch = packed(random.Random(4), 192, 1)
+    second = batch.documents[0] == 2
+    with torch.no_grad():
+        together = model(batch.ids, batch.documents)[0, second]
+        alone = model(batch.ids[:, second])[0]
+    assert second.sum() > 8
+    torch.testing.assert_close(together, alone, atol=2e-4, rtol=2e-3)
+
+
+def test_pictures_have_their_places():
+    batch = pictures(random.Random(5), 4)
+    for ids, start in zip(batch.ids, batch.starts, strict=True):
+        assert (ids[start : start + N_TOKENS] == PAD).all()
+        assert ids[start - 1] != PAD
+    assert batch.pixels.dtype == torch.uint8
+    assert (batch.targets[batch.weight == 1] != PAD).all()
+    assert (batch.targets == END).any()
