@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
-from pocket.llm import facts
+from pocket.llm import facts, talk
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 PUNCTUATION = "!',.? "
@@ -258,16 +258,22 @@ def figures(rng: random.Random) -> str:
     )
 
 
+def answer(rng: random.Random) -> str:
+    """A sentence of what the pocket language model would say."""
+    return rng.choice(re.split(r"(?<=[.!?]) ", talk.assistant_line(rng)))
+
+
 KINDS: dict[Callable[[random.Random], str], float] = {
-    capital: 5,
+    answer: 20,
+    capital: 4,
     arithmetic: 4,
     counting: 3,
     calendar: 3,
-    knowledge: 5,
+    knowledge: 3,
     memory: 5,
     spelling: 5,
     picture: 6,
-    story: 6,
+    story: 3,
     lambda rng: rng.choice(MANNERS): 2,
     salad(common_words): 24,
     salad(all_words): 18,
