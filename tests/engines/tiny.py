@@ -11,6 +11,8 @@ from gguf import GGMLQuantizationType, GGUFWriter, TokenType
 
 CONTROL = ("<s>", "</s>", "[INST]", "[/INST]", "<|user|>", "<|assistant|>", "<|system|>")
 MERGES = ("Ġ t", "h e", "Ġt he", "i n", "r e", "o n", "Ġ a", "Ġ s", "e r", "Ġ w", "o u", "Ġ [", "I N", "S T")
+WHISPER = ("endoftext", "startoftranscript", "translate", "transcribe", "startoflm", "startofprev", "nospeech")
+WHISPER += ("notimestamps",)
 WIDTH, LAYERS, HEADS, FEED, CONTEXT = 64, 2, 4, 128, 512
 
 TEMPLATE = (
@@ -20,7 +22,9 @@ TEMPLATE = (
 )
 
 
-def chat_model(path: Path, kind: str = "F16", template: str | None = TEMPLATE, spm: bool = False, seed: int = 0) -> Path:
+def chat_model(
+    path: Path, kind: str = "F16", template: str | None = TEMPLATE, spm: bool = False, seed: int = 0
+) -> Path:
     """A Llama in GGUF, its matrices stored as ``kind``; byte-level BPE, or (``spm``) SentencePiece's way."""
     tokens, types = _spm_vocabulary() if spm else _bpe_vocabulary()
     writer = GGUFWriter(path, "llama")
@@ -124,7 +128,21 @@ def _bpe_vocabulary() -> tuple[list[str], list[TokenType]]:
 
 def _spm_vocabulary() -> tuple[list[str], list[TokenType]]:
     bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
-    words = ["▁", *map(chr, range(33, 127)), "▁the", "he", "▁t", "▁hello", "hello", "▁h", "el", "ell", "ello", "[/", "[I"]
+    words = [
+        "▁",
+        *map(chr, range(33, 127)),
+        "▁the",
+        "he",
+        "▁t",
+        "▁hello",
+        "hello",
+        "▁h",
+        "el",
+        "ell",
+        "ello",
+        "[/",
+        "[I",
+    ]
     tokens = ["<unk>", *CONTROL, *bytes_, *words]
     kinds = [TokenType.UNKNOWN, *[TokenType.CONTROL] * len(CONTROL), *[TokenType.BYTE] * 256]
     return tokens, kinds + [TokenType.NORMAL] * len(words)
@@ -147,8 +165,7 @@ def recognizer(folder: Path, width: int = 32, seed: int = 0) -> Path:
     tokenizer = Tokenizer(models.BPE({letter: i for i, letter in enumerate(letters)}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    names = "endoftext startoftranscript translate transcribe startoflm startofprev nospeech notimestamps".split()
-    tokenizer.add_special_tokens([AddedToken(f"<|{name}|>", special=True, normalized=False) for name in names])
+    tokenizer.add_special_tokens([AddedToken(f"<|{name}|>", special=True, normalized=False) for name in WHISPER])
     tokenizer.add_tokens([AddedToken(f"<|{i * 0.02:.2f}|>", special=False, normalized=False) for i in range(1501)])
     tokenizer.save(str(folder / "tokenizer.json"))
     size = tokenizer.get_vocab_size()
