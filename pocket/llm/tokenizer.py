@@ -40,14 +40,15 @@ _FILE = "tokenizer.json"
 
 
 @cache
+def vocabulary_json() -> dict:
+    """The shipped `{"vocab": {token: id}, "merges": [[left, right], ...]}`."""
+    return json.loads(files("pocket.llm").joinpath(_FILE).read_text("utf-8"))
+
+
+@cache
 def tokenizer() -> Tokenizer:
-    """The shipped tokenizer."""
-    return from_json(files("pocket.llm").joinpath(_FILE).read_text("utf-8"))
-
-
-def from_json(text: str) -> Tokenizer:
-    """A tokenizer out of `{"vocab": {token: id}, "merges": [[left, right], ...]}`."""
-    made = json.loads(text)
+    """The shipped tokenizer. It knows no added tokens, so that no text gives a control token."""
+    made = vocabulary_json()
     bpe = Tokenizer(models.BPE(made["vocab"], [tuple(merge) for merge in made["merges"]]))
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     bpe.decoder = decoders.ByteLevel()
@@ -68,8 +69,8 @@ def render(messages: list[Message], answer: bool = False) -> list[int]:
 
 
 def train(seed: int = 0, conversations: int = 30_000, pictures: int = 3_000) -> str:
-    """Learns the merges from made-up conversations, also about pictures, and the word list; returns the JSON that
-    `from_json` reads."""
+    """Learns the merges from made-up conversations, also about pictures, and the word list; returns the JSON of
+    `vocabulary_json`."""
     from pocket.vision import scenes  # only the trainer needs Pillow
 
     rng = random.Random(seed)
