@@ -11,15 +11,17 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from time import perf_counter
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from deployments.errors import DeadlineExceeded, EngineUnavailable, NoSpeech
 from deployments.messages import Audio, ChatEnd, ChatMessage, TranscribeOptions
 from graphs.events import AudioChunk, Done, Event, StageDone, TextChunk, TranscriptReady
 from graphs.plan import Plan, Stage
 from graphs.sentences import Sentences
-from graphs.stages import Stages
 from graphs.turn import Turn, TurnMessage
+
+if TYPE_CHECKING:
+    from graphs.stages import Stages
 
 EVENTS_AHEAD = 64  # events a slow client may lag behind
 SENTENCES_AHEAD = 64  # sentences the model may be ahead of the voice

@@ -17,6 +17,7 @@ TERMINATORS = ".!?…"
 FULL_WIDTH = "。！？"  # need no space after them
 CLOSERS = "\"'”’»)]}*_`"
 CLAUSE_MARKS = ",;:—–"
+DECORATIONS = frozenset({"So", "Sk", "Cc", "Cf", "Cs", "Co", "Cn"})  # categories of Unicode
 
 # A name or a number follows these: they never end a sentence.
 TITLES = frozenset(
@@ -99,10 +100,10 @@ def speakable(text: str) -> str:
 
 
 def _is_decoration(character: str) -> bool:
-    """Emoji and their joiners, control and private characters; spaces and currency signs are none."""
+    """Emoji with their joiners and shades, control and private characters; spaces and currency signs are none."""
     if character.isspace():
         return False
-    return unicodedata.category(character) in {"So", "Cc", "Cf", "Cs", "Co", "Cn"} or character in "\ufe0e\ufe0f\u20e3"
+    return unicodedata.category(character) in DECORATIONS or character in "\ufe0e\ufe0f\u20e3"
 
 
 def _ends_sentence(text: str, following: str) -> bool:

@@ -21,8 +21,8 @@ from deployments.messages import Audio
 from graphs.events import AudioChunk, Done, Event, StageDone, TextChunk, TranscriptReady
 from graphs.plan import Plan
 from graphs.turn import Output, Turn
-from graphs.wire import wav
 from graphs.wire.accept import Form
+from graphs.wire.encode import pcm16, wav_header
 from graphs.wire.errors import as_parley, shape
 
 SILENT_RATE_HZ = 16_000  # of a voice that had nothing to say
@@ -92,8 +92,7 @@ class Answer:
         if told.transcript is not None:
             body["transcript"] = told.transcript
         if self.turn.output is Output.VOICE:
-            rate_hz = told.audio[0].rate_hz if told.audio else SILENT_RATE_HZ
-            body["audio"] = base64.b64encode(wav.whole(told.audio, rate_hz)).decode()
+            body["audio"] = base64.b64encode(_whole_wav(told.audio)).decode()
         usage = {"prompt_tokens": told.done.prompt_tokens, "completion_tokens": told.done.completion_tokens}
         return body | {"graph": list(self.plan.stages), "usage": usage, "finish_reason": told.done.finish_reason}
 
@@ -103,16 +102,16 @@ class Answer:
         told = await self._until(AudioChunk, Done)
         headers = self._headers(told)
         if not told.audio:
-            return Response(wav.whole([], SILENT_RATE_HZ), media_type=Form.WAV, headers=headers)
+            return Response(_whole_wav([]), media_type=Form.WAV, headers=headers)
         return _Stream(self._wav(told.audio[0]), media_type=Form.WAV, headers=headers)
 
     async def _wav(self, first: Audio) -> AsyncIterator[bytes]:
         async with aclosing(self.events):
-            yield wav.header(first.rate_hz) + wav.pcm16(first)
+            yield wav_header(first.rate_hz) + _pcm(first)
             try:
                 async for event in self.events:
                     if isinstance(event, AudioChunk):
-                        yield wav.pcm16(event.audio)
+                        yield _pcm(event.audio)
             except Exception as error:
                 # Nothing more can be said: the transfer stays unfinished, and clients see that it does.
                 logger.warning("the voice of %s ends early: %s", self.turn.id, error)
@@ -148,8 +147,8 @@ class Answer:
             case TextChunk(text):
                 return _sse_message("text", {"text": text})
             case AudioChunk(audio):
-                pcm = base64.b64encode(wav.pcm16(audio)).decode()
-                return _sse_message("audio", {"pcm16": pcm, "rate_hz": audio.rate_hz})
+                sound = base64.b64encode(_pcm(audio)).decode()
+                return _sse_message("audio", {"pcm16": sound, "rate_hz": audio.rate_hz})
             case StageDone(stage, wall_ms):
                 return _sse_message("stage", {"stage": stage, "ms": round(wall_ms, 1)})
             case Done():
@@ -166,6 +165,16 @@ class _Stream(StreamingResponse):
         assert isinstance(source, AsyncGenerator)
         async with aclosing(source):
             await super().stream_response(send)
+
+
+def _pcm(audio: Audio) -> bytes:
+    return pcm16(audio.samples).tobytes()
+
+
+def _whole_wav(chunks: list[Audio]) -> bytes:
+    """A complete file; every chunk of one answer has the same rate."""
+    data = b"".join(map(_pcm, chunks))
+    return wav_header(chunks[0].rate_hz if chunks else SILENT_RATE_HZ, len(data)) + data
 
 
 def _sse_message(name: str, data: dict[str, Any]) -> str:
