@@ -16,6 +16,7 @@ from typing import Annotated, Any, Self
 from uuid import uuid4
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -75,6 +76,16 @@ def _json_in_form(value: Any) -> Any:
         raise ValueError('should be JSON such as [{"role": "user", "content": "Hi"}]') from None
 
 
+def _encodable(text: str) -> str:
+    """JSON can hold halves of a character, which no model can read."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("should be whole characters of Unicode, not half of a surrogate pair") from None
+    return text
+
+
+Text = Annotated[str, AfterValidator(_encodable)]
 Media = Annotated[bytes, BeforeValidator(_bytes), WithJsonSchema({"type": "string", "format": "byte"})]
 
 
@@ -84,7 +95,7 @@ class EarlierMessage(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     role: Role
-    content: str
+    content: Text
 
 
 class ChatRequest(BaseModel):
@@ -92,17 +103,17 @@ class ChatRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    text: str | None = Field(default=None, description="What is written.")
+    text: Text | None = Field(default=None, description="What is written.")
     audio: Media | None = Field(default=None, description="What is spoken: WAV, FLAC, MP3, Ogg, WebM or M4A.")
     image: Annotated[list[Media], BeforeValidator(_listed)] = Field(
         default_factory=list, description="Pictures: PNG, JPEG, WebP, GIF, or .npy of uint8 (H,W), (H,W,3), (H,W,4)."
     )
     output: Output | None = Field(default=None, description="What to answer with. Wins over Accept.")
-    system: str | None = Field(default=None, description="Who answers, and how; instead of the service's own prompt.")
+    system: Text | None = Field(default=None, description="Who answers, and how; instead of the service's own prompt.")
     messages: Annotated[list[EarlierMessage], BeforeValidator(_json_in_form)] = Field(
         default_factory=list, description="The conversation so far, without the present message."
     )
-    voice: str | None = Field(default=None, description="A voice of the speech model.")
+    voice: Text | None = Field(default=None, description="A voice of the speech model.")
     language: LanguageCode | None = Field(default=None, description="What is spoken, as ISO 639-1, such as en.")
     max_tokens: PositiveInt | None = Field(default=None, description="Longest answer, in tokens.")
     temperature: float | None = Field(default=None, ge=0, le=2, description="0 always takes the likeliest token.")
