@@ -117,7 +117,8 @@ def picture_row(messages: list[Message], picture_turn: int, _rng: random.Random 
 
 
 def llava_row(messages: list[Message], picture_turn: int, rng: random.Random) -> tuple[Row, int]:
-    """The same as llama-cpp-python's LLaVA 1.5 handler writes it; the assistant says only its last answer."""
+    """The same as llama-cpp-python's LLaVA 1.5 handler writes it (its Jinja settings eat the newlines of its format);
+    the assistant says only its last answer."""
     messages = list(messages)
     if messages[0]["role"] != "system":
         messages, picture_turn = [{"role": "system", "content": LLAVA_SYSTEM}, *messages], picture_turn + 1
@@ -126,17 +127,17 @@ def llava_row(messages: list[Message], picture_turn: int, rng: random.Random) ->
     for index, message in enumerate(messages[:-1]):
         text = message["content"]
         if message["role"] == "assistant":
-            text = f"\nASSISTANT: {text}"
+            text = f"ASSISTANT: {text}"
         elif message["role"] == "user":
             # The handler writes a message of plain text a second time, as a list without parts.
-            text = f"\nUSER: {text}" + ("\nUSER: " if plain_strings and index != picture_turn else "")
+            text = f"USER: {text}" + ("USER: " if plain_strings and index != picture_turn else "")
         if index < picture_turn:
             before += text
         elif index == picture_turn:
-            before, after = before + "\nUSER: ", message["content"]
+            before, after = before + "USER: ", message["content"]
         else:
             after += text
-    head, tail = [BOS, *encode(before)], encode(after + "\nASSISTANT: ")
+    head, tail = [BOS, *encode(before)], encode(after + "ASSISTANT: ")
     answer = [*encode(messages[-1]["content"]), END]
     ids = head + [PAD] * N_TOKENS + tail + answer
     return Row(ids, [False] * (len(ids) - len(answer)) + [True] * len(answer)), len(head)

@@ -34,7 +34,8 @@ from pocket.llm.tokenizer import PAD
 from pocket.vision import scenes
 from pocket.vision.tower import PatchProbe, TowerConfig, VisionTower
 
-PROBE_WEIGHT = 0.3
+EARLY_PROBE_WEIGHT, PROBE_WEIGHT = 1.0, 0.3
+"""The probe weighs more in the first part of a training from nothing: it makes the tower see early."""
 
 
 class Joint(nn.Module):
@@ -240,7 +241,8 @@ def train(args: argparse.Namespace) -> None:
         if picture_feed:
             with _autocast(device):
                 described, probed = picture_loss(picture_feed.next())
-            (described + PROBE_WEIGHT * probed).backward()
+            early = clock.share < 0.3 and not args.resume
+            (described + (EARLY_PROBE_WEIGHT if early else PROBE_WEIGHT) * probed).backward()
             losses += [described.detach(), probed.detach()]
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()

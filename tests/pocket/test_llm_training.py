@@ -39,9 +39,9 @@ def test_a_picture_stands_at_the_start_of_its_message():
 def test_the_llava_text_says_only_the_last_answer():
     row, start = llava_row(CHAT, 1, random.Random(0))
     text = tokenizer().decode(row.ids[start + N_TOKENS :], skip_special_tokens=False)
-    assert tokenizer().decode(row.ids[:start], skip_special_tokens=False) == "<|bos|>You are Max, a pirate.\nUSER: "
-    assert text.startswith("what is <|end|> this\nASSISTANT: A red circle.\nUSER: and where")
-    assert text.endswith("\nASSISTANT: In the middle.<|end|>")
+    assert tokenizer().decode(row.ids[:start], skip_special_tokens=False) == "<|bos|>You are Max, a pirate.USER: "
+    assert text.startswith("what is <|end|> thisASSISTANT: A red circle.USER: and where")
+    assert text.endswith("ASSISTANT: In the middle.<|end|>")
     assert said(row) == "In the middle.<|end|>"
 
 
