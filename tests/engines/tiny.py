@@ -9,6 +9,9 @@ import gguf
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFWriter, TokenType
 
+from deployments.messages import Audio, Image
+from deployments.settings import CoquiArgs, LlamaArgs
+
 CONTROL = ("<s>", "</s>", "[INST]", "[/INST]", "<|user|>", "<|assistant|>", "<|system|>")
 MERGES = ("Ġ t", "h e", "Ġt he", "i n", "r e", "o n", "Ġ a", "Ġ s", "e r", "Ġ w", "o u", "Ġ [", "I N", "S T")
 WHISPER = ("endoftext", "startoftranscript", "translate", "transcribe", "startoflm", "startofprev", "nospeech")
@@ -118,6 +121,23 @@ def projector(path: Path, image: int = 28, patch: int = 14, width: int = 32, see
     return path
 
 
+def llava(folder: Path, chat_handler: str = "mtmd") -> LlamaArgs:
+    """A chat model and a projector that fits it."""
+    model, eye = chat_model(folder / "llm.gguf"), projector(folder / "mmproj.gguf")
+    return LlamaArgs(model=str(model), mmproj=str(eye), chat_handler=chat_handler, context_length=CONTEXT)
+
+
+def picture(seed: int = 0, height: int = 60, width: int = 90) -> Image:
+    """Coloured noise."""
+    return Image(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def sound(seed: int = 0, seconds: float = 2.0) -> Audio:
+    """Loud noise."""
+    samples = np.random.default_rng(seed).normal(0, 0.3, int(seconds * 16_000))
+    return Audio(samples.clip(-1, 1).astype(np.float32), 16_000)
+
+
 def _bpe_vocabulary() -> tuple[list[str], list[TokenType]]:
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in printable]
@@ -215,8 +235,8 @@ def recognizer(folder: Path, width: int = 32, seed: int = 0) -> Path:
     return folder
 
 
-def voice(folder: Path, rate_hz: int = 16_000, seed: int = 0) -> dict[str, str]:
-    """FastPitch with a HiFi-GAN, as Coqui saves them: the paths that its settings want. It hums."""
+def voice(folder: Path, rate_hz: int = 16_000, seed: int = 0) -> CoquiArgs:
+    """FastPitch with a HiFi-GAN, as Coqui saves them. It hums."""
     import torch
     from TTS.config.shared_configs import BaseAudioConfig
     from TTS.tts.configs.fast_pitch_config import FastPitchConfig
@@ -275,4 +295,4 @@ def voice(folder: Path, rate_hz: int = 16_000, seed: int = 0) -> dict[str, str]:
     config.save_json(paths["config"])
     torch.save({"model": vocoder.state_dict()}, paths["vocoder"])
     vocoder_config.save_json(paths["vocoder_config"])
-    return {name: str(path) for name, path in paths.items()}
+    return CoquiArgs(**{name: str(path) for name, path in paths.items()})
