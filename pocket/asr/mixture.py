@@ -61,14 +61,14 @@ class Mixer:
         self._dice = torch.Generator(self._device).manual_seed(seed)
         self._mel = LogMel(WARPS).to(self._device)
 
-    def draw(self) -> Batch:
-        """The next batch, on the pool's device."""
+    def draw(self, hardness: float = 1.0) -> Batch:
+        """The next batch, on the pool's device; this share of its rows is made hard to understand."""
         rows = [self._plan() for _ in range(self._rows)]
         device = self._device
         spelled = [_UNCOUNTED if row.cut else row.spelled for row in rows]
         frames = torch.tensor([row.count // HOP for row in rows])
         return Batch(
-            self._sound(rows, frames.to(device, non_blocking=True)),
+            self._sound(rows, frames.to(device, non_blocking=True), self._chance(hardness)),
             _padded([row.inputs for row in rows], self._tokens.end).to(device, non_blocking=True),
             _padded([row.labels for row in rows], IGNORED).to(device, non_blocking=True),
             torch.tensor([1 if row.cut else row.count // HOP for row in rows]),
@@ -121,18 +121,19 @@ class Mixer:
         ids = [token for _ in range(self._rng.randint(1, 4)) for token in self._rng.choice(self._pool.clips).ids]
         return ids[: self._rng.randint(1, 48)]
 
-    def _sound(self, rows: list[Row], frames: Tensor) -> Tensor:
+    def _sound(self, rows: list[Row], frames: Tensor, hard: Tensor) -> Tensor:
         speech = self._speech(rows)
-        speech = self._room(speech)
+        speech = torch.where(hard[:, None], self._room(speech), speech)
         spoken = torch.tensor([bool(row.placed) for row in rows], device=self._device)
-        audio = self._noisy(speech, spoken)
+        audio = self._noisy(speech, spoken, hard)
         inside = torch.arange(SAMPLES, device=self._device) < (frames * HOP)[:, None]
         audio = self._recorded(audio) * inside
-        tutored = torch.tensor([any(clip.tutored for clip, _, _ in row.placed) for row in rows], device=self._device)
         straight = torch.full((len(rows),), _STRAIGHT, device=self._device)
-        warp = torch.where(self._chance(0.6), self._integers(len(WARPS)), straight)
-        mel = self._smeared(self._mel.mel(audio, warp), tutored)
-        return self._masked(finish(mel, frames))
+        warp = torch.where(self._chance(0.6) & hard, self._integers(len(WARPS)), straight)
+        tutored = torch.tensor([any(clip.tutored for clip, _, _ in row.placed) for row in rows], device=self._device)
+        smeared = torch.where(tutored, self._chance(0.6), self._chance(0.25)) & hard
+        mel = self._smeared(self._mel.mel(audio, warp), smeared)
+        return self._masked(finish(mel, frames), self._chance(0.5) & hard)
 
     def _speech(self, rows: list[Row]) -> Tensor:
         """The clips where they belong, resampled to their speed, each about as loud as the other: (rows, SAMPLES)."""
@@ -183,7 +184,7 @@ class Mixer:
         limits = ((frequency - top).clamp(min=0) + 4 * (bottom - frequency).clamp(min=0)).clamp(max=800) * 0.06
         return 10 ** ((wave + tilt * self._chance(0.6)[:, None] - limits) / 20)
 
-    def _noisy(self, speech: Tensor, spoken: Tensor) -> Tensor:
+    def _noisy(self, speech: Tensor, spoken: Tensor, hard: Tensor) -> Tensor:
         """Noise from the pool beside speech, at 4 to 40 dB below it; alone, at any level, where nothing is said."""
         which = self._integers(max(1, self._pool.noises))
         noise = self._pool.noise[which].float() / 32768
@@ -193,6 +194,7 @@ class Mixer:
         noise = noise / noise.square().mean(1, keepdim=True).sqrt().clamp(min=1e-4)
         beside = torch.where(self._chance(0.75), 0.1 * 10 ** (-self._uniform(4, 40) / 20), 1e-4 * self._chance(0.5))
         alone = torch.where(self._chance(0.8), 10 ** (-self._uniform(5, 80) / 20), 1e-5 * self._chance(0.5))
+        beside = torch.where(hard, beside, 0.1 * beside)
         return speech + noise * torch.where(spoken, beside, alone)[:, None]
 
     def _recorded(self, audio: Tensor) -> Tensor:
@@ -203,26 +205,24 @@ class Mixer:
         telephone = squashed.sign() * (256 ** squashed.abs() - 1) / 255
         return torch.where(self._chance(0.05)[:, None], telephone, (audio * 32768).round() / 32768)
 
-    def _smeared(self, mel: Tensor, tutored: Tensor) -> Tensor:
-        """Blur and roughness as a vocoder leaves them; most for the voice that the pocket voice imitates."""
-        rows = len(mel)
-        chosen = torch.where(tutored, self._chance(0.6), self._chance(0.25))
+    def _smeared(self, mel: Tensor, chosen: Tensor) -> Tensor:
+        """Blur and roughness as a vocoder leaves them."""
         rough = torch.randn(mel.shape, device=self._device, generator=self._dice) * self._uniform(0, 0.6)[:, None, None]
         rough = mel * rough.exp()
         blurred = nn.functional.avg_pool1d(rough, 5, 1, 2)
         blurred = torch.lerp(rough, blurred, self._uniform(0, 1)[:, None, None])
         across = nn.functional.avg_pool1d(blurred.transpose(1, 2), 3, 1, 1).transpose(1, 2)
         blurred = torch.lerp(blurred, across, self._uniform(0, 1)[:, None, None])
-        return torch.where(chosen.view(rows, 1, 1), blurred, mel)
+        return torch.where(chosen[:, None, None], blurred, mel)
 
-    def _masked(self, features: Tensor) -> Tensor:
-        """SpecAugment on half of the rows: two bands and four short moments are blanked."""
+    def _masked(self, features: Tensor, chosen: Tensor) -> Tensor:
+        """SpecAugment on the chosen rows: two bands and four short moments are blanked."""
         bands = torch.arange(features.shape[1], device=self._device)
         moments = torch.arange(FRAMES, device=self._device)
         for places, dim, widest, times in ((bands, 2, 10, 2), (moments, 1, 16, 4)):
             for _ in range(times):
                 start = self._uniform(0, len(places) if dim == 2 else FRAMES / 3)
-                width = self._uniform(0, widest) * self._chance(0.5)
+                width = self._uniform(0, widest) * chosen
                 hidden = (places >= start[:, None]) & (places < (start + width)[:, None])
                 features = features.masked_fill(hidden.unsqueeze(dim), 0.0)
         return features

@@ -67,13 +67,14 @@ def music(rng: np.random.Generator, count: int) -> Samples:
     root_hz = 55 * 2 ** rng.uniform(0.5, 2.5)
     beat = int(RATE_HZ * rng.uniform(0.15, 0.7))
     timbre = rng.uniform(0, 1, 8) / np.arange(1, 9) ** rng.uniform(0.5, 2)
-    plucked, chords, melody = rng.random() < 0.6, rng.random() < 0.6, rng.random() < 0.8
+    plucked, chords = rng.random() < 0.6, rng.random() < 0.6
+    melody = not chords or rng.random() < 0.7
     sound = np.zeros(count + 8 * beat, np.float32)
     for start in range(0, count, beat):
         degrees = [0, 2, 4] if chords else []
         shift = int(rng.integers(7))
         steps = [scale[(d + shift) % 7] for d in degrees] if start % (4 * beat) == 0 else []
-        if melody and rng.random() < 0.8:
+        if melody and (start == 0 or rng.random() < 0.8):
             steps.append(scale[rng.integers(7)] + 12)
         for step in steps:
             length = beat * int(rng.choice([1, 2, 4]))

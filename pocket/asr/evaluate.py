@@ -1,0 +1,152 @@
+"""The shipped recognizer, through faster-whisper, on sentences and sounds that training never had. One JSON line.
+
+    python -m pocket.asr.evaluate
+
+The voices are synthesised on the spot, so flite and espeak-ng must be installed.
+"""
+
+import argparse
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from faster_whisper import WhisperModel
+
+from pocket.asr import noise, text, voices
+from pocket.asr.score import word_error_rate
+
+WEIGHTS = Path(__file__).with_name("weights")
+SEED = 7
+SNR_DB = 15.0
+NATURAL_SHARE = 0.7
+"""As in training: the share of flite's voices among the training voices."""
+
+
+class Recognizer:
+    """The shipped model with the settings that a short turn has."""
+
+    def __init__(self, folder: Path = WEIGHTS, threads: int = 2, beam: int = 1) -> None:
+        self._model = WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=threads)
+        self._beam = beam
+
+    def hear(self, clip: noise.Samples, vad: bool = False, timestamps: bool = False) -> str:
+        """The transcript of 16 kHz mono float32 samples; empty if nothing was said."""
+        segments, _ = self._model.transcribe(
+            clip,
+            language="en",
+            beam_size=self._beam,
+            temperature=0.0,
+            without_timestamps=not timestamps,
+            vad_filter=vad,
+        )
+        return "".join(segment.text for segment in segments).strip()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", type=Path, default=WEIGHTS)
+    parser.add_argument("--sentences", type=int, default=200, help="held-out sentences for each figure")
+    parser.add_argument("--sounds", type=int, default=120, help="clips without speech")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--beam", type=int, default=1)
+    parser.add_argument("--mistakes", action="store_true", help="also print what was misheard, to standard error")
+    args = parser.parse_args()
+    try:
+        figures = evaluate(args)
+    except voices.VoiceMissing as missing:
+        sys.exit(str(missing))
+    print(json.dumps(figures))
+
+
+def evaluate(args: argparse.Namespace) -> dict[str, float]:
+    """Word error rates, the share of transcripts that are empty where they should be, and seconds for a 5 s clip."""
+    recognizer = Recognizer(args.weights, args.threads, args.beam)
+    rng = random.Random(SEED)
+    sentences = text.held_out_sentences(rng)
+
+    def rate(spoken: Iterator[tuple[str, noise.Samples]], timestamps: bool = False) -> float:
+        pairs = [(said, recognizer.hear(clip, timestamps=timestamps)) for said, clip in spoken]
+        if args.mistakes:
+            for said, heard in pairs:
+                if text.words(said) != text.words(heard):
+                    print(f"{said!r} -> {heard!r}", file=sys.stderr)
+        return round(word_error_rate(pairs), 4)
+
+    def spoken(voice: Callable[[], voices.Voice], snr_db: float | None = None) -> Iterator[tuple[str, noise.Samples]]:
+        return ((said, clip(said, voice(), rng, snr_db)) for said in islice(sentences, args.sentences))
+
+    return {
+        "sentences": args.sentences,
+        "wer_training_voices": rate(spoken(lambda: training_voice(rng))),
+        "wer_training_voices_timestamps": rate(spoken(lambda: training_voice(rng)), timestamps=True),
+        "wer_unknown_voice": rate(spoken(lambda: voices.HELD_OUT)),
+        "wer_unknown_voice_15_db": rate(spoken(lambda: voices.HELD_OUT, SNR_DB)),
+        "wer_long_clips": rate(long_clips(sentences, rng, max(1, args.sentences // 8))),
+        "sounds": args.sounds,
+        "empty_for_sounds": silent(recognizer, args.sounds, vad=False),
+        "empty_for_sounds_vad": silent(recognizer, args.sounds, vad=True),
+        "seconds_for_5_s": pace(recognizer, rng),
+    }
+
+
+def training_voice(rng: random.Random) -> voices.Voice:
+    """A voice as training drew them, but the natural ones equally often."""
+    return rng.choice(voices.FLITE if rng.random() < NATURAL_SHARE else voices.ESPEAK)
+
+
+def clip(said: str, voice: voices.Voice, rng: random.Random, snr_db: float | None = None) -> noise.Samples:
+    """A sentence as float32 samples, with silence at both ends, at some level, with noise if a ratio is given."""
+    speech = voices.speak(said, voice, speed=rng.uniform(0.85, 1.2)).astype(np.float32) / 32768
+    if snr_db is not None:
+        dice = np.random.default_rng(rng.getrandbits(32))
+        speech = noise.mix(speech, noise.coloured(dice, len(speech)), snr_db)
+    ends = [np.zeros(int(rng.uniform(0, 0.6) * voices.RATE_HZ), np.float32) for _ in range(2)]
+    level = np.float32(10 ** (rng.uniform(-25, 0) / 20) / np.abs(speech).max())
+    return np.concatenate([ends[0], speech * level, ends[1]])
+
+
+def long_clips(sentences: Iterator[str], rng: random.Random, count: int) -> Iterator[tuple[str, noise.Samples]]:
+    """Several sentences in a row in one voice, 15 to 25 s in all."""
+    for _ in range(count):
+        voice, said, parts = training_voice(rng), [], []
+        wanted = rng.uniform(15, 20) * voices.RATE_HZ
+        while sum(map(len, parts)) < wanted:
+            said.append(next(sentences))
+            parts.append(clip(said[-1], voice, rng))
+        yield " ".join(said), np.concatenate(parts)[: 29 * voices.RATE_HZ]
+
+
+def silent(recognizer: Recognizer, count: int, vad: bool) -> float:
+    """The share of clips of silence, noise and music of 0.5 to 25 s that get an empty transcript."""
+    rng = np.random.default_rng(SEED)
+    empty = 0
+    for index in range(count):
+        samples = int(rng.uniform(0.5, 25) * voices.RATE_HZ)
+        kind = (*noise.KINDS.values(), lambda _, length: np.zeros(length, np.float32))[index % (len(noise.KINDS) + 1)]
+        sound = kind(rng, samples) * np.float32(10 ** (rng.uniform(-50, 0) / 20))
+        empty += recognizer.hear(sound, vad=vad) == ""
+    return round(empty / count, 4)
+
+
+def pace(recognizer: Recognizer, rng: random.Random) -> float:
+    """Seconds to transcribe a clip of 5 s: the median of nine."""
+    speech = clip("What is the capital of France, and how much is seven plus five?", voices.FLITE[0], rng)
+    five = np.resize(speech, 5 * voices.RATE_HZ)
+    recognizer.hear(five)
+    times = []
+    for _ in range(9):
+        started = time.perf_counter()
+        recognizer.hear(five)
+        times.append(time.perf_counter() - started)
+    return round(sorted(times)[4], 3)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    main()

@@ -1,0 +1,101 @@
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from pocket.asr import text
+from pocket.asr.features import FRAMES, HOP, N_MELS, SAMPLES
+from pocket.asr.mixture import LENGTH, Mixer, Row
+from pocket.asr.model import Recognizer, config
+from pocket.asr.pool import Pool
+from pocket.asr.speech import NOISE_SECONDS, Pack
+from pocket.asr.tokens import IGNORED, Tokens
+from pocket.asr.voices import RATE_HZ
+
+
+@pytest.fixture(scope="module")
+def tokens() -> Tokens:
+    rng = random.Random(3)
+    return Tokens.learn(text.sentence(rng) for _ in range(500))
+
+
+@pytest.fixture(scope="module")
+def pool(tokens: Tokens) -> Pool:
+    made = Pool(tokens, torch.device("cpu"), 40 * RATE_HZ, 2)
+    rng = np.random.default_rng(1)
+    texts = ["How many cats are there?", "I've two.", "The picture shows a red circle."]
+    lengths = [RATE_HZ, RATE_HZ // 2, 3 * RATE_HZ]
+    samples = (rng.standard_normal(sum(lengths)) * 3000).astype(np.int16)
+    sound = (rng.standard_normal(NOISE_SECONDS * RATE_HZ) * 3000).astype(np.int16)
+    made.add(Pack(samples, lengths, texts, [True, False, False], sound))
+    return made
+
+
+def test_a_pool_takes_what_fits_and_drops_the_rest(tokens: Tokens) -> None:
+    small = Pool(tokens, torch.device("cpu"), 1_000, 1)
+    pack = Pack(np.ones(600, np.int16), [600], ["Yes."], [False])
+    small.add(pack)
+    small.add(pack)
+    assert [(clip.offset, clip.count) for clip in small.clips] == [(0, 600)]
+    assert small.noises == 0
+
+
+def test_speech_lies_where_it_was_put(pool: Pool, tokens: Tokens) -> None:
+    mixer = Mixer(pool, tokens, 1, 2)
+    clip = pool.clips[1]
+    rows = [Row(placed=[(clip, 5_000, 1.0)]), Row(placed=[(clip, 100, 1.0), (clip, 20_000, 2.0)])]
+    audio = mixer._speech(rows)
+    taken = clip.count - 2
+    source = pool.samples[clip.offset : clip.offset + taken].float()
+    cosine = torch.nn.functional.cosine_similarity(audio[0, 5_000 : 5_000 + taken], source, 0)
+    assert cosine > 0.9999
+    assert not audio[0, :5_000].any()
+    assert not audio[0, 5_000 + taken :].any()
+    assert audio[1, 20_000 : 20_000 + taken // 2].any()
+    assert not audio[1, 20_000 + taken // 2 :].any()
+
+
+def test_batches_are_whole_and_agree_with_themselves(pool: Pool, tokens: Tokens) -> None:
+    mixer = Mixer(pool, tokens, 2, 16)
+    batch = mixer.draw()
+    assert batch.features.shape == (16, N_MELS, FRAMES)
+    assert torch.isfinite(batch.features).all()
+    assert batch.inputs.shape == batch.labels.shape == (16, LENGTH)
+    assert batch.letters.numel() == batch.letter_counts.sum()
+    for features, frames, letters in zip(batch.features, batch.frames, batch.letter_counts, strict=True):
+        assert 0 < frames <= FRAMES
+        if frames > 1:
+            assert not features[:, int(frames) :].any()
+            assert letters < frames / 2
+    learned = batch.labels != IGNORED
+    assert (batch.labels[learned] < tokens.size).all()
+    assert ((batch.labels == tokens.end).sum(1) == 1).all()
+
+
+def test_rows_end_inside_the_window_unless_cut(pool: Pool, tokens: Tokens) -> None:
+    mixer = Mixer(pool, tokens, 3, 1)
+    rows = [mixer._plan() for _ in range(300)]
+    assert {bool(row.placed) for row in rows} == {True, False}
+    assert any(row.cut for row in rows)
+    for row in rows:
+        assert HOP < row.count <= SAMPLES
+        ends = [start + clip.count / speed for clip, start, speed in row.placed]
+        assert row.cut == any(end > SAMPLES for end in ends)
+
+
+def test_the_network_learns_from_a_batch(pool: Pool, tokens: Tokens) -> None:
+    torch.manual_seed(0)
+    model = Recognizer(config(tokens, tiny=True))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    batch = Mixer(pool, tokens, 4, 2).draw()
+    losses = []
+    for _ in range(8):
+        written, spelled = model(
+            batch.features, batch.inputs, batch.labels, batch.frames, batch.letters, batch.letter_counts
+        )
+        optimizer.zero_grad()
+        (written + spelled).backward()
+        optimizer.step()
+        losses.append(written.item() + spelled.item())
+    assert losses[-1] < 0.8 * losses[0]
