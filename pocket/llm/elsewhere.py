@@ -69,7 +69,7 @@ def beyond(speaker: Speaker) -> str:
     if kind == "question":
         return speaker.put(_QUESTIONS, "ask", **_slots(rng))
     if kind == "foreign":
-        return speaker.put(_FOREIGN, "alone") if not speaker.held_out else rng.choice(_FOREIGN.split("|"))
+        return speaker.put(_FOREIGN)
     return {"salad": salad, "gibberish": gibberish, "code": code, "markers": marked, "pasted": pasted}[kind](rng)
 
 

@@ -80,7 +80,8 @@ def judge(question: Question, answer: str) -> bool:
         return _refuses(question, answer)
     if question.ability == "tale" and not question.one_word:
         return _is_story(question.expected, answer)
-    return facts(answer) == facts(question.expected)
+    bearing = _BEARING.get(question.ability, facts)
+    return bearing(answer) == bearing(question.expected)
 
 
 def words(text: str) -> list[str]:
@@ -91,6 +92,14 @@ def words(text: str) -> list[str]:
 def facts(text: str) -> list[str]:
     """The words that carry the facts, in order."""
     return [word for word in words(text) if word not in _FILLING]
+
+
+def letters(text: str) -> list[str]:
+    """The letters of a spelled word, in order; hyphens may join them."""
+    return [word for word in words(text) if len(word) == 1 or word[1] == "-"]
+
+
+_BEARING = {"spelling": letters, "echo": words, "say_again": words}
 
 
 def _refuses(question: Question, answer: str) -> bool:

@@ -1,0 +1,44 @@
+"""The judge takes another phrase, and no other fact."""
+
+import pytest
+
+pytest.importorskip("llama_cpp")
+pytest.importorskip("torch")
+
+from pocket.llm.evaluate import Question, judge, questions  # noqa: E402
+
+
+def question(expected, ability):
+    return Question([], expected, ability)
+
+
+@pytest.mark.parametrize(
+    ("ability", "expected", "answer", "right"),
+    [
+        ("capital", "The capital of France is Paris.", "Paris is the capital of France.", False),
+        ("capital", "The capital of France is Paris.", "the capital of France is Paris", True),
+        ("capital", "The capital of France is Paris.", "The capital of France is Rome.", False),
+        ("capital", "Paris.", "The capital of France is Paris.", False),
+        ("arithmetic", "Two plus two is four.", "Two plus two is five.", False),
+        ("spelling", "The word cat is spelled C, A, T.", "cat: C, A, T.", True),
+        ("spelling", "The word cat is spelled C, A, T.", "The word cat is spelled C, T, A.", False),
+        ("counting", "One, two, three.", "One, two, three, four.", False),
+        ("recall", "Your name is Anna.", "You have not told me your name yet.", False),
+        ("recall", "You have not told me your name yet.", "You have not told me your favourite food yet.", False),
+        ("anything_else", "Sorry, I cannot help with that.", "Sorry, no. I can tell capitals.", True),
+        ("anything_else", "Sorry, I cannot help with that.", "The capital of France is Paris.", False),
+        ("thanks", "You are welcome.", "Welcome!", True),
+        ("tale", "A fox ran. The fox hid. The fox slept.", "A fox sat. The fox ate. The end came.", True),
+        ("tale", "A fox ran. The fox hid. The fox slept.", "A dog sat. The dog ate. The end came.", False),
+        ("tale", "A fox ran. The fox hid. The fox slept.", "A fox sat.", False),
+    ],
+)
+def test_judge(ability, expected, answer, right):
+    assert judge(question(expected, ability), answer) is right
+
+
+def test_the_held_out_set_is_large_always_the_same_and_right_by_its_own_answers():
+    asked = questions()
+    assert len(asked) >= 500
+    assert asked == questions()
+    assert all(judge(one, one.expected) for one in asked)
