@@ -213,7 +213,7 @@ def draw_chart(pairs: dict[str, list[Pair]], file: Path) -> None:
             for name in ("first_s", "last_s")
         )
         axes.bar(at, last, 0.38, label=f"{side}: last byte")
-        axes.plot(at, first, "k_" if side == "http" else "k.", label=f"{side}: first byte")
+        axes.plot(at, first, "k_", markersize=20, label="first byte" if side == "http" else None)
     axes.set_xticks(range(len(pairs)), pairs, rotation=20, ha="right")
     axes.set_ylabel("median, ms")
     axes.legend()
