@@ -1,6 +1,7 @@
-"""The ingress deployment: routes of a few lines each. What they mean is in ``wire``, ``plan`` and ``run``."""
+"""The ingress deployment: routes of a few lines each. What they mean is in ``wire``, ``plan`` and ``run``.
 
-from __future__ import annotations
+Without postponed annotations: FastAPI could not resolve them once Ray Serve has copied the application.
+"""
 
 from pathlib import Path
 from typing import Any

@@ -130,7 +130,8 @@ def test_a_stream_of_events(get: Get) -> None:
     response = get(SPOKEN, Form.EVENTS)
     assert response.headers["content-type"].startswith("text/event-stream")
     events = sse(response)
-    assert [name for name, _ in events] == [
+    names = [name for name, _ in events]
+    assert names == [
         "transcript",
         "stage",
         "text",

@@ -1,0 +1,127 @@
+"""Clients that leave, places that run out, replicas that die: what the graph does about each."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import numpy as np
+import pytest
+from conftest import APPLICATION, wait_until
+from test_bad_input import wav
+from test_rows import PICTURE
+
+LONG = "One two three four. " * 100  # five seconds of thinking, which ends at the limit of tokens
+SOUND = wav(np.sin(np.arange(16_000) / 10))
+
+Stats = Callable[[str], Any]
+
+
+@contextmanager
+def asked(url: str, **parts: Any) -> Iterator[socket.socket]:
+    """A request that was sent; leaving the context hangs up."""
+    address = urlsplit(url)
+    request = httpx.Request("POST", f"{url}/chat", **parts)
+    head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    with socket.create_connection((address.hostname or "", address.port or 0), timeout=30) as connection:
+        connection.sendall(f"POST /chat HTTP/1.1\r\n{head}\r\n".encode() + request.read())
+        yield connection
+
+
+@pytest.mark.parametrize(
+    ("deployment", "parts"),
+    [
+        ("SpeechToText", {"files": {"audio": SOUND}}),
+        ("TextLLM", {"json": {"text": LONG}}),
+        ("TextLLM", {"json": {"text": LONG}, "headers": {"accept": "text/event-stream"}}),
+        ("VisionLLM", {"files": {"image": PICTURE, "text": (None, LONG)}}),
+        ("TextToSpeech", {"json": {"text": LONG, "output": "voice"}}),
+        ("TextLLM", {"json": {"text": LONG, "output": "voice"}}),
+    ],
+    ids=["asr", "llm", "llm streaming", "vision", "tts", "llm beside tts"],
+)
+def test_a_client_that_leaves_stops_the_engine(
+    fakes: str, stats: Stats, deployment: str, parts: dict[str, Any]
+) -> None:
+    before = stats(deployment)
+    with asked(fakes, **parts):
+        wait_until(lambda: stats(deployment).active > 0, 10)
+    wait_until(lambda: stats(deployment).active == 0, 5)
+    after = stats(deployment)
+    assert after.cancelled > before.cancelled
+    assert after.failed == before.failed
+    assert after.produced - before.produced < 200  # of the 256 words of a whole answer
+
+
+def test_a_client_that_leaves_while_sending_harms_nobody(fakes: str, client: httpx.Client) -> None:
+    address = urlsplit(fakes)
+    with socket.create_connection((address.hostname or "", address.port or 0)) as connection:
+        connection.sendall(
+            b"POST /chat HTTP/1.1\r\nHost: x\r\nContent-Type: audio/wav\r\nContent-Length: 9999\r\n\r\nRIFF"
+        )
+    assert client.post("/chat", json={"text": "Good day."}).json()["text"] == "Good day."
+
+
+def test_when_every_place_is_taken_the_rest_are_told_when_to_come_back(fakes: str) -> None:
+    async def ask_all() -> list[httpx.Response]:
+        parts = {"files": {"image": PICTURE, "text": (None, "word " * 50)}}
+        async with httpx.AsyncClient(base_url=fakes, timeout=60) as client:
+            return await asyncio.gather(*(client.post("/chat", **parts) for _ in range(12)))
+
+    responses = asyncio.run(ask_all())
+    assert {response.status_code for response in responses} == {200, 503}
+    refused = next(response for response in responses if response.status_code == 503)
+    assert refused.json()["error"]["code"] == "overloaded"
+    assert int(refused.headers["retry-after"]) >= 1
+
+
+def kill(deployment: str) -> None:
+    """End the replicas of a deployment as a crash would."""
+    import ray
+
+    for actor in ray.util.list_named_actors(all_namespaces=True):
+        if f"{APPLICATION}#{deployment}#" in actor["name"]:
+            ray.kill(ray.get_actor(actor["name"], namespace=actor["namespace"]))
+
+
+def recovers(client: httpx.Client, **parts: Any) -> None:
+    wait_until(lambda: client.post("/chat", **parts).status_code == 200, 60)
+
+
+def test_a_replica_that_dies_before_the_headers_is_a_503_and_comes_back(client: httpx.Client, stats: Stats) -> None:
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(client.post, "/chat", json={"text": LONG})
+        wait_until(lambda: stats("TextLLM").active > 0, 10)
+        kill("TextLLM")
+        response = answer.result()
+    assert response.status_code == 503, response.text
+    assert response.json()["error"]["code"] == "engine_unavailable"
+    assert int(response.headers["retry-after"]) >= 1
+    recovers(client, json={"text": "Good day."})
+
+
+def test_a_replica_that_dies_in_the_middle_is_an_error_event_and_an_unfinished_voice(client: httpx.Client) -> None:
+    request = {"json": {"text": LONG}, "headers": {"accept": "text/event-stream"}}
+    with client.stream("POST", "/chat", **request) as response:  # type: ignore[arg-type]
+        lines = response.iter_lines()
+        assert next(lines) == "event: text"
+        kill("TextLLM")
+        rest = list(lines)
+    assert "event: error" in rest
+    assert "engine_unavailable" in rest[-2]
+    recovers(client, json={"text": "Good day."})
+
+    with client.stream("POST", "/chat", json={"text": LONG, "output": "voice"}) as response:
+        sound = response.iter_raw()
+        assert next(sound).startswith(b"RIFF")
+        kill("TextToSpeech")
+        with pytest.raises(httpx.RemoteProtocolError):
+            list(sound)
+    recovers(client, json={"text": "Good day.", "output": "voice"})
+    wait_until(lambda: client.get("/health").status_code == 200, 30)

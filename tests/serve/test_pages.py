@@ -1,0 +1,44 @@
+"""What the service says of itself: /graph, /health, /docs and /openapi.json."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+
+
+def test_graph_lists_the_eight_rows(client: httpx.Client) -> None:
+    rows = client.get("/graph").json()["rows"]
+    assert len(rows) == 8
+    assert {
+        "needs": ["image", "speech"],
+        "may": ["text"],
+        "output": "voice",
+        "stages": ["asr", "vision", "tts"],
+    } in rows
+
+
+def test_health_names_every_deployment(client: httpx.Client) -> None:
+    body = client.get("/health").json()
+    assert body["status"] == "ready"
+    assert set(body["deployments"]) == {"Gateway", "SpeechToText", "TextLLM", "VisionLLM", "TextToSpeech"}
+
+
+def test_the_page_of_documentation_needs_no_network(client: httpx.Client) -> None:
+    response = client.get("/docs")
+    assert response.headers["content-type"].startswith("text/html")
+    assert "curl" in response.text
+    assert not re.findall(r"(?:src|href)=[\"']?(?:https?:)?//", response.text)
+
+
+def test_openapi_tells_of_every_form_answer_and_error(client: httpx.Client) -> None:
+    spec = client.get("/openapi.json").json()
+    assert set(spec["paths"]) == {"/chat", "/graph", "/health"}
+    chat = spec["paths"]["/chat"]["post"]
+    forms = chat["requestBody"]["content"]
+    assert set(forms) == {"multipart/form-data", "application/json", "text/plain", "audio/*", "image/*"}
+    for form in ("multipart/form-data", "application/json"):
+        assert {"text", "audio", "image", "output", "messages"} <= set(forms[form]["schema"]["properties"])
+    assert set(chat["responses"]) == {"200", "400", "413", "415", "422", "503", "504"}
+    assert "audio/wav" in chat["responses"]["200"]["content"]
+    assert {p["name"] for p in chat["parameters"]} >= {"output", "text"}
