@@ -41,7 +41,7 @@ class CoquiSynthesizer:
         self._length_scale = float(getattr(self._model, "length_scale", 1.0))
         self._worker = Worker("coqui", args.stall_timeout_s)
         self.produced = 0
-        self._probe()
+        self._warm_up()
 
     async def speak(self, text: str, config: TextToSpeechConfig) -> AsyncGenerator[Audio, None]:
         stream: AsyncGenerator[list[Audio], None] = self._worker.stream(lambda: self._say(text, config))
@@ -108,9 +108,14 @@ class CoquiSynthesizer:
             return None
         return self._languages[0] if code is None else _one_of("language", code, self._languages)
 
+    def _warm_up(self) -> None:
+        """Say something that brings in what the library imports late: its splitter, its way with numbers."""
+        for _ in self._say("Dr. Who, 2. $3.40!", TextToSpeechConfig()):
+            pass
+        self.produced = 0
+
     def _probe(self) -> None:
-        language = self._language(None)
-        self._synthesize("One.", self._voice(None), language, speed=1.0)
+        self._synthesize("Yes.", self._voice(None), self._language(None), speed=1.0)
 
     def _release(self) -> None:
         del self._model, self._synthesizer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,22 +22,28 @@ logger = logging.getLogger("ray.serve")
 ERROR_LEVEL = 4  # ggml's own scale
 
 
-def _log(level: int, text: bytes, _: Any) -> None:
-    if level == ERROR_LEVEL:
-        logger.error("%s", text.decode(errors="replace").rstrip())
+@cache
+def _log_callback() -> Any:
+    """One for the whole process, and for as long: the library calls it after a projector is gone."""
+    from llama_cpp import llama_cpp
+
+    def log(level: int, text: bytes, _: Any) -> None:
+        if level == ERROR_LEVEL:
+            logger.error("%s", text.decode(errors="replace").rstrip())
+
+    return llama_cpp.llama_log_callback(log)
 
 
 class Projector:
     """A projector file, opened beside its language model. Not to be used by two threads at once."""
 
     def __init__(self, path: Path, llama: Llama, use_gpu: bool) -> None:
-        from llama_cpp import llama_cpp, mtmd_cpp
+        from llama_cpp import mtmd_cpp
 
         self._mtmd = mtmd_cpp
         self._llama = llama
-        self._log = llama_cpp.llama_log_callback(_log)  # kept, or it would be collected under the library's feet
-        mtmd_cpp.mtmd_log_set(self._log, None)
-        mtmd_cpp.mtmd_helper_log_set(self._log, None)
+        mtmd_cpp.mtmd_log_set(_log_callback(), None)
+        mtmd_cpp.mtmd_helper_log_set(_log_callback(), None)
         params = mtmd_cpp.mtmd_context_params_default()
         params.use_gpu = use_gpu
         params.print_timings = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,10 @@ TEMPLATE = (
 
 
 def chat_model(
-    path: Path, kind: str = "F16", template: str | None = TEMPLATE, spm: bool = False, seed: int = 0
+    path: Path, kind: str = "F16", template: str | None = TEMPLATE, spm: bool = False, control: Sequence[str] = CONTROL
 ) -> Path:
     """A Llama in GGUF, its matrices stored as ``kind``; byte-level BPE, or (``spm``) SentencePiece's way."""
-    tokens, types = _spm_vocabulary() if spm else _bpe_vocabulary()
+    tokens, types = _spm_vocabulary() if spm else _bpe_vocabulary(control)
     writer = GGUFWriter(path, "llama")
     writer.add_vocab_size(len(tokens))
     writer.add_context_length(CONTEXT)
@@ -54,7 +55,7 @@ def chat_model(
     writer.add_add_bos_token(False)
     if template is not None:
         writer.add_chat_template(template)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     type_ = GGMLQuantizationType[kind]
 
     def matrix(name: str, rows: int, columns: int) -> None:
@@ -138,12 +139,12 @@ def sound(seed: int = 0, seconds: float = 2.0) -> Audio:
     return Audio(samples.clip(-1, 1).astype(np.float32), 16_000)
 
 
-def _bpe_vocabulary() -> tuple[list[str], list[TokenType]]:
+def _bpe_vocabulary(control: Sequence[str]) -> tuple[list[str], list[TokenType]]:
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in printable]
     letters = [chr(byte) for byte in printable] + [chr(256 + i) for i in range(len(others))]
-    tokens = [*CONTROL, *letters, *(merge.replace(" ", "") for merge in MERGES)]
-    return tokens, [TokenType.CONTROL if token in CONTROL else TokenType.NORMAL for token in tokens]
+    tokens = [*control, *letters, *(merge.replace(" ", "") for merge in MERGES)]
+    return tokens, [TokenType.CONTROL if token in control else TokenType.NORMAL for token in tokens]
 
 
 def _spm_vocabulary() -> tuple[list[str], list[TokenType]]:

@@ -1,0 +1,248 @@
+"""A model and its slots in llama.cpp: the batches, the cache and the samplers. Knows nothing of who asked for what.
+
+Every slot has a stream of the cache to itself. A step then costs each sequence only what it has read, whatever the
+others hold, and its numbers do not depend on where its neighbours' lie.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.engines.batching.scheduler import Prompt, Run, Sampling
+from deployments.engines.batching.vocabulary import Vocabulary
+from deployments.errors import InvalidRequest
+
+logger = logging.getLogger("ray.serve")
+
+ERROR_LEVEL = 4  # ggml's own scale
+PENALTY_WINDOW = 64  # tokens
+# llama.cpp takes sequences into one pass only if their numbers are consecutive. A gap this wide is filled with a token
+# that is forgotten at once, which is cheaper than a pass more.
+GAP = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a context is made for. ``flash_attention`` is a value of llama.cpp's ``LLAMA_FLASH_ATTN_TYPE``."""
+
+    slots: int
+    context_length: int
+    batch_size: int
+    threads: int
+    flash_attention: int
+
+
+class Model:
+    """A GGUF file, loaded."""
+
+    def __init__(self, path: Path, gpu_layers: int) -> None:
+        """Raises ``ValueError`` for a file that llama.cpp does not take."""
+        from llama_cpp import llama_cpp as lib
+        from llama_cpp import mtmd_cpp
+
+        lib.llama_backend_init()
+        for listen in (lib.llama_log_set, mtmd_cpp.mtmd_log_set, mtmd_cpp.mtmd_helper_log_set):
+            listen(_listener(), None)
+        params = lib.llama_model_default_params()
+        params.n_gpu_layers = gpu_layers
+        self._lib = lib
+        self.handle = lib.llama_model_load_from_file(str(path).encode(), params)
+        if self.handle is None:
+            raise ValueError(f"llama.cpp cannot load {path}")
+        self.vocabulary = Vocabulary(self.handle)
+        self.width = lib.llama_model_n_embd_inp(self.handle)
+        template = lib.llama_model_chat_template(self.handle, None)
+        self.chat_template = template.decode() if template else None
+
+    def close(self) -> None:
+        """Give back the memory. Idempotent."""
+        if self.handle is not None:
+            self._lib.llama_model_free(self.handle)
+            self.handle = None
+
+
+class Context:
+    """A ``Backend`` of the scheduler. All but ``sampler`` and ``release`` belong to one thread at a time."""
+
+    def __init__(self, model: Model, shape: Shape) -> None:
+        """Raises ``ValueError`` if there is no memory for it."""
+        from llama_cpp import llama_cpp as lib
+
+        self._lib = lib
+        self._model = model
+        self._vocabulary = model.vocabulary
+        self.slots = shape.slots
+        self.context_length = shape.context_length
+        capacity = shape.batch_size + 2 * shape.slots  # readers, speakers and the fillers of gaps
+        self._context = lib.llama_init_from_model(model.handle, self._params(shape, capacity))
+        if self._context is None:
+            raise ValueError(f"llama.cpp has no memory for {shape.slots} contexts of {shape.context_length:,} tokens")
+        self._memory = lib.llama_get_memory(self._context)
+        self._lengths = [0] * shape.slots
+        self._batch = _Batch(lib, capacity, shape.slots)
+
+    def decode(self, runs: Sequence[Run]) -> list[int | None]:
+        """Pictures go first, in a pass of their own: llama.cpp takes either tokens or embeddings."""
+        if pictures := [run for run in runs if run.cells.ndim == 2]:
+            self._process(self._bridged(pictures))
+        sequences = self._bridged([run for run in runs if run.cells.ndim == 1])
+        last = self._process(sequences) if sequences else {}
+        return [None if run.sampler is None else self._choose(run.sampler, last[run.slot]) for run in runs]
+
+    def trim(self, slot: int, length: int) -> int:
+        if length < self._lengths[slot]:
+            if not self._lib.llama_memory_seq_rm(self._memory, slot, length, -1):  # some models forget all or nothing
+                self._lib.llama_memory_seq_rm(self._memory, slot, -1, -1)
+                length = 0
+            self._lengths[slot] = length
+        return self._lengths[slot]
+
+    def copy(self, source: int, target: int, length: int) -> int:
+        self._lib.llama_memory_seq_rm(self._memory, target, -1, -1)
+        self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+        self._lengths[target] = self._lengths[source]
+        return self.trim(target, length)
+
+    def sampler(self, sampling: Sampling, prompt: Prompt) -> Any:
+        lib = self._lib
+        links = []
+        if sampling.repeat_penalty != 1:
+            links.append(self._penalties(sampling.repeat_penalty, prompt))
+        if sampling.grammar is not None:
+            links.append(self._grammar(sampling.grammar))
+        if sampling.temperature == 0:
+            links.append(lib.llama_sampler_init_greedy())
+        else:
+            links += [
+                lib.llama_sampler_init_top_k(sampling.top_k),
+                lib.llama_sampler_init_top_p(sampling.top_p, 1),
+                lib.llama_sampler_init_min_p(sampling.min_p, 1),
+                lib.llama_sampler_init_temp(sampling.temperature),
+                lib.llama_sampler_init_dist(sampling.seed),
+            ]
+        chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
+        for link in links:
+            lib.llama_sampler_chain_add(chain, link)
+        return chain
+
+    def release(self, sampler: Any) -> None:
+        self._lib.llama_sampler_free(sampler)
+
+    def ends(self, token: int) -> bool:
+        return self._vocabulary.ends(token)
+
+    def text(self, token: int) -> bytes:
+        return self._vocabulary.text(token)
+
+    def close(self) -> None:
+        """Give back the memory. Idempotent."""
+        if self._context is not None:
+            self._lib.llama_free(self._context)
+            self._context = None
+
+    def _params(self, shape: Shape, capacity: int) -> Any:
+        params = self._lib.llama_context_default_params()
+        params.n_ctx = shape.slots * shape.context_length
+        params.n_seq_max = shape.slots
+        params.n_batch = params.n_ubatch = capacity
+        params.n_threads = params.n_threads_batch = shape.threads
+        params.flash_attn_type = shape.flash_attention
+        params.kv_unified = False
+        params.no_perf = True
+        return params
+
+    def _bridged(self, runs: list[Run]) -> list[Run]:
+        """``runs`` in the order of their slots, with small gaps between them filled."""
+        bridged: list[Run] = []
+        for run in sorted(runs, key=lambda run: run.slot):
+            gap = range(bridged[-1].slot + 1, run.slot) if bridged else range(0)
+            if len(gap) <= GAP and all(self._lengths[slot] < self.context_length for slot in gap):
+                bridged += [Run(slot, np.zeros_like(run.cells[:1]), _FILLER) for slot in gap]
+            bridged.append(run)
+        return bridged
+
+    def _process(self, runs: list[Run]) -> dict[int, int]:
+        """One pass; where in the batch the last cell of each slot lies."""
+        batch, last = self._batch.filled(runs, self._lengths)
+        if failed := self._lib.llama_decode(self._context, batch):
+            raise RuntimeError(f"llama.cpp could not decode a batch: code {failed}")
+        for run in runs:
+            self._lengths[run.slot] += len(run.cells)
+            if run.sampler is _FILLER:
+                self.trim(run.slot, self._lengths[run.slot] - 1)
+        return {run.slot: place for run, place in zip(runs, last, strict=True)}
+
+    def _choose(self, sampler: Any, place: int) -> int:
+        return int(self._lib.llama_sampler_sample(sampler, self._context, place))
+
+    def _penalties(self, repeat: float, prompt: Prompt) -> Any:
+        penalties = self._lib.llama_sampler_init_penalties(self._vocabulary.size, PENALTY_WINDOW, repeat, 0.0, 0.0)
+        for token in prompt.keys[-PENALTY_WINDOW:]:
+            if token >= 0:
+                self._lib.llama_sampler_accept(penalties, int(token))
+        return penalties
+
+    def _grammar(self, text: str) -> Any:
+        grammar = self._lib.llama_sampler_init_grammar(self._vocabulary.handle, text.encode(), b"root")
+        if grammar is None:
+            raise InvalidRequest("the grammar cannot be read; it must be GBNF with a rule named root", param="grammar")
+        return grammar
+
+
+_FILLER = object()  # stands in a run for the sampler: nothing is wanted of it
+
+
+class _Batch:
+    """The arrays of one ``llama_batch``, made once."""
+
+    def __init__(self, lib: Any, capacity: int, slots: int) -> None:
+        self._lib = lib
+        self._slots = np.arange(slots, dtype=np.int32)
+        self._addresses = self._slots.ctypes.data + 4 * np.arange(slots, dtype=np.uint64)
+        self._ones = np.ones(capacity, np.int32)
+        self._kept: tuple[Any, ...] = ()
+
+    def filled(self, runs: list[Run], lengths: Sequence[int]) -> tuple[Any, NDArray[np.intp]]:
+        """The batch of ``runs``, all of one kind, and the place of the last cell of each."""
+        counts = np.array([len(run.cells) for run in runs])
+        last = np.cumsum(counts) - 1
+        cells = np.concatenate([run.cells for run in runs])
+        cells = np.ascontiguousarray(cells, np.int32 if cells.ndim == 1 else np.float32)
+        places = np.concatenate([np.arange(lengths[run.slot], lengths[run.slot] + len(run.cells)) for run in runs])
+        places = places.astype(np.int32)
+        slots = np.repeat(self._addresses[[run.slot for run in runs]], counts)
+        wanted = np.zeros(len(cells), np.int8)
+        wanted[last[[run.sampler not in (None, _FILLER) for run in runs]]] = 1
+        self._kept = (cells, places, slots, wanted)  # the library reads them after this returns
+        batch = self._lib.llama_batch(n_tokens=len(cells))
+        kind = "token" if cells.ndim == 1 else "embd"
+        for name, array in ((kind, cells), ("pos", places), ("n_seq_id", self._ones), ("seq_id", slots)):
+            _point(batch, name, array)
+        _point(batch, "logits", wanted)
+        return batch, last
+
+
+def _point(batch: Any, name: str, array: NDArray[Any]) -> None:
+    """Let a field of the structure point at an array."""
+    kind = next(type_ for field, type_ in batch._fields_ if field == name)
+    setattr(batch, name, ctypes.cast(array.ctypes.data, kind))
+
+
+@cache  # or it would be collected under the library's feet
+def _listener() -> Any:
+    from llama_cpp import llama_cpp as lib
+
+    def log(level: int, text: bytes, _: Any) -> None:
+        if level == ERROR_LEVEL:
+            logger.error("%s", text.decode(errors="replace").rstrip())
+
+    return lib.llama_log_callback(log)

@@ -1,0 +1,374 @@
+"""Who reads and who speaks in the next step: continuous batching over a model that has a fixed number of slots.
+
+Every slot holds one conversation, up to the context's length. A stream joins when a slot is free, reads its prompt in
+chunks beside the others' tokens, and leaves between two steps. What a prompt shares with a slot's content is not read
+again. Knows no model, no thread and no event loop: ``Backend`` does the work, and ``step`` is called in a loop.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.errors import ContextOverflow, Overloaded
+from deployments.messages import FinishReason
+from deployments.stop import StopScanner
+
+# A copy moves a whole slot; for fewer places than these, reading them again is as fast.
+WORTH_COPYING = 32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prompt:
+    """What is read before an answer; it ends with a token.
+
+    ``keys`` is int64 of shape (n,): token ids, and for each place of a picture a negative number drawn from its content.
+    ``pictures`` are the embeddings, float32 of shape (places, width), with the places at which they begin, in order.
+    """
+
+    keys: NDArray[np.int64]
+    pictures: tuple[tuple[int, NDArray[np.float32]], ...] = ()
+
+    def run(self, start: int, limit: int) -> NDArray[Any]:
+        """At most ``limit`` places from ``start`` on, of one kind: tokens (n,), or embeddings (n, width)."""
+        end = min(start + limit, len(self.keys))
+        for at, rows in self.pictures:
+            if at <= start < at + len(rows):
+                return rows[start - at : end - at]
+            if start < at:
+                end = min(end, at)
+                break
+        return self.keys[start:end]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are chosen; ``temperature`` 0 takes the likeliest. ``grammar`` is GBNF text with a rule ``root``."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    repeat_penalty: float = 1.0
+    seed: int = 0
+    grammar: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One answer to be made. ``reader`` is whatever the caller wants to find again in a ``Progress``."""
+
+    prompt: Prompt
+    max_tokens: int
+    stop: tuple[str, ...] = ()
+    sampling: Sampling = Sampling()
+    reader: Any = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """Places to be added to a slot: tokens (n,), or embeddings (n, width). With a sampler, the next token is wanted."""
+
+    slot: int
+    cells: NDArray[Any]
+    sampler: Any = None
+
+
+class Backend(Protocol):
+    """A model with ``slots`` contexts of ``context_length`` places each."""
+
+    @property
+    def slots(self) -> int: ...
+
+    @property
+    def context_length(self) -> int: ...
+
+    def decode(self, runs: Sequence[Run]) -> list[int | None]:
+        """Add every run to its slot, at most one run a slot; the next token where one is wanted."""
+        ...
+
+    def trim(self, slot: int, length: int) -> int:
+        """Forget all but the first ``length`` places; the number kept, which may be 0 where a model cannot."""
+        ...
+
+    def copy(self, source: int, target: int, length: int) -> int:
+        """Make ``target`` the first ``length`` places of ``source``; the number that it then has."""
+        ...
+
+    def sampler(self, sampling: Sampling, prompt: Prompt) -> Any:
+        """A sampler for one stream. Raises ``InvalidRequest``. May be called from any thread, as ``release`` may."""
+        ...
+
+    def release(self, sampler: Any) -> None:
+        """Give back a sampler."""
+        ...
+
+    def ends(self, token: int) -> bool:
+        """Whether ``token`` ends an answer."""
+        ...
+
+    def text(self, token: int) -> bytes:
+        """What ``token`` reads as: part of a UTF-8 text."""
+        ...
+
+
+class Stream:
+    """One answer under way."""
+
+    def __init__(self, request: Request, sampler: Any) -> None:
+        self.request = request
+        self.sampler = sampler
+        self.count = 0
+        self.finish: FinishReason | None = None
+        self.cancelled = False
+        self.follows: _Following | None = None
+        self.pending = 0  # the token chosen last, which the model has yet to read
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._scanner = StopScanner(request.stop)
+        self._begun = False
+
+    def push(self, token: int, backend: Backend) -> str:
+        """Take the next token; the text that can go out, without a letter cut in two or the start of a stop string."""
+        self.pending = token
+        if backend.ends(token):
+            self.finish = "stop"
+            return self._shown(self._scanner.flush())
+        self.count += 1
+        text = self._scanner.push(self._decoder.decode(backend.text(token)))
+        if self._scanner.stopped:
+            self.finish = "stop"
+        elif self.count == self.request.max_tokens:
+            self.finish = "length"
+            text += self._scanner.flush()
+        return self._shown(text)
+
+    def _shown(self, text: str) -> str:
+        text = text if self._begun else text.lstrip()
+        self._begun = self._begun or bool(text)
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a step did for a stream; ``finish`` is set once, at its end."""
+
+    stream: Stream
+    text: str
+    finish: FinishReason | None
+
+
+@dataclass(eq=False)
+class _Slot:
+    """A slot's content: ``keys[:filled]`` have been read, and ``keys[:known]`` are sure to be."""
+
+    index: int
+    keys: NDArray[np.int64]
+    filled: int = 0
+    known: int = 0
+    used: int = 0
+    stream: Stream | None = field(default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Following:
+    """A stream waits until another, which reads the same ``length`` places now, has read them."""
+
+    slot: _Slot
+    stream: Stream | None
+    length: int
+
+
+class Scheduler:
+    """Streams in slots, and those that wait for one.
+
+    ``submit``, ``cancel`` and the counts may be used from any thread; the rest belongs to one.
+    """
+
+    def __init__(self, backend: Backend, *, chunk: int, batch_size: int, max_waiting: int) -> None:
+        """``chunk`` places are read in a step while somebody speaks, else up to ``batch_size``, ``chunk`` a stream."""
+        self._backend = backend
+        self._chunk = chunk
+        self._batch_size = batch_size
+        self._max_waiting = max_waiting
+        self._slots = [_Slot(i, np.zeros(backend.context_length, np.int64)) for i in range(backend.slots)]
+        self._waiting: deque[Stream] = deque()
+        self._clock = 0
+        self.produced = 0
+
+    @property
+    def waiting(self) -> int:
+        """Streams without a slot."""
+        return len(self._waiting)
+
+    @property
+    def active(self) -> int:
+        """Streams with a slot."""
+        return sum(slot.stream is not None for slot in self._slots)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a step has anything to do."""
+        return bool(self._waiting) or self.active > 0
+
+    def submit(self, request: Request) -> Stream:
+        """Take a request in. Raises ``ContextOverflow``, ``Overloaded``, or ``InvalidRequest`` for its sampling."""
+        self._require_room(len(request.prompt.keys), request.max_tokens)
+        if len(self._waiting) >= self._max_waiting + self._backend.slots - self.active:
+            raise Overloaded("every place of the model is taken; try again soon", retry_after_s=1)
+        stream = Stream(request, self._backend.sampler(request.sampling, request.prompt))
+        self._waiting.append(stream)
+        return stream
+
+    def cancel(self, stream: Stream) -> None:
+        """The stream leaves before the next step. Harmless at any time."""
+        stream.cancelled = True
+
+    def step(self) -> list[Progress]:
+        """One pass of the model for all; what it did for the streams that have something to say."""
+        self._drop_cancelled()
+        self._admit()
+        runs = [*self._speaking(), *self._reading()]
+        for run in runs:
+            self._note(self._slots[run.slot], run.cells)
+        tokens = self._backend.decode(runs)
+        chosen = ((self._slots[run.slot], token) for run, token in zip(runs, tokens, strict=True))
+        return [self._advance(slot, token) for slot, token in chosen if token is not None]
+
+    def probe(self) -> None:
+        """Have the model read one token, unless it is at work; nothing changes."""
+        if self.active:
+            return
+        slot = min(self._slots, key=lambda slot: slot.filled)
+        if slot.filled == self._backend.context_length:
+            slot.filled = slot.known = self._backend.trim(slot.index, 0)
+        self._backend.decode([Run(slot.index, np.zeros(1, np.int64))])
+        slot.filled = slot.known = self._backend.trim(slot.index, slot.filled)
+
+    def clear(self) -> list[Stream]:
+        """Give up every stream; those that were under way or waited."""
+        streams = [slot.stream for slot in self._slots if slot.stream]
+        for slot in self._slots:
+            self._leave(slot)
+        while self._waiting:
+            streams.append(self._waiting.popleft())
+            self._backend.release(streams[-1].sampler)
+        return streams
+
+    def _require_room(self, length: int, max_tokens: int) -> None:
+        fits = self._backend.context_length - max_tokens
+        if length <= fits:
+            return
+        room = f"at most {fits:,} fit" if fits > 0 else f"none fit into a context of {self._backend.context_length:,}"
+        raise ContextOverflow(
+            f"the conversation has {length:,} tokens; {room} beside the {max_tokens:,} reserved for the answer",
+            param="messages" if fits > 0 else "max_tokens",
+        )
+
+    def _drop_cancelled(self) -> None:
+        for stream in [stream for stream in self._waiting.copy() if stream.cancelled]:
+            self._waiting.remove(stream)
+            self._backend.release(stream.sampler)
+        for slot in self._slots:
+            if slot.stream and slot.stream.cancelled:
+                self._leave(slot)
+
+    def _leave(self, slot: _Slot) -> None:
+        """The stream goes, what the slot has read stays for those who come with the same beginning."""
+        if slot.stream is None:
+            return
+        self._backend.release(slot.stream.sampler)
+        slot.stream = None
+        slot.known = slot.filled
+        self._clock += 1
+        slot.used = self._clock
+
+    def _admit(self) -> None:
+        """First come, first served."""
+        while self._waiting and (free := [slot for slot in self._slots if slot.stream is None]):
+            self._place(self._waiting.popleft(), free)
+
+    def _place(self, stream: Stream, free: list[_Slot]) -> None:
+        """Give ``stream`` the slot that spares it reading without losing another conversation, else the oldest."""
+        keys = stream.request.prompt.keys
+        shared = {slot.index: _shared(slot.keys[: slot.known], keys) for slot in self._slots}
+        home = max(free, key=lambda slot: shared[slot.index])
+        if 2 * shared[home.index] < home.filled or not shared[home.index]:
+            home = min(free, key=lambda slot: slot.used)
+        source = max(self._slots, key=lambda slot: shared[slot.index])
+        own, others = shared[home.index], min(shared[source.index], len(keys) - 1)
+        home.filled = self._backend.trim(home.index, min(own, len(keys) - 1))
+        home.keys[: len(keys)] = keys
+        home.known = len(keys)
+        home.stream = stream
+        if source is not home and others - home.filled >= WORTH_COPYING:
+            stream.follows = _Following(source, source.stream, others)
+            self._follow(home, stream)
+
+    def _follow(self, slot: _Slot, stream: Stream) -> bool:
+        """Whether ``stream`` still waits for what another reads; takes it over as soon as it is there."""
+        follows = stream.follows
+        if follows is None:
+            return False
+        keys = stream.request.prompt.keys[: follows.length]
+        if _shared(follows.slot.keys[: follows.slot.filled], keys) == follows.length:
+            slot.filled = self._backend.copy(follows.slot.index, slot.index, follows.length)
+        elif follows.slot.stream is follows.stream:
+            return True
+        stream.follows = None
+        return False
+
+    def _speaking(self) -> Iterator[Run]:
+        for slot in self._slots:
+            if slot.stream and slot.stream.count:
+                yield Run(slot.index, np.array([slot.stream.pending], np.int64), slot.stream.sampler)
+
+    def _reading(self) -> Iterator[Run]:
+        """The next chunks of all prompts that are not yet read, in fair shares."""
+        readers = [(slot, slot.stream) for slot in self._slots if slot.stream and not slot.stream.count]
+        readers = [(slot, stream) for slot, stream in readers if not self._follow(slot, stream)]
+        runs = [(slot, stream.request.prompt.run(slot.filled, self._chunk)) for slot, stream in readers]
+        speaking = any(slot.stream and slot.stream.count for slot in self._slots)
+        budget = self._chunk if speaking else self._batch_size
+        for (slot, cells), share in zip(runs, _shares([len(cells) for _, cells in runs], budget), strict=True):
+            if share and slot.stream:
+                last = slot.filled + share == len(slot.stream.request.prompt.keys)
+                yield Run(slot.index, cells[:share], slot.stream.sampler if last else None)
+
+    def _note(self, slot: _Slot, cells: NDArray[Any]) -> None:
+        """Account for what the model is about to read."""
+        end = slot.filled + len(cells)
+        if end > slot.known:
+            slot.keys[slot.filled : end] = cells
+            slot.known = end
+        slot.filled = end
+
+    def _advance(self, slot: _Slot, token: int) -> Progress:
+        stream = slot.stream
+        assert stream is not None
+        self.produced += 1
+        text = stream.push(token, self._backend)
+        if stream.finish:
+            self._leave(slot)
+        return Progress(stream, text, stream.finish)
+
+
+def _shared(one: NDArray[np.int64], other: NDArray[np.int64]) -> int:
+    """Length of the common beginning."""
+    size = min(len(one), len(other))
+    differ = np.flatnonzero(one[:size] != other[:size])
+    return int(differ[0]) if len(differ) else size
+
+
+def _shares(wants: Sequence[int], budget: int) -> list[int]:
+    """``budget`` divided so that who wants little gets it whole and the others get equal parts of the rest."""
+    shares = [0] * len(wants)
+    for served, index in enumerate(sorted(range(len(wants)), key=wants.__getitem__)):
+        shares[index] = min(wants[index], budget, max(1, budget // (len(wants) - served)))
+        budget -= shares[index]
+    return shares

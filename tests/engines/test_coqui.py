@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deployments.engines.coqui import CoquiSynthesizer, _finished, _split
+from deployments.errors import InvalidRequest
+from deployments.messages import Audio
+from deployments.settings import CoquiArgs, TextToSpeechConfig
+from tests.engines import tiny
+
+Run = Callable[[Any], Any]
+
+
+@pytest.fixture(scope="module")
+def voice(tmp_path_factory: pytest.TempPathFactory) -> CoquiSynthesizer:
+    return CoquiSynthesizer(tiny.voice(tmp_path_factory.mktemp("coqui")))
+
+
+async def spoken(engine: CoquiSynthesizer, text: str, **config: Any) -> list[Audio]:
+    return [chunk async for chunk in engine.speak(text, TextToSpeechConfig(**config))]
+
+
+def seconds(chunks: list[Audio]) -> float:
+    return sum(chunk.duration_s for chunk in chunks)
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t", "...", "?!", "—", "😀", "日本", "\u200b", "\x00"])
+def test_what_has_no_sound_is_silently_nothing(run: Run, voice: CoquiSynthesizer, text: str) -> None:
+    assert run(spoken(voice, text)) == []
+
+
+@pytest.mark.parametrize("text", ["a", "I", "7", "Ok", "x.", "Hi!", "ünïcode & 日本 — test", "Mr. Smith paid $5.20."])
+def test_the_shortest_and_strangest_text_is_spoken(run: Run, voice: CoquiSynthesizer, text: str) -> None:
+    chunks = run(spoken(voice, text))
+    assert len(chunks) == 1
+    assert seconds(chunks) > 0.2
+
+
+def test_each_sentence_is_a_chunk(run: Run, voice: CoquiSynthesizer) -> None:
+    assert len(run(spoken(voice, "Mr. Smith is here. Is he? Yes!\nOh no"))) == 4
+
+
+def test_numbers_are_read_out(run: Run, voice: CoquiSynthesizer) -> None:
+    assert seconds(run(spoken(voice, "It is 1999."))) > 1.5 * seconds(run(spoken(voice, "It is new.")))
+
+
+def test_a_long_sentence_is_split(run: Run, voice: CoquiSynthesizer) -> None:
+    assert len(run(spoken(voice, "one two three four five, " * 5, max_sentence_chars=30))) == 5
+
+
+def test_faster_is_shorter(run: Run, voice: CoquiSynthesizer) -> None:
+    text = "here are several words to say"
+    slow, normal, fast = (seconds(run(spoken(voice, text, speed=speed, pause_s=0.0))) for speed in (0.5, 1.0, 2.0))
+    assert slow > 1.5 * normal
+    assert normal > 1.5 * fast
+    assert seconds(run(spoken(voice, text, pause_s=0.0))) == normal
+
+
+def test_chunks_begin_and_end_in_silence_and_never_clip(run: Run, voice: CoquiSynthesizer) -> None:
+    for chunk in run(spoken(voice, "One sentence. And another.", volume=4.0, pause_s=0.1)):
+        assert chunk.samples[0] == chunk.samples[-1] == 0
+        assert np.abs(chunk.samples).max() <= 0.96
+        assert not chunk.samples[-int(0.1 * chunk.rate_hz) :].any()
+
+
+def test_an_unknown_voice_is_the_clients_error(run: Run, voice: CoquiSynthesizer) -> None:
+    with pytest.raises(InvalidRequest, match="no voice 'nobody'; it has only one") as caught:
+        run(spoken(voice, "Hello.", voice="nobody"))
+    assert caught.value.param == "voice"
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(FileNotFoundError, match=r"no-voice\.pth"):
+        CoquiSynthesizer(CoquiArgs(model="no-voice.pth"))
+
+
+@pytest.mark.parametrize(
+    "samples", [np.full(1000, 9.0), np.full(1000, np.nan), np.zeros(1000), np.ones(1), np.zeros(0)], ids=str
+)
+def test_sound_of_any_kind_is_finished(samples: np.ndarray) -> None:
+    done = _finished(samples.astype(np.float32), 16_000, 1.0, 0.01)
+    assert done.dtype == np.float32
+    assert np.isfinite(done).all()
+    assert len(done) >= 160
+    assert np.abs(done).max() <= 0.96
+
+
+def test_silence_around_the_speech_is_cut_off() -> None:
+    speech = np.sin(np.arange(1600, dtype=np.float32))
+    around = np.zeros(8_000, np.float32)
+    done = _finished(np.concatenate([around, speech, around]), 16_000, 1.0, 0.0)
+    assert 1600 <= len(done) <= 1600 + 2 * 0.04 * 16_000
+
+
+@pytest.mark.parametrize("text", ["a" * 50, "word " * 20, "some words, then some more; and (at last) the end", ""])
+def test_splitting_loses_no_letter(text: str) -> None:
+    pieces = list(_split(text, 20))
+    assert "".join(pieces).replace(" ", "") == text.replace(" ", "")
+    assert all(len(piece) <= 20 for piece in pieces)
