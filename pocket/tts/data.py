@@ -100,7 +100,8 @@ def _shards(out: Path, stream: Iterator[str], clips: int) -> Iterator[tuple[Path
 
 class Corpus:
     """Clips on one device, as flat tensors: pcm int16 [F * HOP], mel float16 [F, MELS], ids and durations int64 [N];
-    per clip `frames`, `letters` and where they start, int64."""
+    per clip `frames`, `letters` and where they start, int64, and on the host `sizes` (frames, letters) and the clips
+    `by_length`."""
 
     def __init__(self, folder: Path, device: torch.device) -> None:
         self.folder, self.device = folder, device
@@ -109,6 +110,11 @@ class Corpus:
         self.pcm = torch.empty(0, dtype=torch.int16, device=device)
         self.mel = torch.empty(0, features.MELS, dtype=torch.float16, device=device)
         self.ids = self.durations = self.frames = self.letters = torch.empty(0, dtype=torch.int64, device=device)
+
+    @property
+    def count(self) -> int:
+        """How many clips there are."""
+        return len(self.frames)
 
     def load(self, pattern: str = "shard-*.npz") -> bool:
         """Take in the shards that have appeared since; True if there were any."""
@@ -122,37 +128,39 @@ class Corpus:
         if new:
             self.frame_start = self.frames.cumsum(0) - self.frames
             self.letter_start = self.letters.cumsum(0) - self.letters
-            self.by_length = self.frames.argsort()
+            self.sizes = list(zip(self.frames.tolist(), self.letters.tolist(), strict=True))
+            self.by_length = sorted(range(self.count), key=self.sizes.__getitem__)
             self._add_mels()
         return bool(new)
 
     def wait(self, clips: int, patience_s: float = 300) -> None:
         """Load until there are at least `clips`. Raises TimeoutError after `patience_s`."""
         limit = time.monotonic() + patience_s
-        while len(self.frames) < clips:
+        while self.count < clips:
             if time.monotonic() > limit:
-                raise TimeoutError(f"{len(self.frames)} clips in {self.folder} after {patience_s:.0f} s")
+                raise TimeoutError(f"{self.count} clips in {self.folder} after {patience_s:.0f} s")
             if not self.load():
                 time.sleep(1)
 
     @torch.no_grad()
     def _add_mels(self) -> None:
-        done, counts = len(self.mel), self.frames.tolist()
-        starts = self.frame_start.tolist()
+        done = len(self.mel)
         mels = [self.mel]
-        for start, count in zip(starts, counts, strict=True):
+        for start, (count, _) in zip(self.frame_start.tolist(), self.sizes, strict=True):
             if start >= done:
                 wave = self.pcm[start * features.HOP : (start + count) * features.HOP].float() / 32768
                 mels.append(self.log_mel(wave[None])[0].T.half())
         self.mel = torch.cat(mels)
 
-    def batch(self, clips: Tensor) -> "Batch":
-        """The given clips (indices), padded to the longest among them."""
-        frames, letters = self.frames[clips], self.letters[clips]
-        letter_at = torch.arange(int(letters.max()), device=self.device)
-        frame_at = torch.arange(-(-int(frames.max()) // 16) * 16, device=self.device)
-        from_letter = (self.letter_start[clips, None] + letter_at).clamp_max(len(self.ids) - 1)
-        from_frame = (self.frame_start[clips, None] + frame_at).clamp_max(len(self.mel) - 1)
+    def batch(self, clips: list[int]) -> "Batch":
+        """The given clips, padded to the longest among them."""
+        longest = max(self.sizes[clip][0] for clip in clips)
+        letter_at = torch.arange(max(self.sizes[clip][1] for clip in clips), device=self.device)
+        frame_at = torch.arange(-(-longest // 16) * 16, device=self.device)
+        rows = torch.tensor(clips, device=self.device)
+        frames, letters = self.frames[rows], self.letters[rows]
+        from_letter = (self.letter_start[rows, None] + letter_at).clamp_max(len(self.ids) - 1)
+        from_frame = (self.frame_start[rows, None] + frame_at).clamp_max(len(self.mel) - 1)
         inside = letter_at < letters[:, None]
         durations = self.durations[from_letter] * inside
         ends = durations.cumsum(1)

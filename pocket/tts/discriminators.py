@@ -53,8 +53,8 @@ class SpectrumJudge(Judge):
     """Sees the magnitude spectrogram at one resolution."""
 
     def __init__(self, fft: int, hop: int, window: int) -> None:
-        wide = [nn.Conv2d(width, 32, (3, 9), (1, 2), (1, 4)) for width in (1, 32, 32, 32)]
-        super().__init__([*wide, nn.Conv2d(32, 32, 3, 1, 1), nn.Conv2d(32, 1, 3, 1, 1)])
+        wide = [nn.Conv2d(width, 16, (3, 9), (1, 2), (1, 4)) for width in (1, 16, 16, 16)]
+        super().__init__([*wide, nn.Conv2d(16, 16, 3, 1, 1), nn.Conv2d(16, 1, 3, 1, 1)])
         self.fft, self.hop = fft, hop
         self.register_buffer("window", torch.hann_window(window))
 

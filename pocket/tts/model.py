@@ -83,10 +83,19 @@ def acoustic_config() -> Any:
 
 
 def vocoder_config() -> Any:
-    """Coqui's configuration of the vocoder."""
-    from TTS.vocoder.configs import HifiganConfig
+    """Coqui's configuration of the vocoder.
 
-    return HifiganConfig(audio=audio_config(), generator_model_params=VOCODER)
+    Coqui builds a discriminator even to speak. MelGAN's configuration lets it be next to nothing, HiFi-GAN's does not.
+    """
+    from TTS.vocoder.configs import MelganConfig
+
+    return MelganConfig(
+        audio=audio_config(),
+        generator_model="hifigan_generator",
+        generator_model_params=VOCODER,
+        discriminator_model="melgan_multiscale_discriminator",
+        discriminator_model_params={"base_channels": 4, "max_channels": 4, "downsample_factors": [2]},
+    )
 
 
 @cache
@@ -114,8 +123,8 @@ def new_generator() -> nn.Module:
 class TeacherForced(nn.Module):
     """The forward pass of an acoustic model with known durations, written for batches.
 
-    ForwardTTS lets its decoder attend to the padding and builds attention maps for plots; this does neither, and
-    agrees with it on a single text.
+    ForwardTTS lets its decoder attend to the padding and expands letters by a product with an attention map; this does
+    neither, and agrees with it on a single text.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -129,8 +138,7 @@ class TeacherForced(nn.Module):
         frame_mask = mask_of(frames, owner.shape[1])
         encoded = self.model.emb(ids).transpose(1, 2)
         encoded = stack(self.model.encoder.encoder, encoded, letter_mask) * letter_mask[:, None]
-        with torch.autocast(encoded.device.type, enabled=False):
-            durations = self.model.duration_predictor(encoded.float(), letter_mask[:, None].float())
+        durations = self.model.duration_predictor(encoded, letter_mask[:, None].float())
         spread = encoded.gather(2, owner[:, None].expand(-1, encoded.shape[1], -1)) * frame_mask[:, None]
         spread = self.model.pos_encoder(spread, frame_mask[:, None])
         decoder = self.model.decoder.decoder
@@ -144,13 +152,7 @@ def mask_of(lengths: Tensor, size: int) -> Tensor:
 
 
 def stack(block: nn.Module, x: Tensor, mask: Tensor) -> Tensor:
-    """Coqui's FFTransformerBlock on x [B, C, T] without its attention maps, which cost most of its time."""
+    """Coqui's FFTransformerBlock on x [B, C, T], blind to what lies outside mask [B, T]."""
     for layer in block.fft_layers:
-        x = x.transpose(1, 2)
-        query = x.transpose(0, 1)
-        heard = layer.self_attn(query, query, query, key_padding_mask=~mask, need_weights=False)[0].transpose(0, 1)
-        # The attention is added twice, once without dropout: so it is in Coqui's layer.
-        x = layer.norm1(x + layer.dropout1(heard) + heard).transpose(1, 2)
-        x = x + layer.dropout2(layer.conv2(torch.relu(layer.conv1(x))))
-        x = layer.norm2(x.transpose(1, 2)).transpose(1, 2)
+        x, _ = layer(x, src_key_padding_mask=~mask)
     return x

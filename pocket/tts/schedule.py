@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 REPORT_S = 15
+RESUMED = 0.4  # share of the peak learning rate when training goes on from earlier weights
 SAVE_S = 120  # between checkpoints, or a fifth of a short budget
 
 
@@ -50,6 +51,16 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
             group["lr"].fill_(rate)
         else:
             group["lr"] = rate
+
+
+def advance(optimizer: torch.optim.Optimizer, longest: float) -> None:
+    """A step along gradients cut to a norm of `longest`; none at all where they are not finite (on a GPU, where the
+    fused optimizer looks at `found_inf` without asking the host)."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    norm = torch.nn.utils.clip_grad_norm_(parameters, longest)
+    if norm.is_cuda:
+        optimizer.found_inf = (~norm.isfinite()).float()
+    optimizer.step()
 
 
 def mixed(device: torch.device) -> AbstractContextManager[None]:

@@ -5,6 +5,7 @@ in half precision, ready for `pocket.tts.export`. Needs flite and the dictionary
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
 import time
@@ -53,11 +54,17 @@ def _start(module: str, options: list[object]) -> subprocess.Popen[bytes]:
 
 
 def _resume(args: argparse.Namespace, name: str) -> list[object]:
-    """The option that starts one trainer from its part of a final.pt."""
+    """The option that starts one trainer from its part of a final.pt (and the jury.pt beside it)."""
     if not args.resume:
         return []
+    parts = torch.load(args.resume, weights_only=True)
     part = args.out / f"{name}.resume.pt"
-    torch.save(torch.load(args.resume, weights_only=True)[name], part)
+    torch.save(parts[name], part)
+    if name == "acoustic":
+        torch.save(parts[name], args.out / "acoustic.checkpoint.pt")
+    jury = args.resume.with_name("jury.pt")
+    if name == "vocoder" and jury.exists():
+        shutil.copy(jury, args.out / "jury.resume.pt")
     return ["--resume", part]
 
 

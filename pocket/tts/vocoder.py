@@ -19,12 +19,15 @@ from pocket.tts.discriminators import RESOLUTIONS, Jury, magnitude
 PEAK_RATE = 6e-4
 JURY_RATE = 3e-4
 SEGMENT_FRAMES = 32
-SEGMENTS = 64
+SEGMENTS = 48
 FIRST_CLIPS = 600
 MOST_CLIPS = 12_000
 JURY_FROM = 0.1  # fractions of the time that is left once there is data
 PREDICTED_FROM = (0.5, 0.8)
+LONGEST_STEP = 200.0  # norm of the gradients
 MEL_WEIGHT, SPECTRUM_WEIGHT, FEATURE_WEIGHT = 30.0, 3.0, 2.0
+
+Step = Callable[[Tensor, Tensor], Tensor]
 
 
 class SpectrumLoss(nn.Module):
@@ -63,6 +66,13 @@ class Trainer:
             net.parameters(), lr=lr, betas=(0.8, 0.99), weight_decay=0.01, fused=on_gpu, capturable=on_gpu
         )
 
+    def resume(self, generator: Path) -> None:
+        """Go on from earlier weights; the jury's, if there, lie beside the generator's."""
+        self.generator.load_state_dict(torch.load(generator, weights_only=True))
+        jury = generator.with_name("jury.resume.pt")
+        if jury.exists():
+            self.jury.load_state_dict(torch.load(jury, weights_only=True))
+
     def set_rates(self, share: float) -> None:
         """Set both learning rates to `share` of their peaks."""
         schedule.set_rate(self.of_generator, PEAK_RATE * share)
@@ -70,33 +80,32 @@ class Trainer:
 
     def spectral(self, mel: Tensor, real: Tensor) -> Tensor:
         """One step of the generator against spectra alone; returns the mel distance [1]."""
-        made = self._make(mel)
-        loss, distance = self._spectral_loss(made, real)
-        self._advance(self.of_generator, loss)
+        loss, distance = self._spectral_loss(self._make(mel), real)
+        self.of_generator.zero_grad(set_to_none=True)
+        loss.backward()
+        schedule.advance(self.of_generator, LONGEST_STEP)
         return distance.detach()[None]
 
     def adversarial(self, mel: Tensor, real: Tensor) -> Tensor:
-        """One step of the jury, one of the generator; returns mel distance, jury and generator losses [3]."""
+        """One step of both sides from the same judgements; returns mel distance, jury and generator losses [3]."""
         made = self._make(mel)
         with schedule.mixed(self.device):
-            judged_real, judged_made = self.jury(real), self.jury(made.detach())
-        of_jury = made.new_zeros(())
-        for (good, _), (bad, _) in zip(judged_real, judged_made, strict=True):
+            judged = list(zip(self.jury(real), self.jury(made), strict=True))
+        of_jury = fooling = likeness = made.new_zeros(())
+        for (good, wanted), (bad, got) in judged:
             of_jury = of_jury + (1 - good.float()).square().mean() + bad.float().square().mean()
-        self._advance(self.of_jury, of_jury)
-
-        self.jury.requires_grad_(False)
-        with schedule.mixed(self.device):
-            with torch.no_grad():
-                judged_real = self.jury(real)
-            judged_made = self.jury(made)
-        fooling = likeness = made.new_zeros(())
-        for (_, wanted), (score, got) in zip(judged_real, judged_made, strict=True):
-            fooling = fooling + (1 - score.float()).square().mean()
-            likeness = likeness + sum(F.l1_loss(a.float(), b.float()) for a, b in zip(got, wanted, strict=True))
+            fooling = fooling + (1 - bad.float()).square().mean()
+            likeness = likeness + sum(
+                F.l1_loss(a.float(), b.detach().float()) for a, b in zip(got, wanted, strict=True)
+            )
         loss, distance = self._spectral_loss(made, real)
-        self._advance(self.of_generator, loss + fooling + FEATURE_WEIGHT * likeness)
-        self.jury.requires_grad_(True)
+        self.of_generator.zero_grad(set_to_none=True)
+        self.of_jury.zero_grad(set_to_none=True)
+        whole = loss + fooling + FEATURE_WEIGHT * likeness
+        whole.backward(inputs=list(self.generator.parameters()), retain_graph=True)
+        of_jury.backward(inputs=list(self.jury.parameters()))
+        schedule.advance(self.of_generator, LONGEST_STEP)
+        schedule.advance(self.of_jury, LONGEST_STEP)
         return torch.stack([distance, of_jury, fooling]).detach()
 
     def _make(self, mel: Tensor) -> Tensor:
@@ -107,17 +116,11 @@ class Trainer:
         distance = F.l1_loss(self.log_mel(made), self.log_mel(real))
         return MEL_WEIGHT * distance + SPECTRUM_WEIGHT * self.spectrum_loss(made, real), distance
 
-    @staticmethod
-    def _advance(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-
 
 class Graphed:
     """A step recorded once as a CUDA graph and replayed on new contents of the same tensors."""
 
-    def __init__(self, step: Callable[[Tensor, Tensor], Tensor], mel: Tensor, wave: Tensor) -> None:
+    def __init__(self, step: Step, mel: Tensor, wave: Tensor) -> None:
         self.mel, self.wave = mel.clone(), wave.clone()
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
@@ -134,6 +137,15 @@ class Graphed:
         self.wave.copy_(wave)
         self.graph.replay()
         return self.result
+
+
+def recorded(step: Step, mel: Tensor, wave: Tensor) -> Step:
+    """`step` as a CUDA graph, or as it is where it cannot be recorded."""
+    try:
+        return Graphed(step, mel, wave)
+    except RuntimeError as error:
+        print(f"vocoder: no graph: {error}", flush=True)
+        return step
 
 
 class Segments:
@@ -158,13 +170,13 @@ class Segments:
         net = model.TeacherForced(model.new_acoustic()).to(self.corpus.device).eval()
         net.model.load_state_dict(torch.load(weights, weights_only=True), strict=False)
         predicted = torch.zeros_like(self.corpus.mel)
-        for clips in self.corpus.by_length.split(64):
-            batch = self.corpus.batch(clips)
-            with schedule.mixed(self.corpus.device):
-                mel, _ = net(batch.ids, batch.letters, batch.owner, batch.frames)
+        for first in range(0, self.corpus.count, 64):
+            batch = self.corpus.batch(self.corpus.by_length[first : first + 64])
+            mel, _ = net(batch.ids, batch.letters, batch.owner, batch.frames)
             inside = model.mask_of(batch.frames, mel.shape[2])
             predicted[batch.from_frame[inside]] = mel.transpose(1, 2)[inside].half()
-        self.mels = torch.stack([self.corpus.mel, predicted, predicted])
+        if predicted.isfinite().all():
+            self.mels = torch.stack([self.corpus.mel, predicted, predicted])
 
     def draw(self, count: int) -> tuple[Tensor, Tensor]:
         """Random mel [count, MELS, SEGMENT_FRAMES] and its wave [count, SEGMENT_FRAMES * HOP]."""
@@ -204,10 +216,11 @@ def main() -> None:
     held_out.load("held_out.npz")
     trainer, segments = Trainer(device), Segments(corpus)
     if args.resume:
-        trainer.generator.load_state_dict(torch.load(args.resume, weights_only=True))
+        trainer.resume(args.resume)
     size = 4 if args.tiny else SEGMENTS
     unseen = Segments(held_out).spread(size)
-    predictions = list(PREDICTED_FROM)
+    predictions = [0.0, 0.5] if args.resume else list(PREDICTED_FROM)
+    share = schedule.RESUMED if args.resume else 1.0
     step, began, advance = 0, time.monotonic(), None
     first = clock.fraction
     while clock.fraction < 1:
@@ -215,18 +228,18 @@ def main() -> None:
         name = "spectral" if progress < JURY_FROM else "adversarial"
         if advance is None or advance[0] != name:
             one_step = getattr(trainer, name)
-            advance = name, Graphed(one_step, *segments.draw(size)) if args.graph else one_step
-        trainer.set_rates(schedule.annealed(progress, step))
+            advance = name, recorded(one_step, *segments.draw(size)) if args.graph else one_step
+        trainer.set_rates(share * schedule.annealed(progress, step))
         result = advance[1](*segments.draw(size))
         step += 1
         if clock.due("report", schedule.REPORT_S):
             figures = " ".join(f"{figure:.3f}" for figure in result.tolist())
             print(
                 f"vocoder: {clock.elapsed_s:.0f} s, step {step}, {step / (time.monotonic() - began):.1f} steps/s, "
-                f"clips {len(corpus.frames)}, {name} {figures}, held out {evaluate(trainer, *unseen):.4f}",
+                f"clips {corpus.count}, {name} {figures}, held out {evaluate(trainer, *unseen):.4f}",
                 flush=True,
             )
-            if len(corpus.frames) < MOST_CLIPS and len(segments.mels) == 1 and corpus.load():
+            if corpus.count < MOST_CLIPS and len(segments.mels) == 1 and corpus.load():
                 segments.refresh()
         checkpoint = args.out / "acoustic.checkpoint.pt"
         if predictions and progress >= predictions[0] and checkpoint.exists():
@@ -236,6 +249,7 @@ def main() -> None:
         if clock.due("save", clock.save_every_s):
             schedule.save_weights(args.out / "vocoder.checkpoint.pt", trainer.generator.state_dict())
     schedule.save_weights(args.out / "vocoder.pt", trainer.generator.state_dict())
+    schedule.save_weights(args.out / "jury.pt", trainer.jury.state_dict())
     print(f"vocoder: done, step {step}, held out {evaluate(trainer, *unseen):.4f}", flush=True)
 
 
