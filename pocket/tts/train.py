@@ -5,6 +5,7 @@ in half precision, ready for `pocket.tts.export`. Needs flite and the dictionary
 """
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--resume", type=Path, default=None, help="a final.pt to start from")
     parser.add_argument("--graph", action="store_true", help="CUDA graphs for the vocoder")
+    parser.add_argument("--vocoder-gpu", help="CUDA device of the vocoder, when it has one of its own")
     parser.add_argument("--tiny", action="store_true", help="small batches, for a try on the CPU")
     args = parser.parse_args()
 
@@ -36,7 +38,7 @@ def main() -> None:
     generator = _start("data", ["--out", data, "--clips", args.clips, "--workers", args.workers, "--seed", args.seed])
     trainers = [
         _start("acoustic", common + _resume(args, "acoustic")),
-        _start("vocoder", common + _resume(args, "vocoder") + ["--graph"] * args.graph),
+        _start("vocoder", common + _resume(args, "vocoder") + ["--graph"] * args.graph, args.vocoder_gpu),
     ]
     failed = [trainer.args for trainer in trainers if trainer.wait()]
     generator.terminate()
@@ -49,8 +51,9 @@ def main() -> None:
     final.with_suffix(".partial").rename(final)
 
 
-def _start(module: str, options: list[object]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", f"pocket.tts.{module}", *map(str, options)])
+def _start(module: str, options: list[object], gpu: str | None = None) -> subprocess.Popen[bytes]:
+    environment = os.environ | ({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {})
+    return subprocess.Popen([sys.executable, "-m", f"pocket.tts.{module}", *map(str, options)], env=environment)
 
 
 def _resume(args: argparse.Namespace, name: str) -> list[object]:
