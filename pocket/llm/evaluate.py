@@ -17,19 +17,24 @@ import llama_cpp
 
 from pocket.llm.export import SHIPPED
 from pocket.llm.skills import SKILLS
+from pocket.llm.tables import names
 from pocket.llm.talk import Message, labelled
 from pocket.llm.tokenizer import CONTROL, render
 
 COUNTS = {
-    "capital": 60, "arithmetic": 60, "calendar": 60, "spelling": 50, "echo": 45, "recall": 50, "counting": 35, "opposite": 35,
+    "capital": 60, "arithmetic": 60, "calendar": 60, "spelling": 50, "echo": 45, "recall": 50, "counting": 35,
+    "opposite": 35,
     "colour": 30, "sound": 30, "tale": 30, "anything_else": 45, "who_are_you": 35, "tell": 25,
 }  # fmt: skip
 DEFAULT_COUNT = 12
 """Questions of an ability that COUNTS does not name."""
 
 _FILLING = frozenset(
-    "the a an is are of it its your you i am that will be and has have says say my to in comes me for what would word "
-    "spelled not yet okay backwards".split()
+    names(
+        "the a an is are of it its your you i am that will be and has have says say my to in comes me for what "
+        "would word "
+        "spelled not yet okay backwards"
+    )
 )
 _COURTESY = {
     "greeting": ("hello", "hi"),

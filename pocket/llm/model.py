@@ -87,7 +87,7 @@ class Block(nn.Module):
 class Llama(nn.Module):
     """Token ids or embeddings to logits; input and output embeddings are the same matrix."""
 
-    def __init__(self, config: LlamaConfig = LlamaConfig()) -> None:  # noqa: B008
+    def __init__(self, config: LlamaConfig = LlamaConfig()) -> None:
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocabulary, config.width)

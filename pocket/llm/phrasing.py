@@ -1,7 +1,7 @@
 """How people put things: fillers, capitals, punctuation, digits and slips, and which combinations are held out.
 
-A wording is a template with a filler before and one after it. Every tenth combination (by checksum) is held out: training
-never draws it and the evaluation draws nothing else.
+A wording is a template with a filler before and one after it. Every tenth combination (by checksum) is held out:
+training never draws it and the evaluation draws nothing else.
 """
 
 import random
@@ -9,25 +9,30 @@ import re
 import zlib
 
 from pocket.llm.facts import words_of
+from pocket.llm.tables import items
 
-BEFORE = (
-    "um, |uh, |er, |well, |so, |okay, |ok, |right, |now, |and now, |please, |hey, |hi, |hello, |hello there, |good morning, |"
-    "good evening, |excuse me, |listen, |alright, |quick question, |one more thing, |another question, |I have a question, |"
-    "my question is, |next question, |tell me, |oh, |hey you, |hmm, |let me ask you, |dear assistant, |sorry, |yes, |great, |"
-    "thanks, |thank you, |nice, |good, |cool, |and, |but, |hi there, |I wonder, |good afternoon, |just tell me, |um, please, |"
+BEFORE = items(
+    "um, |uh, |er, |well, |so, |okay, |ok, |right, |now, |and now, |please, |hey, |hi, |hello, |"
+    "hello there, |good morning, |"
+    "good evening, |excuse me, |listen, |alright, |quick question, |one more thing, |another question, |"
+    "I have a question, |"
+    "my question is, |next question, |tell me, |oh, |hey you, |hmm, |let me ask you, |dear assistant, |"
+    "sorry, |yes, |great, |"
+    "thanks, |thank you, |nice, |good, |cool, |and, |but, |hi there, |I wonder, |good afternoon, |"
+    "just tell me, |um, please, |"
     "so, um, |okay, now |well, please |hello! |hi! |hey! |hello. |good morning! |okay. |thank you. |great! |excuse me. "
-).split("|")
-AFTER = (
-    ", please| please|, thanks|, thank you|, if you can|, um|, if you know| then|, my friend|, do you know|, can you tell me|"
+)
+AFTER = items(
+    ", please| please|, thanks|, thank you|, if you can|, um|, if you know| then|, my friend|, do you know|"
+    ", can you tell me|"
     ", I forgot|, would you|, I need to know|, quickly please|, I am curious|, if you don't mind| again"
-).split("|")
-AFTER_ORDER = (
-    ", please| please| for me|, would you|, thanks|, thank you|, if you can| now|, can you|, will you|, my friend|, okay| for me please"
-).split("|")
-AFTER_SAYING = (
-    ", by the way|, okay|, you know|, just so you know|, remember that|, please remember that|, as you may guess".split(
-        "|"
-    )
+)
+AFTER_ORDER = items(
+    ", please| please| for me|, would you|, thanks|, thank you|, if you can| now|, can you|, will you|"
+    ", my friend|, okay| for me please"
+)
+AFTER_SAYING = items(
+    ", by the way|, okay|, you know|, just so you know|, remember that|, please remember that|, as you may guess"
 )
 _AFTER = {"ask": AFTER, "order": AFTER_ORDER, "say": AFTER_SAYING, "bare": [], "alone": []}
 

@@ -9,11 +9,13 @@ from pocket.llm.elsewhere import REFUSAL, beyond
 from pocket.llm.persona import Persona
 from pocket.llm.phrasing import Speaker
 from pocket.llm.stories import story
+from pocket.llm.tables import items, names
 from pocket.llm.words import WORDS, invented
 
 MEMORIES = ("name", "colour", "animal", "food", "home")
 ABILITIES = (
-    "I can tell capitals, small sums, days and months, opposites, colours and animal sounds, and I can count, spell, repeat, "
+    "I can tell capitals, small sums, days and months, opposites, colours and animal sounds, and I can "
+    "count, spell, repeat, "
     "remember and tell a story."
 )
 NO_PICTURE = "I see no picture. Please send me one."
@@ -62,8 +64,10 @@ def greeting(talk: Talk) -> Turn:
     """Hello."""
     asked = talk.speaker.put(
         "hello|hi|hey|good morning|good afternoon|good evening|hello there|hi there|hey there|hello {n}|hi {n}|hey {n}|"
-        "good morning {n}|good day|greetings|hiya|hello hello|nice to meet you|good evening {n}|hello my friend|is anybody there|"
-        "are you there|can you hear me|hello can you hear me|howdy|hello again|hi again|are you listening|hello, are you there|"
+        "good morning {n}|good day|greetings|hiya|hello hello|nice to meet you|good evening {n}|hello my friend|"
+        "is anybody there|"
+        "are you there|can you hear me|hello can you hear me|howdy|hello again|hi again|are you listening|"
+        "hello, are you there|"
         "hey, are you awake|welcome|hi, good to see you|hello, I am here|morning|good to see you",
         "bare",
         n=talk.persona.name,
@@ -75,7 +79,8 @@ def how_are_you(talk: Talk) -> Turn:
     """How are you?"""
     asked = talk.speaker.put(
         "how are you|how are you doing|how are you today|how do you do|how is it going|are you well|are you okay|"
-        "how do you feel|how are things|what's up|how have you been|are you fine|everything okay|hello, how are you|hi, how are you",
+        "how do you feel|how are things|what's up|how have you been|are you fine|everything okay|"
+        "hello, how are you|hi, how are you",
         "bare",
     )
     return asked, talk.reply("I am fine, thank you. How can I help you?", "fine")
@@ -84,9 +89,12 @@ def how_are_you(talk: Talk) -> Turn:
 def thanks(talk: Talk) -> Turn:
     """Thank you."""
     asked = talk.speaker.put(
-        "thank you|thanks|thanks a lot|thank you very much|thank you so much|many thanks|that was helpful, thank you|great, thanks|"
-        "thanks for your help|thank you {n}|thanks {n}|I thank you|cheers|very kind of you|that helped, thanks|perfect, thank you|"
-        "much appreciated|wonderful, thank you|thanks for that|you are very helpful|you are great|well done|good job|that is right|"
+        "thank you|thanks|thanks a lot|thank you very much|thank you so much|many thanks|"
+        "that was helpful, thank you|great, thanks|"
+        "thanks for your help|thank you {n}|thanks {n}|I thank you|cheers|very kind of you|that helped, thanks|"
+        "perfect, thank you|"
+        "much appreciated|wonderful, thank you|thanks for that|you are very helpful|you are great|well done|"
+        "good job|that is right|"
         "that's nice, thank you|okay, thank you|thank you for the answer",
         "bare",
         n=talk.persona.name,
@@ -97,9 +105,12 @@ def thanks(talk: Talk) -> Turn:
 def goodbye(talk: Talk) -> Turn:
     """Goodbye."""
     asked = talk.speaker.put(
-        "goodbye|bye|bye bye|good night|see you|see you later|see you soon|see you tomorrow|goodbye {n}|bye {n}|I have to go now|"
-        "I must go|I am leaving|that is all, goodbye|that was all|that's all for today|until next time|have a nice day|farewell|"
-        "talk to you later|take care|so long|I am going to bed|good night {n}|thanks, goodbye|thank you and goodbye|see you then|"
+        "goodbye|bye|bye bye|good night|see you|see you later|see you soon|see you tomorrow|goodbye {n}|bye {n}|"
+        "I have to go now|"
+        "I must go|I am leaving|that is all, goodbye|that was all|that's all for today|until next time|"
+        "have a nice day|farewell|"
+        "talk to you later|take care|so long|I am going to bed|good night {n}|thanks, goodbye|"
+        "thank you and goodbye|see you then|"
         "I'm off now|we are done|that's it, bye",
         "bare",
         n=talk.persona.name,
@@ -113,15 +124,21 @@ def who_are_you(talk: Talk) -> Turn:
     if talk.rng.random() < 0.4:
         asked = put(
             "what is your name|what's your name|your name|how are you called|do you have a name|what are you called|"
-            "may I ask your name|could you tell me your name|by what name do you go|say your name|what was your name again|"
-            "how should I call you|what should I call you|what can I call you|can you tell me your name|which name do you have"
+            "may I ask your name|could you tell me your name|by what name do you go|say your name|"
+            "what was your name again|"
+            "how should I call you|what should I call you|what can I call you|can you tell me your name|"
+            "which name do you have"
         )
         return asked, talk.reply(f"My name is {persona.name}.", persona.name)
     asked = put(
-        "who are you|what are you|who is this|who am I talking to|who am I speaking with|introduce yourself|who is speaking|"
-        "can you introduce yourself|please introduce yourself|tell me who you are|tell me about yourself|what is your role|"
-        "what is your job|and who are you|who is there|can you tell me who you are|what kind of assistant are you|who exactly are you|"
-        "with whom am I speaking|what do you do|describe yourself|say who you are|I want to know who you are|what exactly are you"
+        "who are you|what are you|who is this|who am I talking to|who am I speaking with|introduce yourself|"
+        "who is speaking|"
+        "can you introduce yourself|please introduce yourself|tell me who you are|tell me about yourself|"
+        "what is your role|"
+        "what is your job|and who are you|who is there|can you tell me who you are|"
+        "what kind of assistant are you|who exactly are you|"
+        "with whom am I speaking|what do you do|describe yourself|say who you are|I want to know who you are|"
+        "what exactly are you"
     )
     return asked, talk.reply(persona.introduction, persona.name)
 
@@ -129,8 +146,10 @@ def who_are_you(talk: Talk) -> Turn:
 def are_you_human(talk: Talk) -> Turn:
     """It is a program, whoever it plays."""
     asked = talk.speaker.put(
-        "are you human|are you a human|are you a person|are you a real person|are you a robot|are you a machine|are you real|"
-        "are you alive|am I talking to a machine|am I talking to a human|are you a computer|are you a program|is this a robot"
+        "are you human|are you a human|are you a person|are you a real person|are you a robot|are you a machine|"
+        "are you real|"
+        "are you alive|am I talking to a machine|am I talking to a human|are you a computer|are you a program|"
+        "is this a robot"
     )
     return asked, talk.reply(f"I am {talk.persona.name}, a computer program.", "program")
 
@@ -138,8 +157,10 @@ def are_you_human(talk: Talk) -> Turn:
 def abilities(talk: Talk) -> Turn:
     """What it can do."""
     asked = talk.speaker.put(
-        "what can you do|what can you do for me|what do you know|how can you help me|can you help me|what are you able to do|"
-        "what are your abilities|what can I ask you|what should I ask you|help|I need help|help me|what are you good at|"
+        "what can you do|what can you do for me|what do you know|how can you help me|can you help me|"
+        "what are you able to do|"
+        "what are your abilities|what can I ask you|what should I ask you|help|I need help|help me|"
+        "what are you good at|"
         "what questions can you answer|what is it that you can do|which things can you do|tell me what you can do|"
         "what can we talk about|how can I use you|what are your skills|give me some ideas what to ask"
     )
@@ -149,7 +170,8 @@ def abilities(talk: Talk) -> Turn:
 def okay(talk: Talk) -> Turn:
     """A word that asks nothing."""
     asked = talk.speaker.put(
-        "okay|ok|all right|I see|yes|no|good|fine|great|nice|cool|interesting|aha|oh|hmm|right|sure|sorry|never mind|well|um|"
+        "okay|ok|all right|I see|yes|no|good|fine|great|nice|cool|interesting|aha|oh|hmm|right|sure|sorry|"
+        "never mind|well|um|"
         "that is interesting|I understand|got it|wow|not now|maybe|really|alright then|excuse me|oh I see|very good",
         "alone" if not talk.speaker.held_out else "bare",
     )
@@ -161,9 +183,12 @@ def say_again(talk: Talk) -> Turn:
     if talk.last_answer is None:
         return capital(talk)
     asked = talk.speaker.put(
-        "say that again|repeat that|can you repeat that|could you repeat that|what did you say|pardon|I did not hear you|"
-        "once more|once again|come again|say it again|could you say that again|I didn't catch that|I did not understand you|"
-        "please repeat|repeat your answer|what was that|again|one more time|can you say that once more|repeat what you said"
+        "say that again|repeat that|can you repeat that|could you repeat that|what did you say|pardon|"
+        "I did not hear you|"
+        "once more|once again|come again|say it again|could you say that again|I didn't catch that|"
+        "I did not understand you|"
+        "please repeat|repeat your answer|what was that|again|one more time|can you say that once more|"
+        "repeat what you said"
     )
     return asked, talk.last_answer
 
@@ -192,8 +217,10 @@ def capital(talk: Talk) -> Turn:
         if list(facts.CAPITALS.values()).count(city) > 1:
             return capital(talk)
         asked = put(
-            "{t} is the capital of which country|of which country is {t} the capital|which country has {t} as its capital|"
-            "{t} is the capital of what|what country is {t} the capital of|which country's capital is {t}|whose capital is {t}|"
+            "{t} is the capital of which country|of which country is {t} the capital|"
+            "which country has {t} as its capital|"
+            "{t} is the capital of what|what country is {t} the capital of|which country's capital is {t}|"
+            "whose capital is {t}|"
             "in which country is {t}|what country is {t} in|which country does {t} belong to|where is {t}",
             t=city,
         )
@@ -203,7 +230,8 @@ def capital(talk: Talk) -> Turn:
         return asked, f"{city} is the capital of {country}."
     if talk.topic and talk.topic[0] == "capital" and rng.random() < 0.4:
         asked = put(
-            "and of {c}|and {c}|what about {c}|how about {c}|and for {c}|and the capital of {c}|and what about {c}|and that of {c}|"
+            "and of {c}|and {c}|what about {c}|how about {c}|and for {c}|and the capital of {c}|and what about {c}|"
+            "and that of {c}|"
             "now {c}|the same for {c}|what of {c}|and how about {c}|{c}",
             c=asked_for,
         )
@@ -213,11 +241,14 @@ def capital(talk: Talk) -> Turn:
             "the capital of {c}|what is the capital city of {c}|name the capital of {c}|tell me the capital of {c}|"
             "can you tell me what the capital of {c} is|do you know the capital of {c}|what city is the capital of {c}|"
             "what capital does {c} have|which capital does {c} have|I would like to know the capital of {c}|"
-            "give me the capital of {c}|could you tell me the capital of {c}|what is {c}'s capital|where is the government of {c}|"
+            "give me the capital of {c}|could you tell me the capital of {c}|what is {c}'s capital|"
+            "where is the government of {c}|"
             "the capital of {c} is|do you happen to know what the capital of {c} is|what would be the capital of {c}|"
             "I want to know what the capital of {c} is|which is the capital of {c}|which town is the capital of {c}|"
-            "what do you call the capital of {c}|how is the capital of {c} called|what is the name of the capital of {c}|"
-            "for {c}, what is the capital|{c}, what is its capital|remind me of the capital of {c}|I forgot the capital of {c}|"
+            "what do you call the capital of {c}|how is the capital of {c} called|"
+            "what is the name of the capital of {c}|"
+            "for {c}, what is the capital|{c}, what is its capital|remind me of the capital of {c}|"
+            "I forgot the capital of {c}|"
             "can you name the capital of {c}|{c} has which capital|say the capital of {c}",
             c=asked_for,
         )
@@ -236,25 +267,34 @@ def unknown_capital(talk: Talk) -> Turn:
 
 _SUMS = {
     "+": (
-        "what is {a} plus {b}|how much is {a} plus {b}|{a} plus {b}|{a} and {b}|what is the sum of {a} and {b}|add {a} and {b}|"
-        "{a} + {b}|what is {a} + {b}|{a}+{b}|{a} + {b} =|what do {a} and {b} make|how much is {a} and {b}|what does {a} plus {b} make|"
+        "what is {a} plus {b}|how much is {a} plus {b}|{a} plus {b}|{a} and {b}|what is the sum of {a} and {b}|"
+        "add {a} and {b}|"
+        "{a} + {b}|what is {a} + {b}|{a}+{b}|{a} + {b} =|what do {a} and {b} make|how much is {a} and {b}|"
+        "what does {a} plus {b} make|"
         "what's {a} plus {b}|calculate {a} plus {b}|add {b} to {a}|can you add {a} and {b}|the sum of {a} and {b}|"
-        "what do you get if you add {a} and {b}|how much do {a} and {b} make together|compute {a} + {b}|{a} plus {b} equals|"
-        "what is {a} added to {b}|I have {a} and get {b} more, how many do I have|can you tell me what {a} plus {b} is|work out {a} plus {b}"
+        "what do you get if you add {a} and {b}|how much do {a} and {b} make together|compute {a} + {b}|"
+        "{a} plus {b} equals|"
+        "what is {a} added to {b}|I have {a} and get {b} more, how many do I have|"
+        "can you tell me what {a} plus {b} is|work out {a} plus {b}"
     ),
     "-": (
         "what is {a} minus {b}|how much is {a} minus {b}|{a} minus {b}|{a} - {b}|what is {a} - {b}|{a}-{b}|{a} - {b} =|"
         "subtract {b} from {a}|take {b} away from {a}|what is {a} less {b}|what is {a} take away {b}|{a} take away {b}|"
-        "what's {a} minus {b}|calculate {a} minus {b}|what is the difference of {a} and {b}|how much is left if I take {b} from {a}|"
+        "what's {a} minus {b}|calculate {a} minus {b}|what is the difference of {a} and {b}|"
+        "how much is left if I take {b} from {a}|"
         "what does {a} minus {b} make|can you subtract {b} from {a}|compute {a} - {b}|{a} minus {b} equals|"
         "what do you get if you subtract {b} from {a}|can you tell me what {a} minus {b} is|work out {a} minus {b}|"
         "what is left of {a} without {b}"
     ),
     "*": (
-        "what is {a} times {b}|how much is {a} times {b}|{a} times {b}|{a} x {b}|{a} * {b}|what is {a} x {b}|what is {a} * {b}|{a}*{b}|"
-        "multiply {a} by {b}|multiply {a} and {b}|what is the product of {a} and {b}|the product of {a} and {b}|{a} times {b} equals|"
-        "what is {a} multiplied by {b}|{a} multiplied by {b}|how much is {a} multiplied by {b}|what's {a} times {b}|{a} × {b}|{a}x{b}|"
-        "calculate {a} times {b}|what does {a} times {b} make|can you multiply {a} by {b}|compute {a} * {b}|{a} x {b} =|"
+        "what is {a} times {b}|how much is {a} times {b}|{a} times {b}|{a} x {b}|{a} * {b}|what is {a} x {b}|"
+        "what is {a} * {b}|{a}*{b}|"
+        "multiply {a} by {b}|multiply {a} and {b}|what is the product of {a} and {b}|the product of {a} and {b}|"
+        "{a} times {b} equals|"
+        "what is {a} multiplied by {b}|{a} multiplied by {b}|how much is {a} multiplied by {b}|"
+        "what's {a} times {b}|{a} × {b}|{a}x{b}|"
+        "calculate {a} times {b}|what does {a} times {b} make|can you multiply {a} by {b}|compute {a} * {b}|"
+        "{a} x {b} =|"
         "what do you get if you multiply {a} by {b}|can you tell me what {a} times {b} is|work out {a} times {b}"
     ),
 }
@@ -305,7 +345,8 @@ def too_far(talk: Talk) -> Turn:
     rng, speaker = talk.rng, talk.speaker
     start, stop = rng.randrange(0, 30), rng.randrange(50, 2000)
     asked = speaker.put(
-        "count from {a} to {b}|can you count from {a} to {b}|count up to {b}|count to {b}|say the numbers from {a} to {b}",
+        "count from {a} to {b}|can you count from {a} to {b}|count up to {b}|count to {b}|"
+        "say the numbers from {a} to {b}",
         "order",
         a=speaker.number(start),
         b=speaker.number(stop),
@@ -327,7 +368,8 @@ def unknown_thing(talk: Talk) -> Turn:
     if kind == "colour" and not any(word in thing.split() for thing in facts.COLOURS):
         thing = f"{rng.choice(('the', 'a', 'my'))} {word}"
         asked = put(
-            "what colour is {t}|what color is {t}|which colour is {t}|what is the colour of {t}|tell me the color of {t}",
+            "what colour is {t}|what color is {t}|which colour is {t}|what is the colour of {t}|"
+            "tell me the color of {t}",
             t=thing,
         )
         return asked, talk.reply(f"Sorry, I do not know the colour of {thing}.", "sorry")
@@ -348,11 +390,15 @@ def opposite(talk: Talk) -> Turn:
         )
     else:
         asked = talk.speaker.put(
-            "what is the opposite of {w}|what's the opposite of {w}|opposite of {w}|the opposite of {w}|tell me the opposite of {w}|"
-            "can you tell me the opposite of {w}|name the opposite of {w}|give me the opposite of {w}|which word is the opposite of {w}|"
-            "do you know the opposite of {w}|what word means the opposite of {w}|what is the contrary of {w}|what would be the opposite of {w}|"
+            "what is the opposite of {w}|what's the opposite of {w}|opposite of {w}|the opposite of {w}|"
+            "tell me the opposite of {w}|"
+            "can you tell me the opposite of {w}|name the opposite of {w}|give me the opposite of {w}|"
+            "which word is the opposite of {w}|"
+            "do you know the opposite of {w}|what word means the opposite of {w}|what is the contrary of {w}|"
+            "what would be the opposite of {w}|"
             "{w}, what is its opposite|say the opposite of {w}|what is the reverse of {w}|I need the opposite of {w}|"
-            "I am looking for the opposite of {w}|if something is not {w}, what is it|what is the opposite of the word {w}|"
+            "I am looking for the opposite of {w}|if something is not {w}, what is it|"
+            "what is the opposite of the word {w}|"
             "which word is opposite to {w}|could you give me the opposite of {w}|what do you call the opposite of {w}",
             w=word,
         )
@@ -373,10 +419,13 @@ def colour(talk: Talk) -> Turn:
         )
     else:
         asked = talk.speaker.put(
-            "what {c} is {t}|which {c} is {t}|what is the {c} of {t}|tell me the {c} of {t}|what {c} does {t} have|the {c} of {t}|"
-            "can you tell me what {c} {t} is|do you know the {c} of {t}|which {c} does {t} have|{t}, what {c} is it|name the {c} of {t}|"
+            "what {c} is {t}|which {c} is {t}|what is the {c} of {t}|tell me the {c} of {t}|what {c} does {t} have|"
+            "the {c} of {t}|"
+            "can you tell me what {c} {t} is|do you know the {c} of {t}|which {c} does {t} have|{t}, what {c} is it|"
+            "name the {c} of {t}|"
             "what's the {c} of {t}|say what {c} {t} is|can you tell me the {c} of {t}|{t} has which {c}|{c} of {t}|"
-            "I want to know what {c} {t} is|give me the {c} of {t}|what would you say is the {c} of {t}|in what {c} do we see {t}",
+            "I want to know what {c} {t} is|give me the {c} of {t}|what would you say is the {c} of {t}|"
+            "in what {c} do we see {t}",
             t=thing,
             c=c,
         )
@@ -390,17 +439,22 @@ def sound(talk: Talk) -> Turn:
     a = _article(animal)
     if talk.topic and talk.topic[0] == "sound" and talk.rng.random() < 0.4:
         asked = talk.speaker.put(
-            "and {a}|what about {a}|how about {a}|and what about {a}|and the {n}|what about the {n}|and what does {a} say",
+            "and {a}|what about {a}|how about {a}|and what about {a}|and the {n}|what about the {n}|"
+            "and what does {a} say",
             a=a,
             n=animal,
         )
     else:
         asked = talk.speaker.put(
-            "what sound does {a} make|what does {a} say|which sound does {a} make|what noise does {a} make|how does {a} sound|"
+            "what sound does {a} make|what does {a} say|which sound does {a} make|what noise does {a} make|"
+            "how does {a} sound|"
             "what is the sound of {a}|what does the {n} say|how does the {n} go|how does {a} go|tell me what {a} says|"
-            "what sound do you hear from {a}|tell me the sound of {a}|make the sound of {a}|can you make the sound of {a}|"
-            "can you tell me what sound {a} makes|do you know what {a} says|which noise does the {n} make|what kind of sound does {a} make|"
-            "imitate {a}|what is the noise of {a}|the sound of {a}|what sound does the {n} make|say what {a} says|do {a}",
+            "what sound do you hear from {a}|tell me the sound of {a}|make the sound of {a}|"
+            "can you make the sound of {a}|"
+            "can you tell me what sound {a} makes|do you know what {a} says|which noise does the {n} make|"
+            "what kind of sound does {a} make|"
+            "imitate {a}|what is the noise of {a}|the sound of {a}|what sound does the {n} make|say what {a} says|"
+            "do {a}",
             a=a,
             n=animal,
         )
@@ -430,22 +484,30 @@ def _neighbour(talk: Talk) -> Turn:
     if talk.rng.random() < 0.5:
         after = names[(index + 1) % len(names)]
         wordings = (
-            "what {u} comes after {x}|which {u} comes after {x}|what {u} is after {x}|which {u} is after {x}|what {u} follows {x}|"
+            "what {u} comes after {x}|which {u} comes after {x}|what {u} is after {x}|which {u} is after {x}|"
+            "what {u} follows {x}|"
             "which {u} follows {x}|what comes after {x}|what is the {u} after {x}|the {u} after {x}|what's after {x}|"
-            "tell me the {u} after {x}|if today is {x}, what is tomorrow|which is the {u} after {x}|name the {u} after {x}|what {u} is next after {x}|"
-            "can you tell me which {u} comes after {x}|after {x} comes which {u}|{x} is followed by what {u}|do you know the {u} after {x}"
+            "tell me the {u} after {x}|if today is {x}, what is tomorrow|which is the {u} after {x}|"
+            "name the {u} after {x}|what {u} is next after {x}|"
+            "can you tell me which {u} comes after {x}|after {x} comes which {u}|{x} is followed by what {u}|"
+            "do you know the {u} after {x}"
         )
         if unit == "month":
             wordings = wordings.replace("if today is {x}, what is tomorrow|", "if it is {x} now, what is next month|")
         if follow_up and talk.rng.random() < 0.4:
-            wordings = "and after {x}|what about after {x}|and what comes after {x}|and which {u} comes after {x}|and the {u} after {x}"
+            wordings = (
+                "and after {x}|what about after {x}|and what comes after {x}|and which {u} comes after {x}|"
+                "and the {u} after {x}"
+            )
         asked, answer = talk.speaker.put(wordings, u=unit, x=name), after
         sentence = f"{after} comes after {name}."
     else:
         before = names[index - 1]
         wordings = (
-            "what {u} comes before {x}|which {u} comes before {x}|what {u} is before {x}|which {u} is before {x}|what comes before {x}|"
-            "what is the {u} before {x}|the {u} before {x}|what's before {x}|tell me the {u} before {x}|if today is {x}, what was yesterday|"
+            "what {u} comes before {x}|which {u} comes before {x}|what {u} is before {x}|which {u} is before {x}|"
+            "what comes before {x}|"
+            "what is the {u} before {x}|the {u} before {x}|what's before {x}|tell me the {u} before {x}|"
+            "if today is {x}, what was yesterday|"
             "which {u} precedes {x}|which is the {u} before {x}|name the {u} before {x}|what {u} is right before {x}|"
             "can you tell me which {u} comes before {x}|before {x} comes which {u}|do you know the {u} before {x}"
         )
@@ -454,7 +516,10 @@ def _neighbour(talk: Talk) -> Turn:
                 "if today is {x}, what was yesterday|", "if it is {x} now, what was last month|"
             )
         if follow_up and talk.rng.random() < 0.4:
-            wordings = "and before {x}|what about before {x}|and what comes before {x}|and which {u} comes before {x}|and the {u} before {x}"
+            wordings = (
+                "and before {x}|what about before {x}|and what comes before {x}|and which {u} comes before {x}|"
+                "and the {u} before {x}"
+            )
         asked, answer = talk.speaker.put(wordings, u=unit, x=name), before
         sentence = f"{before} comes before {name}."
     talk.topic = (unit, name)
@@ -468,9 +533,11 @@ def _nth(talk: Talk) -> Turn:
     if index == len(names) - 1 and talk.rng.random() < 0.6:
         ordinal = "last"
     asked = talk.speaker.put(
-        "what is the {o} {u} of the {w}|which {u} is the {o} {u} of the {w}|which is the {o} {u} of the {w}|name the {o} {u} of the {w}|"
+        "what is the {o} {u} of the {w}|which {u} is the {o} {u} of the {w}|which is the {o} {u} of the {w}|"
+        "name the {o} {u} of the {w}|"
         "the {o} {u} of the {w}|tell me the {o} {u} of the {w}|what's the {o} {u} of the {w}|which {u} is the {o}|"
-        "which {u} is the {o} in the {w}|what {u} is the {o} of the {w}|what is the {o} {u} in the {w}|do you know the {o} {u} of the {w}",
+        "which {u} is the {o} in the {w}|what {u} is the {o} of the {w}|what is the {o} {u} in the {w}|"
+        "do you know the {o} {u} of the {w}",
         o=ordinal,
         u=unit,
         w=whole,
@@ -482,7 +549,8 @@ def _place(talk: Talk) -> Turn:
     unit, whole, names = _unit(talk.rng)
     index = talk.rng.randrange(len(names))
     asked = talk.speaker.put(
-        "which {u} of the {w} is {x}|what number is {x}|which number is {x} in the {w}|the how manyth {u} is {x}|what place has {x} in the {w}|"
+        "which {u} of the {w} is {x}|what number is {x}|which number is {x} in the {w}|the how manyth {u} is {x}|"
+        "what place has {x} in the {w}|"
         "what position is {x} in the {w}|what number {u} is {x}|where in the {w} is {x}",
         u=unit,
         w=whole,
@@ -508,8 +576,10 @@ def _how_many(talk: Talk) -> Turn:
     what = talk.rng.choice(tuple(_COUNTS))
     units, _, whole = what.partition(" in ")
     asked = talk.speaker.put(
-        "how many {u} are in {w}|how many {u} are there in {w}|how many {u} does {w} have|how many {u} has {w}|how many {u} in {w}|"
-        "tell me how many {u} are in {w}|what number of {u} does {w} have|do you know how many {u} {w} has|{w} has how many {u}|"
+        "how many {u} are in {w}|how many {u} are there in {w}|how many {u} does {w} have|how many {u} has {w}|"
+        "how many {u} in {w}|"
+        "tell me how many {u} are in {w}|what number of {u} does {w} have|do you know how many {u} {w} has|"
+        "{w} has how many {u}|"
         "can you tell me how many {u} there are in {w}|how many {u} make {w}|of how many {u} is {w} made",
         u=units,
         w=whole,
@@ -521,7 +591,8 @@ def _how_many(talk: Talk) -> Turn:
 def _days_of_month(talk: Talk) -> Turn:
     month = talk.rng.choice(tuple(facts.MONTHS))
     asked = talk.speaker.put(
-        "how many days are in {x}|how many days are there in {x}|how many days does {x} have|how many days has {x}|how long is {x}|"
+        "how many days are in {x}|how many days are there in {x}|how many days does {x} have|"
+        "how many days has {x}|how long is {x}|"
         "{x} has how many days|tell me how many days {x} has|how many days in {x}|do you know how many days {x} has|"
         "how many days are in the month of {x}|can you tell me how many days there are in {x}",
         x=month,
@@ -535,12 +606,18 @@ def _list_of(talk: Talk) -> Turn:
     backwards = talk.rng.random() < 0.15
     wordings = (
         "name the {u}s of the {w}|list the {u}s of the {w}|what are the {u}s of the {w}|tell me the {u}s of the {w}|"
-        "say the {u}s of the {w}|which are the {u}s of the {w}|can you name the {u}s of the {w}|what are all the {u}s of the {w}|"
-        "list all {u}s of the {w}|name all the {u}s|the {u}s of the {w} in order|give me the {u}s of the {w}|what {u}s are there|"
+        "say the {u}s of the {w}|which are the {u}s of the {w}|can you name the {u}s of the {w}|"
+        "what are all the {u}s of the {w}|"
+        "list all {u}s of the {w}|name all the {u}s|the {u}s of the {w} in order|give me the {u}s of the {w}|"
+        "what {u}s are there|"
         "tell me all the {u}s of the {w} in order|can you say the {u}s of the {w}|what are the names of the {u}s"
     )
     if backwards:
-        wordings = "name the {u}s of the {w} backwards|say the {u}s of the {w} backwards|the {u}s of the {w} in reverse order|list the {u}s of the {w} backwards|tell me the {u}s of the {w} backwards"
+        wordings = (
+            "name the {u}s of the {w} backwards|say the {u}s of the {w} backwards|"
+            "the {u}s of the {w} in reverse order|list the {u}s of the {w} backwards|"
+            "tell me the {u}s of the {w} backwards"
+        )
     asked = talk.speaker.put(wordings, "order", u=unit, w=whole)
     ordered = list(reversed(names)) if backwards else list(names)
     if talk.persona.one_word:
@@ -569,22 +646,28 @@ def counting(talk: Talk) -> Turn:
     wordings = {
         "from": (
             "count from {a} to {b}|can you count from {a} to {b}|count up from {a} to {b}|please count from {a} to {b}|"
-            "count for me from {a} to {b}|say the numbers from {a} to {b}|count the numbers from {a} to {b}|list the numbers from {a} to {b}|"
-            "tell me the numbers from {a} to {b}|could you count from {a} up to {b}|what are the numbers from {a} to {b}|"
-            "start at {a} and count to {b}|I want you to count from {a} to {b}|counting from {a} to {b}|begin with {a} and count up to {b}|"
+            "count for me from {a} to {b}|say the numbers from {a} to {b}|count the numbers from {a} to {b}|"
+            "list the numbers from {a} to {b}|"
+            "tell me the numbers from {a} to {b}|could you count from {a} up to {b}|"
+            "what are the numbers from {a} to {b}|"
+            "start at {a} and count to {b}|I want you to count from {a} to {b}|counting from {a} to {b}|"
+            "begin with {a} and count up to {b}|"
             "give me the numbers between {a} and {b}|name the numbers from {a} to {b}|count from {a} until {b}"
         ),
         "to": (
-            "count to {b}|can you count to {b}|count up to {b}|please count to {b}|count for me to {b}|can you count up to {b}|"
+            "count to {b}|can you count to {b}|count up to {b}|please count to {b}|count for me to {b}|"
+            "can you count up to {b}|"
             "could you count to {b}|count until {b}|I want to hear you count to {b}|show me how you count to {b}"
         ),
         "down": (
-            "count down from {a} to {b}|count backwards from {a} to {b}|count from {a} down to {b}|can you count down from {a} to {b}|"
+            "count down from {a} to {b}|count backwards from {a} to {b}|count from {a} down to {b}|"
+            "can you count down from {a} to {b}|"
             "count from {a} to {b}|can you count backwards from {a} to {b}|say the numbers from {a} down to {b}|"
             "please count backward from {a} to {b}|start at {a} and count down to {b}|count back from {a} to {b}"
         ),
         "down_to_zero": (
-            "count down from {a} to {b}|count backwards from {a} to {b}|do a countdown from {a} to {b}|make a countdown from {a} to {b}"
+            "count down from {a} to {b}|count backwards from {a} to {b}|do a countdown from {a} to {b}|"
+            "make a countdown from {a} to {b}"
         ),
     }[kind]
     asked = speaker.put(wordings, "order", a=speaker.number(start), b=speaker.number(stop))
@@ -615,14 +698,18 @@ def spelling(talk: Talk) -> Turn:
         word = word.lower()
     if talk.topic and talk.topic[0] == "spelling" and talk.rng.random() < 0.3:
         asked = talk.speaker.put(
-            "and {w}|what about {w}|how about {w}|and how about {w}|and what about {w}|now {w}|now spell {w}|and the word {w}",
+            "and {w}|what about {w}|how about {w}|and how about {w}|and what about {w}|now {w}|now spell {w}|"
+            "and the word {w}",
             w=word,
         )
     else:
         asked = talk.speaker.put(
-            "how do you spell {w}|spell {w}|spell the word {w}|can you spell {w}|how is {w} spelled|how is the word {w} spelled|"
-            "please spell {w}|could you spell {w}|how do I spell {w}|how do you write {w}|what is the spelling of {w}|spell out {w}|"
-            "tell me how to spell {w}|how is {w} written|can you spell the word {w}|what letters are in {w}|which letters are in the word {w}|"
+            "how do you spell {w}|spell {w}|spell the word {w}|can you spell {w}|how is {w} spelled|"
+            "how is the word {w} spelled|"
+            "please spell {w}|could you spell {w}|how do I spell {w}|how do you write {w}|"
+            "what is the spelling of {w}|spell out {w}|"
+            "tell me how to spell {w}|how is {w} written|can you spell the word {w}|what letters are in {w}|"
+            "which letters are in the word {w}|"
             "how would you spell {w}|the spelling of {w}|can you tell me how to spell {w}|spell {w} letter by letter|"
             "give me the letters of {w}|I do not know how to spell {w}|how does one spell {w}|say the letters of {w}",
             w=word,
@@ -646,9 +733,12 @@ def echo(talk: Talk) -> Turn:
         text = text[0].lower() + text[1:] if not text.startswith("I ") else text
     templates = (
         "repeat after me: {t}|repeat after me, {t}|repeat after me {t}|say {t}|please say {t}|repeat: {t}|repeat {t}|"
-        "please repeat after me: {t}|can you say {t}|repeat these words: {t}|repeat the words {t}|say after me: {t}|say the words {t}|"
-        "repeat this: {t}|say this: {t}|now repeat after me: {t}|can you repeat after me: {t}|I want you to say {t}|could you say {t}|"
-        "repeat what I say: {t}|say the following: {t}|after me: {t}|repeat the following words: {t}|let me hear you say {t}|"
+        "please repeat after me: {t}|can you say {t}|repeat these words: {t}|repeat the words {t}|"
+        "say after me: {t}|say the words {t}|"
+        "repeat this: {t}|say this: {t}|now repeat after me: {t}|can you repeat after me: {t}|"
+        "I want you to say {t}|could you say {t}|"
+        "repeat what I say: {t}|say the following: {t}|after me: {t}|repeat the following words: {t}|"
+        "let me hear you say {t}|"
         "would you repeat after me {t}|speak after me: {t}|repeat the sentence {t}|just say {t}"
     )
     quiet = Speaker(rng, talk.speaker.held_out)
@@ -697,77 +787,105 @@ def sentence(rng: random.Random) -> str:
     return rng.choice(_SENTENCES).format_map(slots)
 
 
-_SENTENCES = (
+_SENTENCES = items(
     "The {a} sat next to the {b}.|{n} likes {f} very much.|We will meet in {p} on {d}.|The {c} {w} is on the table.|"
     "{n} and {m} live in {p}.|It was a cold night in {o}.|I saw {x} birds in the garden.|My brother has a {c} {w}.|"
     "The {a} is faster than the {b}.|Please give the {w} to {n}.|There is no {w} without {v}.|She bought {f} for {n}.|"
     "Every {d} we eat {f}.|The train to {p} leaves in {x} minutes.|{n} has {x} cats.|I like the {w} and the {v}.|"
     "The {w} was {v} again.|Today is a good day for a walk.|The sun shines over {p}.|He put the {w} under the {v}.|"
-    "All the {w} in the world is not enough.|My favourite month is {o}.|{n} said good morning to {m}.|A {c} {a} ran over the road.|"
+    "All the {w} in the world is not enough.|My favourite month is {o}.|{n} said good morning to {m}.|"
+    "A {c} {a} ran over the road.|"
     "The old {w} stood near the {v}.|They found a {w} in the {c} box.|Nothing is as {w} as {v}.|I will call you on {d}."
-).split("|")
+)
 
 
 # ---- memory ----
 
 _TELL = {
     "name": (
-        "my name is {v}|I am {v}|I'm {v}|call me {v}|you can call me {v}|people call me {v}|I am called {v}|my name's {v}|"
-        "hello, my name is {v}|hi, I am {v}|hi, I'm {v}|hello, I'm {v}|this is {v}|the name is {v}|this is {v} speaking|please call me {v}|"
+        "my name is {v}|I am {v}|I'm {v}|call me {v}|you can call me {v}|people call me {v}|I am called {v}|"
+        "my name's {v}|"
+        "hello, my name is {v}|hi, I am {v}|hi, I'm {v}|hello, I'm {v}|this is {v}|the name is {v}|"
+        "this is {v} speaking|please call me {v}|"
         "everybody calls me {v}|{v} is my name|hello, this is {v}|let me introduce myself, I am {v}"
     ),
     "colour": (
-        "my favourite colour is {v}|my favorite color is {v}|I like {v} best of all colours|I love the colour {v}|the colour I like best is {v}|"
-        "{v} is my favourite colour|{v} is my favorite color|my best colour is {v}|the color I like most is {v}|I like the colour {v} most|"
+        "my favourite colour is {v}|my favorite color is {v}|I like {v} best of all colours|"
+        "I love the colour {v}|the colour I like best is {v}|"
+        "{v} is my favourite colour|{v} is my favorite color|my best colour is {v}|the color I like most is {v}|"
+        "I like the colour {v} most|"
         "my favorite colour is {v}|of all colours I like {v} best"
     ),
     "animal": (
-        "my favourite animal is the {v}|my favorite animal is the {v}|my favourite animal is a {v}|the animal I like best is the {v}|"
-        "the {v} is my favourite animal|the {v} is my favorite animal|my best animal is the {v}|of all animals I like the {v} best|"
+        "my favourite animal is the {v}|my favorite animal is the {v}|my favourite animal is a {v}|"
+        "the animal I like best is the {v}|"
+        "the {v} is my favourite animal|the {v} is my favorite animal|my best animal is the {v}|"
+        "of all animals I like the {v} best|"
         "the animal I love most is the {v}|my favorite animal is a {v}|I like the {v} most of all animals"
     ),
     "food": (
-        "my favourite food is {v}|my favorite food is {v}|I like to eat {v} best|the food I like best is {v}|{v} is my favourite food|"
-        "{v} is my favorite food|what I like to eat most is {v}|I love to eat {v}|I like eating {v} most|my favourite dish is {v}|"
+        "my favourite food is {v}|my favorite food is {v}|I like to eat {v} best|the food I like best is {v}|"
+        "{v} is my favourite food|"
+        "{v} is my favorite food|what I like to eat most is {v}|I love to eat {v}|I like eating {v} most|"
+        "my favourite dish is {v}|"
         "the best food for me is {v}|of all food I like {v} best"
     ),
     "home": (
-        "I live in {v}|my home is in {v}|I am living in {v}|I'm living in {v}|my house is in {v}|my home town is {v}|I come from {v}|"
-        "I am from {v}|I'm from {v}|my flat is in {v}|the place where I live is {v}|I have a house in {v}|I live with my family in {v}|"
+        "I live in {v}|my home is in {v}|I am living in {v}|I'm living in {v}|my house is in {v}|"
+        "my home town is {v}|I come from {v}|"
+        "I am from {v}|I'm from {v}|my flat is in {v}|the place where I live is {v}|I have a house in {v}|"
+        "I live with my family in {v}|"
         "the city I live in is {v}"
     ),
 }
 _CORRECT = {
-    "name": "no, my name is {v}|actually my name is {v}|my name is not {o}, it is {v}|sorry, I am {v}|I changed my name to {v}|actually, call me {v}",
-    "colour": "no, my favourite colour is {v}|now my favourite colour is {v}|actually my favorite color is {v}|my favourite colour is not {o}, it is {v}",
-    "animal": "no, my favourite animal is the {v}|now my favourite animal is the {v}|actually my favorite animal is the {v}|my favourite animal is not the {o}, it is the {v}",
-    "food": "no, my favourite food is {v}|now my favourite food is {v}|actually my favorite food is {v}|my favourite food is not {o}, it is {v}",
-    "home": "now I live in {v}|I moved to {v}|actually I live in {v}|I don't live in {o}, I live in {v}|I have moved to {v}|we moved from {o} to {v}",
+    "name": "no, my name is {v}|actually my name is {v}|my name is not {o}, it is {v}|sorry, I am {v}|"
+    "I changed my name to {v}|actually, call me {v}",
+    "colour": "no, my favourite colour is {v}|now my favourite colour is {v}|actually my favorite color is {v}|"
+    "my favourite colour is not {o}, it is {v}",
+    "animal": "no, my favourite animal is the {v}|now my favourite animal is the {v}|"
+    "actually my favorite animal is the {v}|my favourite animal is not the {o}, it is the {v}",
+    "food": "no, my favourite food is {v}|now my favourite food is {v}|actually my favorite food is {v}|"
+    "my favourite food is not {o}, it is {v}",
+    "home": "now I live in {v}|I moved to {v}|actually I live in {v}|I don't live in {o}, I live in {v}|"
+    "I have moved to {v}|we moved from {o} to {v}",
 }
 _RECALL = {
     "name": (
-        "what is my name|what's my name|who am I|do you know my name|do you remember my name|tell me my name|can you tell me my name|say my name|"
-        "how am I called|what was my name|my name, what is it|what did I say my name was|do you still know my name|what is my name again|"
-        "remember my name|could you say my name|what name did I tell you|who is speaking to you|what am I called|do you know who I am"
+        "what is my name|what's my name|who am I|do you know my name|do you remember my name|tell me my name|"
+        "can you tell me my name|say my name|"
+        "how am I called|what was my name|my name, what is it|what did I say my name was|"
+        "do you still know my name|what is my name again|"
+        "remember my name|could you say my name|what name did I tell you|who is speaking to you|what am I called|"
+        "do you know who I am"
     ),
     "colour": (
-        "what is my favourite colour|what's my favorite color|which colour do I like|which color do I like best|tell me my favourite colour|"
-        "do you remember my favorite color|do you know my favourite colour|what colour do I like best|what was my favourite colour|"
-        "what is my favorite color|my favourite colour is which one|which is my favourite colour|do you know which colour I like"
+        "what is my favourite colour|what's my favorite color|which colour do I like|which color do I like best|"
+        "tell me my favourite colour|"
+        "do you remember my favorite color|do you know my favourite colour|what colour do I like best|"
+        "what was my favourite colour|"
+        "what is my favorite color|my favourite colour is which one|which is my favourite colour|"
+        "do you know which colour I like"
     ),
     "animal": (
-        "what is my favourite animal|what's my favorite animal|which animal do I like|which animal do I like best|tell me my favourite animal|"
-        "do you remember my favorite animal|do you know my favourite animal|what animal do I like best|what was my favourite animal|"
+        "what is my favourite animal|what's my favorite animal|which animal do I like|"
+        "which animal do I like best|tell me my favourite animal|"
+        "do you remember my favorite animal|do you know my favourite animal|what animal do I like best|"
+        "what was my favourite animal|"
         "what is my favorite animal|which is my favourite animal|do you know which animal I like"
     ),
     "food": (
-        "what is my favourite food|what's my favorite food|what do I like to eat|which food do I like best|tell me my favourite food|"
-        "do you remember my favorite food|do you know my favourite food|what food do I like best|what was my favourite food|"
+        "what is my favourite food|what's my favorite food|what do I like to eat|which food do I like best|"
+        "tell me my favourite food|"
+        "do you remember my favorite food|do you know my favourite food|what food do I like best|"
+        "what was my favourite food|"
         "what is my favorite food|which is my favourite food|do you know what I like to eat|what do I like to eat best"
     ),
     "home": (
-        "where do I live|where is my home|in which place do I live|do you know where I live|do you remember where I live|tell me where I live|"
-        "where did I say I live|which city do I live in|what is my home town|where am I from|where do I come from|where is my house|"
+        "where do I live|where is my home|in which place do I live|do you know where I live|"
+        "do you remember where I live|tell me where I live|"
+        "where did I say I live|which city do I live in|what is my home town|where am I from|"
+        "where do I come from|where is my house|"
         "can you tell me where I live|where was it that I live"
     ),
 }
@@ -849,7 +967,8 @@ def recall(talk: Talk) -> Turn:
 def what_you_know(talk: Talk) -> Turn:
     """Everything that was said about the speaker."""
     asked = talk.speaker.put(
-        "what do you know about me|what have I told you about me|what did I tell you about myself|tell me what you know about me|"
+        "what do you know about me|what have I told you about me|what did I tell you about myself|"
+        "tell me what you know about me|"
         "what do you remember about me|say all that you know about me"
     )
     if not talk.memory:
@@ -876,7 +995,7 @@ def tale(talk: Talk) -> Turn:
     rng = talk.rng
     animal = rng.choice(facts.ANIMALS) if rng.random() < 0.85 else rng.choice(WORDS)
     adjective = (
-        rng.choice("little brave old lazy clever hungry white red black tiny happy sad young shy".split())
+        rng.choice(names("little brave old lazy clever hungry white red black tiny happy sad young shy"))
         if rng.random() < 0.15
         else None
     )
@@ -885,32 +1004,42 @@ def tale(talk: Talk) -> Turn:
     hero = f"{adjective} {animal}" if adjective else animal
     if talk.topic and talk.topic[0] == "story" and rng.random() < 0.4:
         asked = talk.speaker.put(
-            "another one about {a}|and one about {a}|now one about {a}|one more about {a}|another story about {a}|and now about {a}",
+            "another one about {a}|and one about {a}|now one about {a}|one more about {a}|another story about {a}|"
+            "and now about {a}",
             "order",
             a=_article(hero),
         )
     elif rng.random() < 0.05 and animal in _REGULAR:
         adjective = None
         asked = talk.speaker.put(
-            "tell me a story about {a}s|a story about {a}s|tell me a story about the {a}|tell me a short story about {a}s|story about {a}s|"
-            "I want a story about {a}s|a story about the {a}|tell me a story about two {a}s|the story of the {a}|story about my {a}",
+            "tell me a story about {a}s|a story about {a}s|tell me a story about the {a}|"
+            "tell me a short story about {a}s|story about {a}s|"
+            "I want a story about {a}s|a story about the {a}|tell me a story about two {a}s|the story of the {a}|"
+            "story about my {a}",
             "order",
             a=animal,
         )
     elif rng.random() < 0.08:
         animal, adjective = "fox", None
         asked = talk.speaker.put(
-            "tell me a story|tell me a short story|I want to hear a story|can you tell a story|a story please|do you know a story",
+            "tell me a story|tell me a short story|I want to hear a story|can you tell a story|a story please|"
+            "do you know a story",
             "order",
         )
     else:
         asked = talk.speaker.put(
-            "tell me a story about {a}|tell me a short story about {a}|tell a story about {a}|a story about {a}|can you tell me a story about {a}|"
-            "I want to hear a story about {a}|make up a story about {a}|give me a story about {a}|could you tell a short story about {a}|"
-            "please tell me a story about {a}|I would like a story about {a}|do you know a story about {a}|tell us a story about {a}|"
-            "tell me something nice about {a} in a story|a short story about {a}|tell me a bedtime story about {a}|story about {a}|"
-            "write a story about {a}|write a short story about {a}|invent a story about {a}|tell me a tale about {a}|let me hear a story about {a}|"
-            "tell me a little story with {a}|can I have a story about {a}|how about a story about {a}|tell my son a story about {a}|"
+            "tell me a story about {a}|tell me a short story about {a}|tell a story about {a}|a story about {a}|"
+            "can you tell me a story about {a}|"
+            "I want to hear a story about {a}|make up a story about {a}|give me a story about {a}|"
+            "could you tell a short story about {a}|"
+            "please tell me a story about {a}|I would like a story about {a}|do you know a story about {a}|"
+            "tell us a story about {a}|"
+            "tell me something nice about {a} in a story|a short story about {a}|tell me a bedtime story about {a}|"
+            "story about {a}|"
+            "write a story about {a}|write a short story about {a}|invent a story about {a}|tell me a tale about {a}|"
+            "let me hear a story about {a}|"
+            "tell me a little story with {a}|can I have a story about {a}|how about a story about {a}|"
+            "tell my son a story about {a}|"
             "tell me the story of {a}|please make a story about {a}|I'd love a story about {a}",
             "order",
             a=_article(hero),
@@ -927,11 +1056,15 @@ def anything_else(talk: Talk) -> Turn:
 def look(talk: Talk) -> Turn:
     """A question about a picture that was not sent."""
     asked = talk.speaker.put(
-        "what do you see|what do you see in the picture|describe the picture|describe the image|what is in the picture|what is in this image|"
-        "what is this|how many circles do you see|what colour is the square|is there a circle in the picture|what shape is it|"
-        "what is on the left|which digit is it|look at this picture|what can you see|what does the picture show|can you see the picture|"
+        "what do you see|what do you see in the picture|describe the picture|describe the image|"
+        "what is in the picture|what is in this image|"
+        "what is this|how many circles do you see|what colour is the square|is there a circle in the picture|"
+        "what shape is it|"
+        "what is on the left|which digit is it|look at this picture|what can you see|what does the picture show|"
+        "can you see the picture|"
         "what is shown here|what is in the photo|how many shapes are there|which is bigger, the square or the circle|"
-        "what is above the triangle|what do you see in this image|describe what you see|tell me what you see|what number is drawn here"
+        "what is above the triangle|what do you see in this image|describe what you see|tell me what you see|"
+        "what number is drawn here"
     )
     return asked, talk.reply(NO_PICTURE, "nothing")
 

@@ -20,7 +20,7 @@ _JOINABLE = ("capital", "arithmetic", "opposite", "colour", "sound", "calendar")
 
 
 def dialogue(rng: random.Random, held_out: bool = False) -> list[Message]:
-    """A conversation as messages with `role` and `content`: a system message at times, then user and assistant in turn."""
+    """A conversation as messages with `role` and `content`: at times a system message, then user and assistant."""
     return labelled(rng, held_out)[0]
 
 
@@ -146,7 +146,7 @@ def _user_text(rng: random.Random) -> str:
 def _speakable(text: str) -> bool:
     return (
         len(text) < 200
-        and all(c.isalpha() and c.isascii() or c in " ,.?!'-:" for c in text)
+        and all((c.isalpha() and c.isascii()) or c in " ,.?!'-:" for c in text)
         and any(len(w) > 2 for w in text.split())
     )
 

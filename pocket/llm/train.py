@@ -32,7 +32,7 @@ from pocket.llm.model import TINY, Llama, LlamaConfig
 from pocket.llm.talk import labelled
 from pocket.llm.tokenizer import PAD
 from pocket.vision import scenes
-from pocket.vision.tower import PatchProbe, TowerConfig, VisionTower
+from pocket.vision.tower import PatchProbe, VisionTower
 
 EARLY_PROBE_WEIGHT, PROBE_WEIGHT = 1.0, 0.3
 """The probe weighs more in the first part of a training from nothing: it makes the tower see early."""

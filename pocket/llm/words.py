@@ -3,12 +3,14 @@
 import random
 from importlib.resources import files
 
+from pocket.llm.tables import items, names
+
 WORDS = tuple(files("pocket.llm").joinpath("words.txt").read_text("utf-8").split())
 """Common lower-case words of three to ten letters."""
 
-_ONSETS = "b br c ch d dr f fl g gr h j k kr l m n p pr qu r s sh st t th tr v w y z".split()
-_VOWELS = "a e i o u ai ee ia o a e i".split()
-_CODAS = "|n|r|l|s|k|m|x|th|nd|ck|ro|na|la".split("|")
+_ONSETS = names("b br c ch d dr f fl g gr h j k kr l m n p pr qu r s sh st t th tr v w y z")
+_VOWELS = names("a e i o u ai ee ia o a e i")
+_CODAS = items("|n|r|l|s|k|m|x|th|nd|ck|ro|na|la")
 
 
 def invented(rng: random.Random) -> str:
