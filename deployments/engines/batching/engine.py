@@ -10,30 +10,28 @@ import asyncio
 import logging
 import random
 import time
-from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import Condition, Thread
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
 from deployments.engines.batching.context import Context, Model, Shape
-from deployments.engines.batching.pictures import Eye
-from deployments.engines.batching.scheduler import Progress, Request, Sampling, Scheduler
+from deployments.engines.batching.mailbox import Mailbox, deliver
+from deployments.engines.batching.pictures import Eye, Look
 from deployments.engines.batching.scheduler import Prompt as Cells
+from deployments.engines.batching.scheduler import Request, Sampling, Scheduler
 from deployments.engines.prompt import Prompt, Spelled
-from deployments.errors import EngineUnavailable, ParleyError, UnsupportedMedia
+from deployments.errors import EngineUnavailable, UnsupportedMedia
 from deployments.messages import ChatEnd, ChatMessage, FinishReason, Image, TextDelta
 from deployments.settings import ChatConfig, LlamaArgs, Settings, resolve
 from deployments.threads import prepare
 
 logger = logging.getLogger("ray.serve")
-
-# Text that is ready within this time travels together.
-LINGER_S = 0.02
 
 
 class Batching(Settings):
@@ -67,7 +65,8 @@ class BatchingChat:
             self._context, chunk=batching.prefill_chunk, batch_size=args.batch_size, max_waiting=batching.max_waiting
         )
         self._scheduler.probe()
-        self._lookers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="eye")
+        self._readers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read")
+        self._lookers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="look")
         self._wake = Condition()
         self._probes: list[Future[None]] = []
         self._closing = False
@@ -97,10 +96,8 @@ class BatchingChat:
     async def chat(
         self, messages: Sequence[ChatMessage], config: ChatConfig
     ) -> AsyncGenerator[TextDelta | ChatEnd, None]:
-        loop = asyncio.get_running_loop()
-        pool = self._lookers if any(message.images for message in messages) else None
-        cells = await loop.run_in_executor(pool, self._cells, messages)
-        mailbox = _Mailbox(loop)
+        cells = await self._read(messages)
+        mailbox = Mailbox(asyncio.get_running_loop())
         with self._wake:
             if self._failure:
                 raise self._failure
@@ -134,9 +131,18 @@ class BatchingChat:
         with self._wake:
             self._closing = True
             self._wake.notify()
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._thread.join, self._args.stall_timeout_s)
 
-    async def _taken(self, mailbox: _Mailbox) -> tuple[str, FinishReason | None]:
+    async def _read(self, messages: Sequence[ChatMessage]) -> Cells:
+        """The conversation as the model reads it, made beside the steps; text does not wait for pictures."""
+        pool = self._lookers if any(message.images for message in messages) else self._readers
+        try:
+            cells = pool.submit(self._cells, messages)
+        except RuntimeError:  # the pool ended with the engine
+            raise self._failure or EngineUnavailable("the engine is closed") from None
+        return await asyncio.wrap_future(cells)
+
+    async def _taken(self, mailbox: Mailbox) -> tuple[str, FinishReason | None]:
         """What has come for a caller; waits as long as the engine shows signs of life."""
         while not await mailbox.wait(self._args.stall_timeout_s):
             if time.monotonic() - self._beat > self._args.stall_timeout_s:
@@ -156,7 +162,7 @@ class BatchingChat:
                     self._scheduler.probe()
                     probe.set_result(None)
                 if self._scheduler.busy:
-                    _publish(self._scheduler.step())
+                    deliver([(p.stream.request.reader, p.text, p.finish) for p in self._scheduler.step()])
                 self._beat = time.monotonic()
         except Exception:
             logger.exception("the loop of the model failed")
@@ -180,11 +186,11 @@ class BatchingChat:
         with self._wake:
             self._failure = failure
             streams = self._scheduler.clear()
-        for stream in streams:
-            stream.request.reader.post([(stream.request.reader, failure)])
+        deliver([(stream.request.reader, "", failure) for stream in streams])
         for probe in self._taken_probes():
             probe.set_exception(failure)
-        self._lookers.shutdown(wait=True, cancel_futures=True)
+        for pool in (self._readers, self._lookers):
+            pool.shutdown()
         if self._eye:
             self._eye.close()
         self._context.close()
@@ -228,10 +234,9 @@ class BatchingChat:
         )
 
     def _cells(self, messages: Sequence[ChatMessage]) -> Cells:
-        """The conversation as the model reads it. Runs beside the steps, in any thread."""
         vocabulary = self._model.vocabulary
-        keys: list[np.ndarray] = []
-        pictures: list[tuple[int, np.ndarray]] = []
+        keys: list[NDArray[np.int64]] = []
+        pictures: list[tuple[int, NDArray[np.float32]]] = []
         continued = False
         for part in self._prompt.parts(messages):
             if isinstance(part, Image):
@@ -247,19 +252,30 @@ class BatchingChat:
         lead = vocabulary.lead(int(keys[0][0]) if keys and len(keys[0]) else None)
         return Cells(np.concatenate([lead, *keys]), tuple((at + len(lead), rows) for at, rows in pictures))
 
-    def _looked(self, image: Image):
+    def _looked(self, image: Image) -> list[Look]:
         if self._eye is None:
             raise UnsupportedMedia("this model reads no pictures", param="image")
         return self._eye.look(image)
 
 
-class _Mailbox:
-    """What waits for one caller. ``put`` is called by the thread of the steps, the rest in the caller's event loop."""
+def _sampling(config: ChatConfig) -> Sampling:
+    return Sampling(
+        temperature=config.temperature,
+        top_p=config.top_p,
+        top_k=config.top_k,
+        min_p=config.min_p,
+        repeat_penalty=config.repeat_penalty,
+        seed=random.getrandbits(32) if config.seed is None else config.seed % 2**32,
+    )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self._held = ""
-        self._sent_s = 0.0
-        self._arrived = asyncio.Event()
-        self._text: list[str] = []
-        self._end: FinishReason | ParleyError | None = None
+
+def _file(name: str, repo_id: str | None) -> Path:
+    """The local path of a model's file, fetched from the hub if ``repo_id`` says so."""
+    if repo_id is None:
+        path = resolve(name)
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no model file {path}")
+        return path
+    from huggingface_hub import hf_hub_download
+
+    return Path(hf_hub_download(repo_id, name))

@@ -21,14 +21,14 @@ REMEMBERED = 16  # pictures; one of LLaVA 1.5 in a 7B model is 9 MB
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Look:
-    """One part of a picture in a prompt: ``keys`` int64 (n,) as in ``Prompt``; ``rows`` float32 (n, width), or words."""
+    """A part of a picture in a prompt: ``keys`` int64 (n,) as in ``Prompt``; ``rows`` float32 (n, width), or words."""
 
     keys: NDArray[np.int64]
     rows: NDArray[np.float32] | None
 
 
 class Eye:
-    """A projector file, opened beside its language model. May be used from any thread; looks at one picture at a time."""
+    """A projector file, opened beside its language model. For any thread; looks at one picture at a time."""
 
     def __init__(
         self, path: Path, model: Any, width: int, *, threads: int, use_gpu: bool, flash_attention: int

@@ -28,7 +28,7 @@ WORTH_COPYING = 32
 class Prompt:
     """What is read before an answer; it ends with a token.
 
-    ``keys`` is int64 of shape (n,): token ids, and for each place of a picture a negative number drawn from its content.
+    ``keys`` is int64 of shape (n,): token ids, and for a place of a picture a negative number drawn from its content.
     ``pictures`` are the embeddings, float32 of shape (places, width), with the places at which they begin, in order.
     """
 

@@ -1,0 +1,79 @@
+"""From the thread of the steps to the event loops of the callers: text that is ready together travels together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
+
+from deployments.errors import ParleyError
+from deployments.messages import FinishReason
+
+LINGER_S = 0.02
+
+End = FinishReason | ParleyError | None
+
+
+class Mailbox:
+    """What waits for one caller: never more than his own answer."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._held: list[str] = []  # these two belong to the thread of the steps, what follows to the loop
+        self._sent_s = 0.0
+        self._text: list[str] = []
+        self._end: End = None
+        self._arrived = asyncio.Event()
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Whether anything came within ``timeout_s``."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._arrived.wait(), timeout_s)
+        return self._arrived.is_set()
+
+    def take(self) -> tuple[str, FinishReason | None]:
+        """All text that has come, and how the answer ended if it has. Raises its error behind the last text."""
+        text = "".join(self._text)
+        self._text.clear()
+        if isinstance(self._end, ParleyError):
+            if not text:
+                raise self._end
+            return text, None
+        self._arrived.clear()
+        return text, self._end
+
+    def due(self, text: str, end: End, now_s: float) -> str | None:
+        """Hold ``text``; all that is held if it is time to send it."""
+        if text:
+            self._held.append(text)
+        if end is None and (not self._held or now_s - self._sent_s < LINGER_S):
+            return None
+        self._sent_s = now_s
+        text = "".join(self._held)
+        self._held.clear()
+        return text
+
+    def put(self, text: str, end: End) -> None:
+        """Text and an end arrive; called in the loop."""
+        self._text.append(text)
+        self._end = end
+        self._arrived.set()
+
+
+def deliver(letters: Sequence[tuple[Mailbox, str, End]]) -> None:
+    """Send what is due, with one call into each loop."""
+    now_s = time.monotonic()
+    sent: defaultdict[asyncio.AbstractEventLoop, list[tuple[Mailbox, str, End]]] = defaultdict(list)
+    for mailbox, text, end in letters:
+        if (due := mailbox.due(text, end, now_s)) is not None:
+            sent[mailbox.loop].append((mailbox, due, end))
+    for loop, due_letters in sent.items():
+        with suppress(RuntimeError):  # the loop is closed, and nobody waits there
+            loop.call_soon_threadsafe(_put, due_letters)
+
+
+def _put(letters: Sequence[tuple[Mailbox, str, End]]) -> None:
+    for mailbox, text, end in letters:
+        mailbox.put(text, end)
