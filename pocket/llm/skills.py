@@ -10,7 +10,7 @@ from pocket.llm.persona import Persona
 from pocket.llm.phrasing import Speaker
 from pocket.llm.stories import story
 from pocket.llm.tables import items, names
-from pocket.llm.words import WORDS, invented
+from pocket.llm.words import WORDS, invented, plural
 
 MEMORIES = ("name", "colour", "animal", "food", "home")
 ABILITIES = (
@@ -228,6 +228,8 @@ def capital(talk: Talk) -> Turn:
         if talk.persona.one_word:
             return asked, talk.reply("", word)
         return asked, f"{city} is the capital of {country}."
+    if rng.random() < 0.04:
+        return _is_capital(talk, asked_for, country)
     if talk.topic and talk.topic[0] == "capital" and rng.random() < 0.4:
         asked = put(
             "and of {c}|and {c}|what about {c}|how about {c}|and for {c}|and the capital of {c}|and what about {c}|"
@@ -237,7 +239,10 @@ def capital(talk: Talk) -> Turn:
         )
     else:
         asked = put(
-            "what is the capital of {c}|what's the capital of {c}|which city is the capital of {c}|capital of {c}|"
+            "what is the capital of {c}|what's the capital of {c}|{c} capital|capital city of {c}|{c}'s capital|"
+            "what is {c}'s capital city|what is {c}'s capital called|which city is {c}'s capital|"
+            "whats the capital of {c}|"
+            "which city is the capital of {c}|capital of {c}|"
             "the capital of {c}|what is the capital city of {c}|name the capital of {c}|tell me the capital of {c}|"
             "can you tell me what the capital of {c} is|do you know the capital of {c}|what city is the capital of {c}|"
             "what capital does {c} have|which capital does {c} have|I would like to know the capital of {c}|"
@@ -256,6 +261,21 @@ def capital(talk: Talk) -> Turn:
     return asked, _capital_answer(talk, country)
 
 
+def _is_capital(talk: Talk, asked_for: str, country: str) -> Turn:
+    city, other = facts.CAPITALS[country], talk.rng.choice(tuple(facts.CAPITALS.values()))
+    named = talk.rng.choice((city, other))
+    asked = talk.speaker.put(
+        "is {t} the capital of {c}|is the capital of {c} {t}|the capital of {c} is {t}, is that right|"
+        "am I right that {t} is the capital of {c}|{t} is the capital of {c}, isn't it|is it true that {t} is "
+        "the capital of {c}",
+        t=named,
+        c=asked_for,
+    )
+    talk.topic = ("capital", country)
+    verdict = "Yes" if named == city else "No"
+    return asked, talk.reply(f"{verdict}, the capital of {country} is {city}.", verdict)
+
+
 def unknown_capital(talk: Talk) -> Turn:
     """A country that is none."""
     place = invented(talk.rng).capitalize() + talk.rng.choice(("", "", "ia", "land"))
@@ -267,7 +287,9 @@ def unknown_capital(talk: Talk) -> Turn:
 
 _SUMS = {
     "+": (
-        "what is {a} plus {b}|how much is {a} plus {b}|{a} plus {b}|{a} and {b}|what is the sum of {a} and {b}|"
+        "what is {a} plus {b}|how much is {a} plus {b}|{a} plus {b} is|{a} plus {b} is what|"
+        "{a} plus {b} equals what|what do I get when I add {a} and {b}|"
+        "{a} plus {b}|{a} and {b}|what is the sum of {a} and {b}|"
         "add {a} and {b}|"
         "{a} + {b}|what is {a} + {b}|{a}+{b}|{a} + {b} =|what do {a} and {b} make|how much is {a} and {b}|"
         "what does {a} plus {b} make|"
@@ -278,7 +300,10 @@ _SUMS = {
         "can you tell me what {a} plus {b} is|work out {a} plus {b}"
     ),
     "-": (
-        "what is {a} minus {b}|how much is {a} minus {b}|{a} minus {b}|{a} - {b}|what is {a} - {b}|{a}-{b}|{a} - {b} =|"
+        "what is {a} minus {b}|how much is {a} minus {b}|{a} minus {b} is|{a} minus {b} is what|"
+        "{a} minus {b} equals what|if I take {b} from {a} how many are left|"
+        "I have {a} and give away {b}, how many are left|"
+        "{a} minus {b}|{a} - {b}|what is {a} - {b}|{a}-{b}|{a} - {b} =|"
         "subtract {b} from {a}|take {b} away from {a}|what is {a} less {b}|what is {a} take away {b}|{a} take away {b}|"
         "what's {a} minus {b}|calculate {a} minus {b}|what is the difference of {a} and {b}|"
         "how much is left if I take {b} from {a}|"
@@ -287,7 +312,9 @@ _SUMS = {
         "what is left of {a} without {b}"
     ),
     "*": (
-        "what is {a} times {b}|how much is {a} times {b}|{a} times {b}|{a} x {b}|{a} * {b}|what is {a} x {b}|"
+        "what is {a} times {b}|how much is {a} times {b}|{a} times {b} is|{a} times {b} is what|"
+        "{a} times {b} equals what|{a} by {b}|what do I get when I multiply {a} by {b}|"
+        "{a} times {b}|{a} x {b}|{a} * {b}|what is {a} x {b}|"
         "what is {a} * {b}|{a}*{b}|"
         "multiply {a} by {b}|multiply {a} and {b}|what is the product of {a} and {b}|the product of {a} and {b}|"
         "{a} times {b} equals|"
@@ -345,7 +372,10 @@ def too_far(talk: Talk) -> Turn:
     rng, speaker = talk.rng, talk.speaker
     start, stop = rng.randrange(0, 30), rng.randrange(50, 2000)
     asked = speaker.put(
-        "count from {a} to {b}|can you count from {a} to {b}|count up to {b}|count to {b}|"
+        "count from {a} to {b}|can you count from {a} to {b}|count {a} to {b}|count {a} through {b}|"
+        "count from {a} through {b}|can you count {a} to {b}|count on from {a} to {b}|"
+        "I would like you to count from {a} to {b}|"
+        "count up to {b}|count to {b}|"
         "say the numbers from {a} to {b}",
         "order",
         a=speaker.number(start),
@@ -390,7 +420,10 @@ def opposite(talk: Talk) -> Turn:
         )
     else:
         asked = talk.speaker.put(
-            "what is the opposite of {w}|what's the opposite of {w}|opposite of {w}|the opposite of {w}|"
+            "what is the opposite of {w}|what's the opposite of {w}|opposite of {w}|antonym of {w}|"
+            "what is the antonym of {w}|"
+            "{w} is the opposite of what|{w} opposite|opposite: {w}|what is the opposite for {w}|"
+            "the opposite of {w}|"
             "tell me the opposite of {w}|"
             "can you tell me the opposite of {w}|name the opposite of {w}|give me the opposite of {w}|"
             "which word is the opposite of {w}|"
@@ -415,6 +448,18 @@ def colour(talk: Talk) -> Turn:
         asked = talk.speaker.put(
             "and {t}|what about {t}|how about {t}|and what about {t}|and the {c} of {t}|and which {c} is {t}",
             t=thing,
+            c=c,
+        )
+    elif thing.startswith(("a ", "an ")) and talk.rng.random() < 0.35:
+        noun = thing.partition(" ")[2]
+        asked = talk.speaker.put(
+            "what {c} are {p}|which {c} are {p}|what is the {c} of {p}|what {c} do {p} have|{p}, what {c} are they|"
+            "the {c} of {p}|tell me the {c} of {p}|what {c} are the {p}|tell me what {c} {p} are|what's the {c} of {p}|"
+            "what {c} is the {n}|which {c} is the {n}|what is the {c} of the {n}|tell me what {c} the {n} is|"
+            "what {c} is {n}|"
+            "do you know what {c} {p} are|which {c} do {p} have|what {c} does the {n} have",
+            p=plural(noun),
+            n=noun,
             c=c,
         )
     else:
@@ -442,6 +487,16 @@ def sound(talk: Talk) -> Turn:
             "and {a}|what about {a}|how about {a}|and what about {a}|and the {n}|what about the {n}|"
             "and what does {a} say",
             a=a,
+            n=animal,
+        )
+    elif talk.rng.random() < 0.25:
+        asked = talk.speaker.put(
+            "what sound do {p} make|what do {p} say|how do {p} sound|what noise do {p} make|which sound do {p} make|"
+            "what sounds do {p} make|tell me what {p} say|the sound of {p}|what is the sound of {p}|how do {p} go|"
+            "can you tell me what sound {p} make|do you know what {p} say|what kind of noise do {p} make|"
+            "what does {n} say|"
+            "what sound does {n} make|what do the {p} say",
+            p=plural(animal),
             n=animal,
         )
     else:
@@ -486,7 +541,9 @@ def _neighbour(talk: Talk) -> Turn:
         wordings = (
             "what {u} comes after {x}|which {u} comes after {x}|what {u} is after {x}|which {u} is after {x}|"
             "what {u} follows {x}|"
-            "which {u} follows {x}|what comes after {x}|what is the {u} after {x}|the {u} after {x}|what's after {x}|"
+            "which {u} follows {x}|what comes after {x}|what is the {u} after {x}|{u} after {x}|next {u} after {x}|"
+            "what comes next after {x}|"
+            "what's the {u} following {x}|what {u} comes next after {x}|the {u} after {x}|what's after {x}|"
             "tell me the {u} after {x}|if today is {x}, what is tomorrow|which is the {u} after {x}|"
             "name the {u} after {x}|what {u} is next after {x}|"
             "can you tell me which {u} comes after {x}|after {x} comes which {u}|{x} is followed by what {u}|"
@@ -505,7 +562,7 @@ def _neighbour(talk: Talk) -> Turn:
         before = names[index - 1]
         wordings = (
             "what {u} comes before {x}|which {u} comes before {x}|what {u} is before {x}|which {u} is before {x}|"
-            "what comes before {x}|"
+            "what comes before {x}|{u} before {x}|"
             "what is the {u} before {x}|the {u} before {x}|what's before {x}|tell me the {u} before {x}|"
             "if today is {x}, what was yesterday|"
             "which {u} precedes {x}|which is the {u} before {x}|name the {u} before {x}|what {u} is right before {x}|"
@@ -532,13 +589,14 @@ def _nth(talk: Talk) -> Turn:
     ordinal = facts.ORDINALS[index]
     if index == len(names) - 1 and talk.rng.random() < 0.6:
         ordinal = "last"
+    digits = talk.rng.random() < 0.2 and ordinal != "last"
     asked = talk.speaker.put(
         "what is the {o} {u} of the {w}|which {u} is the {o} {u} of the {w}|which is the {o} {u} of the {w}|"
         "name the {o} {u} of the {w}|"
         "the {o} {u} of the {w}|tell me the {o} {u} of the {w}|what's the {o} {u} of the {w}|which {u} is the {o}|"
         "which {u} is the {o} in the {w}|what {u} is the {o} of the {w}|what is the {o} {u} in the {w}|"
         "do you know the {o} {u} of the {w}",
-        o=ordinal,
+        o=f"{index + 1}{('st', 'nd', 'rd', 'th')[min(index, 3)]}" if digits else ordinal,
         u=unit,
         w=whole,
     )
@@ -704,7 +762,10 @@ def spelling(talk: Talk) -> Turn:
         )
     else:
         asked = talk.speaker.put(
-            "how do you spell {w}|spell {w}|spell the word {w}|can you spell {w}|how is {w} spelled|"
+            "how do you spell {w}|spell {w}|how's {w} spelled|{w}, how do you spell it|how do we spell {w}|"
+            "how to spell {w}|"
+            "spelling of {w}|what's the spelling of {w}|spell {w} for me|spell the word {w}|"
+            "can you spell {w}|how is {w} spelled|"
             "how is the word {w} spelled|"
             "please spell {w}|could you spell {w}|how do I spell {w}|how do you write {w}|"
             "what is the spelling of {w}|spell out {w}|"
@@ -803,7 +864,9 @@ _SENTENCES = items(
 
 _TELL = {
     "name": (
-        "my name is {v}|I am {v}|I'm {v}|call me {v}|you can call me {v}|people call me {v}|I am called {v}|"
+        "my name is {v}|I am {v}|I'm {v}|remember my name is {v}|remember that my name is {v}|"
+        "please remember my name, it is {v}|so you know my name, I am {v}|call me {v}|you can call me {v}|"
+        "people call me {v}|I am called {v}|"
         "my name's {v}|"
         "hello, my name is {v}|hi, I am {v}|hi, I'm {v}|hello, I'm {v}|this is {v}|the name is {v}|"
         "this is {v} speaking|please call me {v}|"
@@ -852,7 +915,8 @@ _CORRECT = {
 }
 _RECALL = {
     "name": (
-        "what is my name|what's my name|who am I|do you know my name|do you remember my name|tell me my name|"
+        "what is my name|what's my name|do you remember what I am called|what did I say my name is|whats my name|"
+        "who am I|do you know my name|do you remember my name|tell me my name|"
         "can you tell me my name|say my name|"
         "how am I called|what was my name|my name, what is it|what did I say my name was|"
         "do you still know my name|what is my name again|"
@@ -860,7 +924,8 @@ _RECALL = {
         "do you know who I am"
     ),
     "colour": (
-        "what is my favourite colour|what's my favorite color|which colour do I like|which color do I like best|"
+        "what is my favourite colour|what's my favorite color|what color do I like|what colour did I say I like|"
+        "my favourite colour, what is it|which colour do I like|which color do I like best|"
         "tell me my favourite colour|"
         "do you remember my favorite color|do you know my favourite colour|what colour do I like best|"
         "what was my favourite colour|"
@@ -868,21 +933,24 @@ _RECALL = {
         "do you know which colour I like"
     ),
     "animal": (
-        "what is my favourite animal|what's my favorite animal|which animal do I like|"
+        "what is my favourite animal|what's my favorite animal|what animal do I like|"
+        "what animal did I say I like|which animal do I like|"
         "which animal do I like best|tell me my favourite animal|"
         "do you remember my favorite animal|do you know my favourite animal|what animal do I like best|"
         "what was my favourite animal|"
         "what is my favorite animal|which is my favourite animal|do you know which animal I like"
     ),
     "food": (
-        "what is my favourite food|what's my favorite food|what do I like to eat|which food do I like best|"
+        "what is my favourite food|what's my favorite food|what food do I like|what food did I say I like|"
+        "what do I like to eat|which food do I like best|"
         "tell me my favourite food|"
         "do you remember my favorite food|do you know my favourite food|what food do I like best|"
         "what was my favourite food|"
         "what is my favorite food|which is my favourite food|do you know what I like to eat|what do I like to eat best"
     ),
     "home": (
-        "where do I live|where is my home|in which place do I live|do you know where I live|"
+        "where do I live|where is my home|what city do I live in|in which city do I live|which town do I live in|"
+        "do you remember my home|in which place do I live|do you know where I live|"
         "do you remember where I live|tell me where I live|"
         "where did I say I live|which city do I live in|what is my home town|where am I from|"
         "where do I come from|where is my house|"
@@ -1028,7 +1096,9 @@ def tale(talk: Talk) -> Turn:
         )
     else:
         asked = talk.speaker.put(
-            "tell me a story about {a}|tell me a short story about {a}|tell a story about {a}|a story about {a}|"
+            "tell me a story about {a}|tell me a short story about {a}|I'd like to hear a story about {a}|"
+            "tell me about {a} in a story|a tale about {a}|I want a story with {a} in it|story time, {a}|"
+            "tell a story about {a}|a story about {a}|"
             "can you tell me a story about {a}|"
             "I want to hear a story about {a}|make up a story about {a}|give me a story about {a}|"
             "could you tell a short story about {a}|"

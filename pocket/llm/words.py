@@ -13,6 +13,32 @@ _VOWELS = names("a e i o u ai ee ia o a e i")
 _CODAS = items("|n|r|l|s|k|m|x|th|nd|ck|ro|na|la")
 
 
+_IRREGULAR = {
+    "mouse": "mice",
+    "goose": "geese",
+    "sheep": "sheep",
+    "wolf": "wolves",
+    "leaf": "leaves",
+    "tomato": "tomatoes",
+    "potato": "potatoes",
+    "fish": "fish",
+    "deer": "deer",
+    "snowman": "snowmen",
+}
+
+
+def plural(noun: str) -> str:
+    """The plural of a noun of the tables."""
+    *before, last = noun.split(" ")
+    if last in _IRREGULAR:
+        last = _IRREGULAR[last]
+    elif last[-1] == "y" and last[-2] not in "aeiou":
+        last = last[:-1] + "ies"
+    else:
+        last += "es" if last.endswith(("s", "x", "ch", "sh")) else "s"
+    return " ".join([*before, last])
+
+
 def invented(rng: random.Random) -> str:
     """A name that nobody has, of one to three syllables, in lower case."""
     syllables = rng.choices((1, 2, 3), (2, 6, 2))[0]

@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("llama_cpp")
 pytest.importorskip("torch")
 
-from pocket.llm.evaluate import Question, judge, questions  # noqa: E402
+from pocket.llm.evaluate import Question, judge, questions
 
 
 def question(expected, ability):
