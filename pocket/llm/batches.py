@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from pocket.llm.conversation import Talk
 from pocket.llm.persona import Persona
 from pocket.llm.phrasing import Speaker
-from pocket.llm.skills import SKILLS, Talk
+from pocket.llm.skills import SKILLS
 from pocket.llm.talk import Message, dialogue, long_dialogue
 from pocket.llm.tokenizer import BOS, END, PAD, ROLES, encode
 from pocket.vision import scenes

@@ -137,20 +137,16 @@ ANIMALS = names(
 PAINTS = names("red blue green yellow orange purple pink brown black white grey turquoise silver gold violet")
 
 FOODS = items(
-    "pizza|pasta|rice|soup|chocolate|ice cream|apple pie|cheese|bread|sushi|pancakes|salad|spaghetti|"
-    "strawberries|noodles|"
-    "potatoes|chicken|fish|curry|cake|cookies|bananas|apples|tacos|beans|porridge|honey|dumplings|waffles|"
-    "lasagna|mushrooms|"
-    "tomato soup|fried eggs|toast|popcorn|mango|grapes|stew|burgers|chips"
+    "pizza|pasta|rice|soup|chocolate|ice cream|apple pie|cheese|bread|sushi|pancakes|salad|spaghetti|strawberries|"
+    "noodles|potatoes|chicken|fish|curry|cake|cookies|bananas|apples|tacos|beans|porridge|honey|dumplings|waffles|"
+    "lasagna|mushrooms|tomato soup|fried eggs|toast|popcorn|mango|grapes|stew|burgers|chips"
 )
 
 PLACES = (
     items(
-        "Boston|Chicago|Manchester|Liverpool|Hamburg|Munich|Milan|Naples|Barcelona|Lyon|Geneva|Zurich|Istanbul|"
-        "Dubai|Mumbai|"
-        "Shanghai|Osaka|Sydney|Melbourne|Toronto|New York|Los Angeles|San Francisco|Texas|Florida|Bristol|Oxford|"
-        "Cambridge|"
-        "Seattle|a village|the mountains|a small town|the country"
+        "Boston|Chicago|Manchester|Liverpool|Hamburg|Munich|Milan|Naples|Barcelona|Lyon|Geneva|Zurich|Istanbul|Dubai|"
+        "Mumbai|Shanghai|Osaka|Sydney|Melbourne|Toronto|New York|Los Angeles|San Francisco|Texas|Florida|Bristol|"
+        "Oxford|Cambridge|Seattle|a village|the mountains|a small town|the country"
     )
 ) + tuple(city for city in CAPITALS.values() if "'" not in city)
 

@@ -10,14 +10,11 @@ from pocket.llm.words import WORDS, invented
 NAME, ROLE = "Parley", "a small voice assistant"
 
 _KINDS = items(
-    "pirate|robot|teacher|waiter|tour guide|librarian|doctor|nurse|gardener|butler|wizard|chef|cook|pilot|"
-    "captain|farmer|"
-    "shop assistant|receptionist|museum guide|coach|cat|dog|dragon|knight|king|queen|detective|scientist|"
-    "student|grandmother|"
-    "voice assistant|chat assistant|assistant|kitchen helper|toy|parrot|sailor|baker|painter|musician|"
-    "reporter|ghost|elf|"
-    "travel agent|bus driver|train conductor|language tutor|maths tutor|companion|storyteller|clown|"
-    "astronaut|postman|mechanic"
+    "pirate|robot|teacher|waiter|tour guide|librarian|doctor|nurse|gardener|butler|wizard|chef|cook|pilot|captain|"
+    "farmer|shop assistant|receptionist|museum guide|coach|cat|dog|dragon|knight|king|queen|detective|scientist|"
+    "student|grandmother|voice assistant|chat assistant|assistant|kitchen helper|toy|parrot|sailor|baker|painter|"
+    "musician|reporter|ghost|elf|travel agent|bus driver|train conductor|language tutor|maths tutor|companion|"
+    "storyteller|clown|astronaut|postman|mechanic"
 )
 _ADJECTIVES = names(
     "friendly helpful small little cheerful polite grumpy old young brave funny wise clever talking patient "
@@ -27,41 +24,34 @@ _ADJECTIVES = names(
 _PROMPTS = items(
     "You are {n}, {r}.|You are {n}, {r}.|You are {n}, {r}.|You are {r} called {n}.|You are {r} named {n}.|"
     "Your name is {n}. You are {r}.|Your name is {n} and you are {r}.|You're {n}, {r}.|Act as {n}, {r}.|"
-    "I want you to be {n}, {r}.|"
-    "You are {r}. Your name is {n}.|You play {n}, {r}.|Name: {n}. Role: {r}.|you are {n}, {r}|"
-    "Pretend to be {n}, {r}.|Speak as {n}, {r}.|"
-    "This is a chat with {n}, {r}.|You are {n} and you are {r}.|From now on you are {n}, {r}."
+    "I want you to be {n}, {r}.|You are {r}. Your name is {n}.|You play {n}, {r}.|Name: {n}. Role: {r}.|"
+    "you are {n}, {r}|Pretend to be {n}, {r}.|Speak as {n}, {r}.|This is a chat with {n}, {r}.|"
+    "You are {n} and you are {r}.|From now on you are {n}, {r}."
 )
 _NAME_ONLY = items("You are {n}.|Your name is {n}.|You are called {n}.|Call yourself {n}.")
 _ROLE_ONLY = items("You are {r}.|Act as {r}.|You play {r}.")
 ONE_WORD = items(
     "Answer in one word.|Answer with one word.|Answer with one word only.|Answer in one word only.|"
-    "Always answer in one word.|"
-    "Reply with a single word.|Use one word for every answer.|One-word answers only.|Give one-word answers.|"
-    "Answer with a single word.|Only answer with one word.|Please answer in one word.|answer in one word|"
-    "Your answers are one word long.|"
-    "Reply in one word.|You answer in one word.|Respond with one word.|Use only one word to answer.|"
-    "Answer every question with one word."
+    "Always answer in one word.|Reply with a single word.|Use one word for every answer.|One-word answers only.|"
+    "Give one-word answers.|Answer with a single word.|Only answer with one word.|Please answer in one word.|"
+    "answer in one word|Your answers are one word long.|Reply in one word.|You answer in one word.|"
+    "Respond with one word.|Use only one word to answer.|Answer every question with one word."
 )
 _MANNERS = items(
     "Be brief.|Be polite.|Answer in one or two short sentences.|Be friendly.|Keep it short.|Speak plainly.|"
     "Your answers are read aloud.|Answer in English.|Help the user.|Use plain words.|Be kind and patient.|"
-    "Do not use lists.|"
-    "Answer shortly.|You speak with people on the phone.|Never make things up.|Answer in full sentences.|"
-    "Use simple English.|"
-    "You help people with small questions.|Speak slowly.|Answer in short, plain sentences.|"
-    "Answer in short sentences.|Keep your answers short.|"
-    "You can hear and speak.|Answer briefly.|Your answers will be spoken.|You like {w}.|"
-    "Never talk about {w}.|You know a lot about {w}.|"
-    "You live in a {w}.|Be {w}.|Always be {w} and {v}.|Do not mention the {w}.|"
-    "The people you talk to like {w}.|Today is {d}."
+    "Do not use lists.|Answer shortly.|You speak with people on the phone.|Never make things up.|"
+    "Answer in full sentences.|Use simple English.|You help people with small questions.|Speak slowly.|"
+    "Answer in short, plain sentences.|Answer in short sentences.|Keep your answers short.|You can hear and speak.|"
+    "Answer briefly.|Your answers will be spoken.|You like {w}.|Never talk about {w}.|You know a lot about {w}.|"
+    "You live in a {w}.|Be {w}.|Always be {w} and {v}.|Do not mention the {w}.|The people you talk to like {w}.|"
+    "Today is {d}."
 )
 _PLAIN = items(
-    "You are a helpful assistant.|A chat between a curious human and an artificial intelligence assistant. "
-    "The assistant gives "
-    "helpful, detailed, and polite answers to the human's questions.|You are a helpful, respectful and "
-    "honest assistant.|"
-    "You are an AI assistant."
+    "You are a helpful assistant.|"
+    "A chat between a curious human and an artificial intelligence assistant. The assistant gives helpful, "
+    "detailed, and polite answers to the human's questions.|"
+    "You are a helpful, respectful and honest assistant.|You are an AI assistant."
 )
 
 

@@ -12,24 +12,21 @@ from pocket.llm.facts import words_of
 from pocket.llm.tables import items
 
 BEFORE = items(
-    "um, |uh, |er, |well, |so, |okay, |ok, |right, |now, |and now, |please, |hey, |hi, |hello, |"
-    "hello there, |good morning, |"
-    "good evening, |excuse me, |listen, |alright, |quick question, |one more thing, |another question, |"
-    "I have a question, |"
-    "my question is, |next question, |tell me, |oh, |hey you, |hmm, |let me ask you, |dear assistant, |"
-    "sorry, |yes, |great, |"
-    "thanks, |thank you, |nice, |good, |cool, |and, |but, |hi there, |I wonder, |good afternoon, |"
-    "just tell me, |um, please, |"
-    "so, um, |okay, now |well, please |hello! |hi! |hey! |hello. |good morning! |okay. |thank you. |great! |excuse me. "
+    "um, |uh, |er, |well, |so, |okay, |ok, |right, |now, |and now, |please, |hey, |hi, |hello, |hello there, |"
+    "good morning, |good evening, |excuse me, |listen, |alright, |quick question, |one more thing, |"
+    "another question, |I have a question, |my question is, |next question, |tell me, |oh, |hey you, |hmm, |"
+    "let me ask you, |dear assistant, |sorry, |yes, |great, |thanks, |thank you, |nice, |good, |cool, |and, |but, |"
+    "hi there, |I wonder, |good afternoon, |just tell me, |um, please, |so, um, |okay, now |well, please |hello! |"
+    "hi! |hey! |hello. |good morning! |okay. |thank you. |great! |excuse me. "
 )
 AFTER = items(
     ", please| please|, thanks|, thank you|, if you can|, um|, if you know| then|, my friend|, do you know|"
-    ", can you tell me|"
-    ", I forgot|, would you|, I need to know|, quickly please|, I am curious|, if you don't mind| again"
+    ", can you tell me|, I forgot|, would you|, I need to know|, quickly please|, I am curious|, if you don't mind|"
+    " again"
 )
 AFTER_ORDER = items(
-    ", please| please| for me|, would you|, thanks|, thank you|, if you can| now|, can you|, will you|"
-    ", my friend|, okay| for me please"
+    ", please| please| for me|, would you|, thanks|, thank you|, if you can| now|, can you|, will you|, my friend|"
+    ", okay| for me please"
 )
 AFTER_SAYING = items(
     ", by the way|, okay|, you know|, just so you know|, remember that|, please remember that|, as you may guess"

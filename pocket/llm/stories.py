@@ -9,8 +9,7 @@ _ADJECTIVES = names(
 )
 _HOMES = items(
     "in a green forest|near a quiet river|on a small farm|by the sea|in an old garden|under a tall tree|"
-    "behind a red barn|"
-    "on a high hill|at the edge of a village|in a warm meadow|next to a blue lake|in a big park"
+    "behind a red barn|on a high hill|at the edge of a village|in a warm meadow|next to a blue lake|in a big park"
 )
 _FRIENDS = names("bird frog mouse owl rabbit squirrel duck hedgehog cat dog bee goat")
 _THINGS = items(
@@ -18,17 +17,15 @@ _THINGS = items(
 )
 _WISHES = items(
     "to see the world|to find a friend|to learn to sing|to swim across the lake|to climb the highest hill|"
-    "to touch the moon|"
-    "to see the snow|to dance|to taste honey|to find a new home"
+    "to touch the moon|to see the snow|to dance|to taste honey|to find a new home"
 )
 _WEATHERS = items(
     "a storm came|it began to rain|the snow fell|the wind blew hard|the night was dark|the sun was very hot"
 )
 _ENDS = items(
     "From that day on, they were the best of friends.|That night, the {a} slept very well.|"
-    "And the {a} was happy ever after.|"
-    "Everybody was glad, and the {a} smiled.|The {a} went home and told everyone about it.|"
-    "And so the {a} learned that a friend is better than gold."
+    "And the {a} was happy ever after.|Everybody was glad, and the {a} smiled.|"
+    "The {a} went home and told everyone about it.|And so the {a} learned that a friend is better than gold."
 )
 
 _PLOTS = (

@@ -6,10 +6,12 @@ Everything is drawn from the `random.Random` that is passed in, so a seed gives 
 
 import random
 
+from pocket.llm.conversation import Talk
 from pocket.llm.elsewhere import pasted
 from pocket.llm.persona import Persona, any_persona
 from pocket.llm.phrasing import Speaker
-from pocket.llm.skills import SKILLS, Talk, sentence, something_to_say
+from pocket.llm.skills import SKILLS
+from pocket.llm.skills.words import sentence, something_to_say
 
 Message = dict[str, str]
 
