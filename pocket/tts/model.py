@@ -123,8 +123,8 @@ def new_generator() -> nn.Module:
 class TeacherForced(nn.Module):
     """The forward pass of an acoustic model with known durations, written for batches.
 
-    ForwardTTS lets its decoder attend to the padding and expands letters by a product with an attention map; this does
-    neither, and agrees with it on a single text.
+    ForwardTTS sees the padding of a batch and expands letters by a product with an attention map; this does neither,
+    and agrees with it on a single text.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -152,7 +152,14 @@ def mask_of(lengths: Tensor, size: int) -> Tensor:
 
 
 def stack(block: nn.Module, x: Tensor, mask: Tensor) -> Tensor:
-    """Coqui's FFTransformerBlock on x [B, C, T], blind to what lies outside mask [B, T]."""
+    """Coqui's FFTransformerBlock on x [B, C, T], blind to what lies outside mask [B, T]: its own layers let
+    convolutions look into the padding, where a text spoken alone has zeros."""
+    inside = mask[:, None]
     for layer in block.fft_layers:
-        x, _ = layer(x, src_key_padding_mask=~mask)
+        x = x.permute(2, 0, 1)
+        heard, _ = layer.self_attn(x, x, x, key_padding_mask=~mask)
+        # The attention is added twice, once without dropout: so it is in Coqui's layer.
+        x = layer.norm1(x + layer.dropout1(heard) + heard).permute(1, 2, 0) * inside
+        x = x + layer.dropout2(layer.conv2(layer.conv1(x).relu() * inside))
+        x = layer.norm2(x.transpose(1, 2)).transpose(1, 2)
     return x

@@ -19,6 +19,7 @@ BEGIN, END = "<BOS>", "<EOS>"
 DICTIONARY = Path("/usr/share/dict/words")
 COMMON = Path(__file__).parents[1] / "llm" / "words.txt"
 MAX_LETTERS = 150
+Maker = Callable[[random.Random], str]
 
 
 def _words(line: str) -> list[str]:
@@ -219,7 +220,7 @@ def story(rng: random.Random) -> str:
     return rng.choice(STORY).format(animal=animal, animal2=other, adj=adjective, noun=noun, name=name)
 
 
-def salad(words: Callable[[], tuple[str, ...]]) -> Callable[[random.Random], str]:
+def salad(words: Callable[[], tuple[str, ...]]) -> Maker:
     def say(rng: random.Random) -> str:
         frame = rng.choice(FRAMES)
         text = re.sub(r"\{w\}", lambda _: rng.choice(words()), frame)
@@ -263,7 +264,7 @@ def answer(rng: random.Random) -> str:
     return rng.choice(re.split(r"(?<=[.!?]) ", talk.assistant_line(rng)))
 
 
-KINDS: dict[Callable[[random.Random], str], float] = {
+KINDS: dict[Maker, float] = {
     answer: 20,
     capital: 4,
     arithmetic: 4,

@@ -1,0 +1,131 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pocket.tts import data, export, features, model, schedule, teacher, text, vocoder
+from pocket.tts.align import Aligner
+from pocket.tts.voice import Voice
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def acoustic() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return model.new_acoustic().eval()
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> data.Corpus:
+    """Three clips of noise with made-up phones."""
+    folder = tmp_path_factory.mktemp("shards")
+    rng = np.random.default_rng(0)
+    clips = [
+        data.Clip(line, rng.integers(-9000, 9000, size * features.HOP).astype(np.int16), ["pau"] + ["ae"] * (size - 1))
+        for line, size in (("yes.", 40), ("a longer line, said slowly.", 90), ("no", 50))
+    ]
+    data.write_shard(folder / "shard-0000.npz", clips, Aligner())
+    corpus = data.Corpus(folder, CPU)
+    assert corpus.load()
+    assert not corpus.load()
+    return corpus
+
+
+def test_frames_and_samples_divide_evenly() -> None:
+    tone = torch.sin(torch.arange(features.HOP * 20) * (2 * torch.pi * 1000 / features.RATE_HZ))
+    mel = features.LogMel()(tone[None])
+    assert mel.shape == (1, features.MELS, 20)
+    assert mel[0, :, 5:15].argmax(0).unique().numel() == 1
+
+
+@torch.no_grad()
+def test_teacher_forced_pass_agrees_with_coquis_inference(acoustic: torch.nn.Module) -> None:
+    spoken = acoustic.synthesize("Seven sad snails.")["outputs"]
+    ids = torch.tensor([model.tokenizer().text_to_ids("Seven sad snails.", language="en")])
+    durations = acoustic.format_durations(spoken["durations_log"], torch.ones(1, 1, ids.shape[1]))[0, 0].long()
+    owner = torch.repeat_interleave(torch.arange(len(durations)), durations)[None]
+    mel, log_durations = model.TeacherForced(acoustic)(
+        ids, torch.tensor([ids.shape[1]]), owner, torch.tensor([owner.shape[1]])
+    )
+    torch.testing.assert_close(mel.transpose(1, 2), spoken["model_outputs"], atol=1e-4, rtol=0)
+    torch.testing.assert_close(log_durations, spoken["durations_log"][:, 0], atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_padding_changes_nothing(acoustic: torch.nn.Module, corpus: data.Corpus) -> None:
+    net = model.TeacherForced(acoustic)
+    together, alone = corpus.batch([0, 1]), corpus.batch([0])
+    padded = net(together.ids, together.letters, together.owner, together.frames)
+    single = net(alone.ids, alone.letters, alone.owner, alone.frames)
+    torch.testing.assert_close(padded[0][:1, :, :40], single[0][:, :, :40], atol=1e-4, rtol=0)
+    torch.testing.assert_close(padded[1][:1, :6], single[1], atol=1e-5, rtol=0)
+    assert padded[1][0, 6:].abs().max() == 0
+
+
+def test_batches_give_each_frame_its_letter(corpus: data.Corpus) -> None:
+    batch = corpus.batch(corpus.by_length)
+    assert batch.frames.tolist() == [40, 50, 90]
+    assert batch.durations.sum(1).tolist() == [40, 50, 90]
+    for row, frames in enumerate(batch.frames.tolist()):
+        counted = torch.bincount(batch.owner[row, :frames], minlength=batch.durations.shape[1])
+        assert counted.tolist() == batch.durations[row].tolist()
+        assert (batch.owner[row, :frames].diff() >= 0).all()
+
+
+def test_segments_stay_within_their_clip(corpus: data.Corpus) -> None:
+    segments = vocoder.Segments(corpus)
+    assert len(segments.places) == sum(size - vocoder.SEGMENT_FRAMES + 1 for size in (40, 90, 50))
+    mel, wave = segments.draw(5)
+    assert mel.shape == (5, features.MELS, vocoder.SEGMENT_FRAMES)
+    assert wave.shape == (5, vocoder.SEGMENT_FRAMES * features.HOP)
+    again = features.LogMel()(wave)[:, :, 4:-4]
+    torch.testing.assert_close(again, mel[:, :, 4:-4], atol=0.02, rtol=0.01)
+
+
+def test_the_vocoder_learns_from_both_kinds_of_step(corpus: data.Corpus) -> None:
+    torch.manual_seed(0)
+    trainer, (mel, wave) = vocoder.Trainer(CPU), vocoder.Segments(corpus).draw(2)
+    trainer.set_rates(1.0)
+    before = [weight.clone() for weight in (*trainer.generator.parameters(), *trainer.jury.parameters())]
+    first = trainer.spectral(mel, wave)
+    trainer.adversarial(mel, wave)
+    assert trainer.spectral(mel, wave) < first
+    after = [*trainer.generator.parameters(), *trainer.jury.parameters()]
+    assert all(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_learning_rate_ends_near_zero_whatever_the_speed() -> None:
+    assert schedule.annealed(0.0, 0) < 0.01
+    assert schedule.annealed(0.0, 1000) == 1.0
+    assert schedule.annealed(1.0, 50_000) == pytest.approx(0.02)
+
+
+def test_exported_weights_speak_even_one_letter(acoustic: torch.nn.Module, tmp_path: Path) -> None:
+    schedule.save_weights(tmp_path / "a.pt", {k: v for k, v in acoustic.state_dict().items() if "pos_encoder" not in k})
+    schedule.save_weights(tmp_path / "v.pt", model.new_generator().state_dict())
+    parts = {"acoustic": torch.load(tmp_path / "a.pt"), "vocoder": torch.load(tmp_path / "v.pt")}
+    torch.save(parts, tmp_path / "final.pt")
+    export.export(tmp_path / "final.pt", tmp_path / "weights")
+    voice = Voice(tmp_path / "weights")
+    assert voice.rate_hz == features.RATE_HZ
+    for line in ("a", "7", "Mr. Smith has 3.5 apples."):
+        wave = voice.say(line)
+        assert wave.dtype == np.float32
+        assert len(wave) >= len(text.symbols(text.clean(line))) * features.HOP
+        assert np.isfinite(wave).all()
+
+
+@pytest.mark.skipif(not shutil.which("flite"), reason="needs flite")
+def test_the_teacher_reads_and_says_when() -> None:
+    reading = teacher.read_aloud("two red circles.")
+    assert reading.phones[:3] == ("pau", "t", "uw")
+    assert list(reading.ends_s) == sorted(reading.ends_s)
+    assert reading.ends_s[-1] == pytest.approx(len(reading.pcm) / teacher.RATE_HZ, abs=0.01)
+    assert abs(int(reading.pcm[0])) < 30
+    assert abs(int(reading.pcm[-1])) < 30
+    assert reading.phone_at(np.array([0.0, 1e9])) == ["pau", "pau"]
+    with pytest.raises(ValueError, match="nothing"):
+        teacher.read_aloud(".")
