@@ -26,7 +26,7 @@ logger = logging.getLogger("ray.serve")
 ERROR_LEVEL = 4  # ggml's own scale
 PENALTY_WINDOW = 64  # tokens
 # llama.cpp takes sequences into one pass only if their numbers are consecutive. A gap this wide is filled with a token
-# that is forgotten at once, which is cheaper than a pass more.
+# that is forgotten at once, which is cheaper than a pass more. No slot is ever full: none reads its last token.
 GAP = 2
 
 
@@ -114,11 +114,9 @@ class Context:
 
     def sampler(self, sampling: Sampling, prompt: Prompt) -> Any:
         lib = self._lib
-        links = []
+        links = [] if sampling.grammar is None else [self._grammar(sampling.grammar)]
         if sampling.repeat_penalty != 1:
             links.append(self._penalties(sampling.repeat_penalty, prompt))
-        if sampling.grammar is not None:
-            links.append(self._grammar(sampling.grammar))
         if sampling.temperature == 0:
             links.append(lib.llama_sampler_init_greedy())
         else:
@@ -165,7 +163,7 @@ class Context:
         bridged: list[Run] = []
         for run in sorted(runs, key=lambda run: run.slot):
             gap = range(bridged[-1].slot + 1, run.slot) if bridged else range(0)
-            if len(gap) <= GAP and all(self._lengths[slot] < self.context_length for slot in gap):
+            if len(gap) <= GAP:
                 bridged += [Run(slot, np.zeros_like(run.cells[:1]), _FILLER) for slot in gap]
             bridged.append(run)
         return bridged
@@ -193,7 +191,7 @@ class Context:
 
     def _grammar(self, text: str) -> Any:
         grammar = self._lib.llama_sampler_init_grammar(self._vocabulary.handle, text.encode(), b"root")
-        if grammar is None:
+        if not grammar:
             raise InvalidRequest("the grammar cannot be read; it must be GBNF with a rule named root", param="grammar")
         return grammar
 

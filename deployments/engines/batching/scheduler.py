@@ -244,9 +244,7 @@ class Scheduler:
         """Have the model read one token, unless it is at work; nothing changes."""
         if self.active:
             return
-        slot = min(self._slots, key=lambda slot: slot.filled)
-        if slot.filled == self._backend.context_length:
-            slot.filled = slot.known = self._backend.trim(slot.index, 0)
+        slot = min(self._slots, key=lambda slot: slot.filled)  # never full: the last token of an answer is not read
         self._backend.decode([Run(slot.index, np.zeros(1, np.int64))])
         slot.filled = slot.known = self._backend.trim(slot.index, slot.filled)
 
@@ -315,8 +313,7 @@ class Scheduler:
         follows = stream.follows
         if follows is None:
             return False
-        keys = stream.request.prompt.keys[: follows.length]
-        if _shared(follows.slot.keys[: follows.slot.filled], keys) == follows.length:
+        if follows.slot.filled >= follows.length:  # whoever came after the other kept the same beginning
             slot.filled = self._backend.copy(follows.slot.index, slot.index, follows.length)
         elif follows.slot.stream is follows.stream:
             return True

@@ -1,0 +1,368 @@
+"""The scheduler over a pretended model, whose every token depends on all that it has read."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deployments.engines.batching import scheduler as module
+from deployments.engines.batching.scheduler import Prompt, Request, Run, Sampling, Scheduler, Stream
+from deployments.errors import ContextOverflow, Overloaded
+
+PIECES = [
+    b"a",
+    b" b",
+    b"stop",
+    b"st",
+    b"op",
+    "é".encode()[:1],
+    "é".encode()[1:],
+    b" ",
+    b"\xff",
+    "木".encode()[:2],
+    b"c",
+]
+END = len(PIECES)
+CHUNK, BATCH = 4, 12
+
+
+def chosen(content: Sequence[float], seed: int) -> int:
+    return zlib.crc32(repr((list(content), seed)).encode()) % (len(PIECES) + 1)
+
+
+@dataclass
+class PretendModel:
+    """A ``Backend`` that checks what it is told; ``forgetful`` ones cannot keep a part of a slot."""
+
+    slots: int = 3
+    context_length: int = 60
+    forgetful: bool = False
+    contents: list[list[float]] = field(default_factory=list)
+    samplers: set[int] = field(default_factory=set)
+    given: int = 0
+    steps: list[list[Run]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.contents = [[] for _ in range(self.slots)]
+
+    def decode(self, runs: Sequence[Run]) -> list[int | None]:
+        assert len({run.slot for run in runs}) == len(runs)
+        self.steps.append(list(runs))
+        tokens: list[int | None] = []
+        for run in runs:
+            assert len(run.cells)
+            content = self.contents[run.slot]
+            content += [float(cell) for cell in (run.cells if run.cells.ndim == 1 else run.cells[:, 0])]
+            assert len(content) <= self.context_length
+            assert run.sampler is None or run.sampler in self.samplers
+            tokens.append(None if run.sampler is None else chosen(content, run.sampler[1]))
+        return tokens
+
+    def trim(self, slot: int, length: int) -> int:
+        content = self.contents[slot]
+        if length < len(content):
+            del content[0 if self.forgetful else length :]
+        return len(content)
+
+    def copy(self, source: int, target: int, length: int) -> int:
+        assert source != target
+        assert len(self.contents[source]) >= length
+        self.contents[target] = self.contents[source].copy()
+        return self.trim(target, length)
+
+    def sampler(self, sampling: Sampling, prompt: Prompt) -> Any:
+        self.given += 1
+        self.samplers.add((self.given, sampling.seed))
+        return self.given, sampling.seed
+
+    def release(self, sampler: Any) -> None:
+        self.samplers.remove(sampler)
+
+    def ends(self, token: int) -> bool:
+        return token == END
+
+    def text(self, token: int) -> bytes:
+        return PIECES[token]
+
+
+def prompt(*parts: int | tuple[int, int]) -> Prompt:
+    """Tokens; and pictures as (number, places), whose embeddings can be told from every token."""
+    keys: list[int] = []
+    pictures = []
+    for part in parts:
+        if isinstance(part, int):
+            keys.append(part)
+        else:
+            number, places = part
+            rows = np.arange(places, dtype=np.float32)[:, None] + 1000 * number + 0.5
+            pictures.append((len(keys), rows))
+            keys += [-(1000 * number + place) for place in range(places)]
+    return Prompt(np.array(keys, np.int64), tuple(pictures))
+
+
+def contents(of: Prompt) -> list[float]:
+    whole = of.keys.astype(float)
+    for at, rows in of.pictures:
+        whole[at : at + len(rows)] = rows[:, 0]
+    return whole.tolist()
+
+
+def alone(request: Request) -> tuple[str, str, int]:
+    """The answer by the definition: text, finish and number of tokens."""
+    content, said = contents(request.prompt), b""
+    finish = "length"
+    count = 0
+    while count < request.max_tokens:
+        token = chosen(content, request.sampling.seed)
+        if token == END:
+            finish = "stop"
+            break
+        count += 1
+        content.append(float(token))
+        said += PIECES[token]
+        if any(stop in said.decode(errors="replace") for stop in request.stop):
+            finish = "stop"
+            break
+    text = whole(said)
+    cuts = [text.index(stop) for stop in request.stop if stop in text]
+    return text[: min(cuts, default=len(text))].lstrip(), finish, count
+
+
+def whole(said: bytes) -> str:
+    """The text without a letter that is cut off at its end."""
+    for end in range(len(said), max(len(said) - 4, -1), -1):
+        tail = said[end:]
+        if not tail:
+            continue
+        try:
+            tail.decode()
+        except UnicodeDecodeError as error:
+            if error.reason == "unexpected end of data" and error.start == 0:
+                return said[:end].decode(errors="replace")
+    return said.decode(errors="replace")
+
+
+@dataclass
+class Table:
+    """A scheduler and what its streams have said so far."""
+
+    model: PretendModel
+    max_waiting: int = 100
+    said: dict[Stream, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.scheduler = Scheduler(self.model, chunk=CHUNK, batch_size=BATCH, max_waiting=self.max_waiting)
+
+    def submit(self, request: Request) -> Stream:
+        stream = self.scheduler.submit(request)
+        self.said[stream] = ""
+        return stream
+
+    def step(self) -> None:
+        for progress in self.scheduler.step():
+            assert not progress.stream.cancelled
+            self.said[progress.stream] += progress.text
+
+    def finish(self, steps: int = 2000) -> None:
+        for _ in range(steps):
+            if not self.scheduler.busy:
+                return
+            self.step()
+        raise AssertionError("the scheduler does not come to an end")
+
+
+BEGINNINGS = (
+    prompt(*range(1, 13)),
+    prompt(*range(1, 9), (1, 6), 3),
+    prompt(*range(1, 9), (2, 6), 3),
+    prompt(5),
+)
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> Request:
+    begun = draw(st.sampled_from(BEGINNINGS))
+    tail = np.array(draw(st.lists(st.integers(0, 3), min_size=1, max_size=20)), np.int64)
+    return Request(
+        Prompt(np.concatenate([begun.keys, tail]), begun.pictures),
+        max_tokens=draw(st.integers(1, 15)),
+        stop=draw(st.sampled_from([(), ("stop",), ("b", "éa")])),
+        sampling=Sampling(seed=draw(st.integers(0, 3))),
+    )
+
+
+Action = st.one_of(requests(), st.just("step"), st.just("step"), st.integers(0, 30))
+
+
+@pytest.mark.parametrize("forgetful", [False, True])
+@pytest.mark.parametrize("worth_copying", [1, 6])
+@given(actions=st.lists(Action, max_size=50), slots=st.integers(1, 5))
+@settings(deadline=None, max_examples=150)
+def test_company_changes_no_answer(actions: list[Any], slots: int, forgetful: bool, worth_copying: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "WORTH_COPYING", worth_copying)
+        table = Table(PretendModel(slots=slots, forgetful=forgetful))
+        streams: list[Stream] = []
+        for action in actions:
+            if isinstance(action, Request):
+                streams.append(table.submit(action))
+            elif action == "step":
+                table.step()
+            elif action < len(streams):
+                table.scheduler.cancel(streams[action])
+        table.finish()
+    for stream in streams:
+        text, finish, count = alone(stream.request)
+        if stream.finish:
+            assert (table.said[stream], stream.finish, stream.count) == (text, finish, count)
+        else:
+            assert stream.cancelled
+            assert text.startswith(table.said[stream])
+    assert not table.model.samplers
+    assert table.scheduler.active == table.scheduler.waiting == 0
+    check_delays(table.model.steps)
+
+
+def check_delays(steps: list[list[Run]]) -> None:
+    """Whoever speaks has a token in every step, and nobody else takes more than a chunk of it."""
+    speaking: set[Any] = set()
+    for runs in steps:
+        here = {run.sampler for run in runs if run.sampler}
+        reading = [run for run in runs if run.sampler not in speaking or run.sampler is None]
+        if speaking & here:
+            assert sum(len(run.cells) for run in reading) <= CHUNK
+        assert all(len(run.cells) <= CHUNK for run in runs)
+        assert sum(len(run.cells) for run in reading) <= max(BATCH, CHUNK)
+        speaking = here
+
+
+def talkative(start: int = 0, max_tokens: int = 20) -> int:
+    """A seed whose answer to ``[start]`` runs to its limit."""
+    return next(
+        seed
+        for seed in range(10_000)
+        if alone(Request(prompt(start), max_tokens, sampling=Sampling(seed=seed)))[1:] == ("length", max_tokens)
+    )
+
+
+def test_a_long_prompt_holds_nobody_up() -> None:
+    table = Table(PretendModel())
+    speaker = table.submit(Request(prompt(0), 20, sampling=Sampling(seed=talkative())))
+    table.step()
+    table.submit(Request(prompt(*[7] * 40), 1))
+    for done in range(2, 12):
+        table.step()
+        assert speaker.count == done
+
+
+def test_a_short_prompt_is_not_behind_a_long_one() -> None:
+    table = Table(PretendModel())
+    table.submit(Request(prompt(0), 20, sampling=Sampling(seed=talkative())))
+    table.step()
+    table.submit(Request(prompt(*[7] * 40), 1))
+    short = table.submit(Request(prompt(8, 8), 1))
+    table.step()
+    assert short.count + (short.finish == "stop") == 1
+
+
+def read(model: PretendModel) -> int:
+    return sum(len(run.cells) for runs in model.steps for run in runs)
+
+
+def test_a_common_beginning_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WORTH_COPYING", 8)
+    table = Table(PretendModel())
+    for last in (1, 2, 3):
+        table.submit(Request(prompt(*range(10, 40), last), 1))
+    table.finish()
+    assert read(table.model) == 30 + 3
+
+
+def test_the_next_turn_reads_only_what_is_new() -> None:
+    table = Table(PretendModel())
+    for words in (range(1, 20), range(30, 50)):
+        table.submit(Request(prompt(*words), 1))
+        table.finish()
+    before = read(table.model)
+    table.submit(Request(prompt(*range(1, 20), 51, 52), 1))
+    table.finish()
+    assert read(table.model) - before == 2
+
+
+def test_another_picture_is_read_anew() -> None:
+    table = Table(PretendModel(slots=1))
+    answers = []
+    for number in (1, 2, 1):
+        stream = table.submit(Request(prompt(1, 2, (number, 6), 3), 4))
+        table.finish()
+        answers.append(table.said[stream])
+        assert table.said[stream] == alone(stream.request)[0]
+    assert answers[0] == answers[2]
+
+
+def test_a_full_house_refuses_at_once() -> None:
+    table = Table(PretendModel(slots=2), max_waiting=1)
+    for _ in range(3):
+        table.submit(Request(prompt(1), 5))
+    with pytest.raises(Overloaded) as refusal:
+        table.submit(Request(prompt(1), 5))
+    assert refusal.value.retry_after_s
+    table.finish()
+    table.submit(Request(prompt(1), 5))
+
+
+def test_who_comes_first_is_served_first() -> None:
+    table = Table(PretendModel(slots=1))
+    streams = [table.submit(Request(prompt(n), 3)) for n in range(4)]
+    ended: list[Stream] = []
+    while table.scheduler.busy:
+        table.step()
+        ended += [stream for stream in streams if stream.finish and stream not in ended]
+    assert ended == streams
+
+
+def test_room_is_kept_for_the_whole_answer() -> None:
+    table = Table(PretendModel(context_length=20))
+    table.submit(Request(prompt(*range(10)), 10))
+    with pytest.raises(ContextOverflow, match="11 tokens; at most 10 fit beside the 10"):
+        table.submit(Request(prompt(*range(11)), 10))
+    with pytest.raises(ContextOverflow, match="none fit"):
+        table.submit(Request(prompt(1), 20))
+    assert table.scheduler.waiting == 1
+
+
+def test_cancelling_frees_the_place_at_the_next_step() -> None:
+    table = Table(PretendModel(slots=1))
+    first = table.submit(Request(prompt(0), 20, sampling=Sampling(seed=talkative())))
+    second = table.submit(Request(prompt(0), 20, sampling=Sampling(seed=talkative())))
+    table.step()
+    table.scheduler.cancel(first)
+    table.step()
+    assert (first.count, second.count) == (1, 1)
+
+
+def test_a_probe_changes_nothing() -> None:
+    table = Table(PretendModel(slots=1, context_length=8))
+    for words in (range(1, 6), range(1, 8)):
+        table.submit(Request(prompt(*words), 1))
+        table.finish()
+        before = [content.copy() for content in table.model.contents]
+        table.scheduler.probe()
+        assert table.model.contents == before
+
+
+def test_clear_gives_everything_back() -> None:
+    table = Table(PretendModel(slots=2))
+    streams = [table.submit(Request(prompt(n), 5)) for n in range(4)]
+    table.step()
+    left = table.scheduler.clear()
+    assert set(left) >= {stream for stream in streams if not stream.finish}
+    assert not table.model.samplers
+    assert not table.scheduler.busy
