@@ -102,7 +102,7 @@ class ReplicaStats:
     """What one replica has done since it started.
 
     ``produced`` counts the tokens, segments or chunks that the engine made, those that nobody took included: it stands
-    still when a cancelled request really stopped.
+    still when a cancelled request really stopped. ``refusal`` says why the last change of live settings did not apply.
     """
 
     active: int
@@ -111,3 +111,4 @@ class ReplicaStats:
     failed: int
     cancelled: int
     produced: int
+    refusal: str | None = None

@@ -30,20 +30,33 @@ class Replica(Generic[E, C]):
     def __init__(self, engine: E, config: C) -> None:
         self._engine = engine
         self._config = config
+        self._serving = False
+        self._refusal: str | None = None
         self._started = self._finished = self._failed = self._cancelled = 0
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
-        """Replace the live settings; requests under way keep theirs. Bad ones raise ``ValueError`` and change none."""
-        kind = type(self._config)
+        """Replace the live settings; requests under way keep theirs.
+
+        A replica that starts raises ``ValueError`` on bad ones, so that the deployment fails by name. One that serves
+        keeps what it has, logs the refusal and shows it in its ``stats``: Ray would replace a replica that raises by
+        others that cannot start, and the service would be gone for a slip of the pen.
+        """
         try:
-            self._config = kind.model_validate(user_config)
+            self._config = type(self._config).model_validate(user_config)
+            self._refusal = None
         except ValidationError as error:
-            raise ValueError(f"user_config refused, the settings in force stay: {explain(error)}") from None
-        logger.info("settings in force: %s", self._config.model_dump_json())
+            refusal = f"user_config refused: {explain(error)}"
+            if not self._serving:
+                raise ValueError(refusal) from None
+            self._refusal = refusal
+            logger.error("%s; the settings in force stay", refusal)
+        else:
+            logger.info("settings in force: %s", self._config.model_dump_json())
 
     async def check_health(self) -> None:
-        """Raises when the engine cannot answer."""
+        """Raises when the engine cannot answer. Ray asks once before a replica serves, and then from time to time."""
         await self._engine.check()
+        self._serving = True
 
     def stats(self) -> ReplicaStats:
         """What this replica has done since it started."""
@@ -55,6 +68,7 @@ class Replica(Generic[E, C]):
             failed=self._failed,
             cancelled=self._cancelled,
             produced=self._engine.produced,
+            refusal=self._refusal,
         )
 
     @contextmanager

@@ -97,14 +97,30 @@ def test_text_over_the_limit_is_not_spoken(run: Run) -> None:
         run(body())
 
 
+BAD = [{"no_such": 1}, {"speed": "x", "temperature": "x", "beam_size": "x"}, [], "text"]
+
+
 @pytest.mark.parametrize("make", [recognizer, chat_model, synthesizer])
-@pytest.mark.parametrize("bad", [{"no_such": 1}, {"speed": "x", "temperature": "x", "beam_size": "x"}, [], "text"])
-def test_bad_live_settings_change_nothing(make: Callable[..., Any], bad: Any) -> None:
+@pytest.mark.parametrize("bad", BAD, ids=str)
+def test_a_replica_does_not_start_with_bad_settings(make: Callable[..., Any], bad: Any) -> None:
     replica = make()
     before = replica._config
     with pytest.raises(ValueError, match="refused"):
         replica.reconfigure(bad)
     assert replica._config is before
+
+
+@pytest.mark.parametrize("make", [recognizer, chat_model, synthesizer])
+@pytest.mark.parametrize("bad", BAD, ids=str)
+def test_a_serving_replica_keeps_its_settings_and_says_why(run: Run, make: Callable[..., Any], bad: Any) -> None:
+    replica = make()
+    run(replica.check_health())
+    before = replica._config
+    replica.reconfigure(bad)
+    assert replica._config is before
+    assert "refused" in replica.stats().refusal
+    replica.reconfigure({})
+    assert replica.stats().refusal is None
 
 
 def test_a_request_under_way_keeps_its_settings(run: Run) -> None:
