@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,7 +71,10 @@ class Answer:
         told = await self._until(Done)
         if form is Form.TEXT:
             return PlainTextResponse(told.text, headers=self._headers(told))
-        return JSONResponse(self._body(told), headers=self._headers(told))
+        body = self._body(told)
+        if self.turn.output is Output.VOICE:
+            body["audio"] = base64.b64encode(_whole_wav(told.audio)).decode()
+        return JSONResponse(body, headers=self._headers(told))
 
     async def _until(self, *kinds: type[Event]) -> Told:
         """Listen up to and including the first event of one of ``kinds``, or to the end."""
@@ -91,8 +94,6 @@ class Answer:
         body: dict[str, Any] = {"id": self.turn.id, "text": told.text}
         if told.transcript is not None:
             body["transcript"] = told.transcript
-        if self.turn.output is Output.VOICE:
-            body["audio"] = base64.b64encode(_whole_wav(told.audio)).decode()
         usage = {"prompt_tokens": told.done.prompt_tokens, "completion_tokens": told.done.completion_tokens}
         return body | {"graph": list(self.plan.stages), "usage": usage, "finish_reason": told.done.finish_reason}
 
@@ -103,39 +104,35 @@ class Answer:
         headers = self._headers(told)
         if not told.audio:
             return Response(_whole_wav([]), media_type=Form.WAV, headers=headers)
-        return _Stream(self._wav(told.audio[0]), media_type=Form.WAV, headers=headers)
+        return _Stream(self.events, self._wav(told.audio[0]), Form.WAV, headers)
 
-    async def _wav(self, first: Audio) -> AsyncIterator[bytes]:
-        async with aclosing(self.events):
-            yield wav_header(first.rate_hz) + _pcm(first)
-            try:
-                async for event in self.events:
-                    if isinstance(event, AudioChunk):
-                        yield _pcm(event.audio)
-            except Exception as error:
-                # Nothing more can be said: the transfer stays unfinished, and clients see that it does.
-                logger.warning("the voice of %s ends early: %s", self.turn.id, error)
-                raise
+    async def _wav(self, first: Audio) -> AsyncGenerator[bytes, None]:
+        yield wav_header(first.rate_hz) + _pcm(first)
+        try:
+            async for event in self.events:
+                if isinstance(event, AudioChunk):
+                    yield _pcm(event.audio)
+        except Exception as error:
+            # Nothing more can be said: the transfer stays unfinished, and clients see that it does.
+            logger.warning("the voice of %s ends early: %s", self.turn.id, error)
+            raise
 
     # --- a stream of events -------------------------------------------------------------------------------------------
 
     async def _streamed(self) -> Response:
         first = await anext(self.events)
-        told = Told()
-        told.add(first)
         return _Stream(
-            self._sse(first), media_type=Form.EVENTS, headers=self._headers(told) | {"Cache-Control": "no-store"}
+            self.events, self._sse(first), Form.EVENTS, self._headers(Told()) | {"Cache-Control": "no-store"}
         )
 
-    async def _sse(self, first: Event) -> AsyncIterator[str]:
+    async def _sse(self, first: Event) -> AsyncGenerator[str, None]:
         told = Told()
-        async with aclosing(self.events):
-            try:
-                yield self._message(first, told)
-                async for event in self.events:
-                    yield self._message(event, told)
-            except Exception as error:
-                yield _sse_message("error", shape(as_parley(error)))
+        yield self._message(first, told)
+        try:
+            async for event in self.events:
+                yield self._message(event, told)
+        except Exception as error:
+            yield _sse_message("error", shape(as_parley(error)))
 
     def _message(self, event: Event, told: Told) -> str:
         """One event as the stream tells it; ``done`` repeats the whole answer but for its sound."""
@@ -152,18 +149,25 @@ class Answer:
             case StageDone(stage, wall_ms):
                 return _sse_message("stage", {"stage": stage, "ms": round(wall_ms, 1)})
             case Done():
-                body = self._body(told)
-                body.pop("audio", None)
-                return _sse_message("done", body)
+                return _sse_message("done", self._body(told))
 
 
 class _Stream(StreamingResponse):
-    """Closes its source as soon as the client has gone, wherever it was."""
+    """Closes the run as soon as the client has gone, wherever it was."""
+
+    def __init__(
+        self,
+        events: AsyncGenerator[Event, None],
+        content: AsyncGenerator[str | bytes, None],
+        form: Form,
+        headers: dict[str, str],
+    ) -> None:
+        super().__init__(content, media_type=form, headers=headers)
+        self._events = events
+        self._content = content
 
     async def stream_response(self, send: Send) -> None:
-        source = self.body_iterator
-        assert isinstance(source, AsyncGenerator)
-        async with aclosing(source):
+        async with aclosing(self._events), aclosing(self._content):
             await super().stream_response(send)
 
 
