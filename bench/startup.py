@@ -1,6 +1,6 @@
 """Seconds from ``make serve`` to RUNNING, and to the first answer; on a machine where it has run before.
 
-    python -m bench.startup [--runs 1]
+    python -m bench.startup [--runs 1] [--config serve_config.yaml]
 
 The clock starts before ``make`` does and stops at its line that Parley is RUNNING, then at a whole answer to a first
 question. Afterwards the service is stopped. The last line is the figures in JSON.
@@ -28,11 +28,13 @@ POLL_S = 0.05
 _WELCOME = re.compile(r"Parley is RUNNING.*?(http://\S+)/chat", re.DOTALL)
 
 
-def start_once() -> tuple[float, float]:
+def start_once(config: Path) -> tuple[float, float]:
     """Seconds to RUNNING and to the first answer. Raises ``SystemExit`` with the output when it does not start."""
     with tempfile.TemporaryFile("w+") as output:
         watch = Stopwatch()
-        serving = subprocess.Popen(["make", "serve"], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        serving = subprocess.Popen(
+            ["make", "serve", f"CONFIG={config}"], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT
+        )
         try:
             url = _until_running(serving, output)
             running_s = watch.elapsed_s()
@@ -66,10 +68,11 @@ async def _first_answer(url: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", default=1, type=int)
-    runs = parser.parse_args().runs
+    parser.add_argument("--config", default="serve_config.yaml", type=Path, help="what to serve")
+    asked = parser.parse_args()
     if not (ROOT / ".venv" / ".ready").exists():
         sys.exit("startup: `make setup` first; this measures the second start")
-    times = [start_once() for _ in tqdm(range(runs), "starting", leave=False)]
+    times = [start_once(asked.config) for _ in tqdm(range(asked.runs), "starting", leave=False)]
     for running_s, answer_s in times:
         print(f"RUNNING after {running_s:.1f} s, first answer after {answer_s:.1f} s")
     report("startup", {"running_s": [round(r, 1) for r, _ in times], "first_answer_s": [round(a, 1) for _, a in times]})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,6 +42,10 @@ def test_pictures_go_to_the_model_that_sees() -> None:
     answered = asyncio.run(Engines(ARGS, {}).answer("text", "what?", None, pixels(draw(3, "red", "star"))))
     assert "360 by 240" in answered.text
     assert "what?" in answered.text
+
+
+def test_the_shipped_configuration_is_understood() -> None:
+    Engines.of(Path(__file__).parents[2] / "serve_config.yaml")  # raises for a key that no setting has
 
 
 def test_live_settings_are_those_of_the_deployments() -> None:
