@@ -20,7 +20,7 @@ from pocket.llm.skills import SKILLS
 from pocket.llm.talk import Message, dialogue, long_dialogue
 from pocket.llm.tokenizer import BOS, END, PAD, ROLES, encode
 from pocket.vision import scenes
-from pocket.vision.preprocess import GRID, N_TOKENS, SIZE, patch_labels, preprocess
+from pocket.vision.preprocess import N_TOKENS, patch_labels, preprocess
 
 LLAVA_SYSTEM = (
     "A chat between a curious human and an artificial intelligence assistant. The assistant gives helpful, detailed, "
@@ -28,7 +28,8 @@ LLAVA_SYSTEM = (
 )
 """What llama-cpp-python's LLaVA 1.5 handler writes where there is no system message."""
 
-PICTURE_LENGTH = 288
+PICTURE_LENGTHS = (160, 288)
+"""Ids in a row of a picture batch: most conversations fit the first."""
 OTHER_WEIGHT = 0.03
 """Weight of what the assistant does not say itself."""
 
@@ -164,34 +165,52 @@ def _text_turn(rng: random.Random) -> list[Message]:
     return [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
 
 
-def pictures(rng: random.Random, rows: int) -> PictureBatch:
-    """`rows` pictures, each with a conversation in one of the two formats."""
-    made = []
-    while len(made) < rows:
+class Shown(NamedTuple):
+    """One row of a picture batch: the row, where the picture starts in it, its pixels and its patch labels."""
+
+    row: Row
+    start: int
+    pixels: np.ndarray
+    labels: np.ndarray
+
+
+def shown(example: scenes.Example, row: Row, start: int) -> Shown:
+    """A picture made ready for the tower, with the conversation about it."""
+    return Shown(row, start, preprocess(example.image), patch_labels(example.image.size, example.things))
+
+
+def picture_batches(rng: random.Random, rows: int) -> Iterator[PictureBatch]:
+    """For ever batches of `rows` pictures, each with a conversation in one of the two formats. Short conversations and
+    long ones go into batches of their own, so that little is padded."""
+    filling: dict[int, list[Shown]] = {length: [] for length in PICTURE_LENGTHS}
+    while True:
         example, messages, turn = _example(rng)
         row, start = (llava_row if rng.random() < 0.3 else picture_row)(messages, turn, rng)
-        if len(row.ids) <= PICTURE_LENGTH + 1:
-            made.append((example, row, start))
-    return stacked(made)
+        fitting = [length for length in PICTURE_LENGTHS if len(row.ids) <= length + 1]
+        if not fitting:
+            continue
+        batch = filling[fitting[0]]
+        batch.append(shown(example, row, start))
+        if len(batch) == rows:
+            yield stacked(batch, fitting[0])
+            batch.clear()
 
 
-def stacked(made: list[tuple[scenes.Example, Row, int]]) -> PictureBatch:
-    """Rows of pictures as one batch of fixed length."""
-    rows = len(made)
-    ids = np.full((rows, PICTURE_LENGTH + 1), PAD, np.int64)
-    weight = np.zeros((rows, PICTURE_LENGTH + 1), np.float32)
-    pixels = np.zeros((rows, SIZE, SIZE, 3), np.uint8)
-    labels = np.zeros((rows, 2, GRID, GRID), np.uint8)
-    for index, (example, row, start) in enumerate(made):
-        size = len(row.ids)
-        ids[index, :size] = row.ids
-        weight[index, :size] = np.where(row.said, 1.0, OTHER_WEIGHT)
-        weight[index, start : start + N_TOKENS] = 0.0
-        pixels[index] = preprocess(example.image)
-        labels[index] = patch_labels(example.image.size, example.things)
-    starts = torch.tensor([start for _, _, start in made])
-    shifted = (torch.from_numpy(np.ascontiguousarray(a)) for a in (ids[:, :-1], ids[:, 1:], weight[:, 1:]))
-    return PictureBatch(*shifted, torch.from_numpy(pixels), starts, torch.from_numpy(labels))
+def stacked(made: list[Shown], length: int = PICTURE_LENGTHS[-1]) -> PictureBatch:
+    """Rows of pictures as one batch of `length` ids."""
+    ids = np.full((len(made), length + 1), PAD, np.int64)
+    weight = np.zeros((len(made), length + 1), np.float32)
+    for index, one in enumerate(made):
+        size = len(one.row.ids)
+        ids[index, :size] = one.row.ids
+        weight[index, :size] = np.where(one.row.said, 1.0, OTHER_WEIGHT)
+        weight[index, one.start : one.start + N_TOKENS] = 0.0
+    arrays = ids[:, :-1], ids[:, 1:], weight[:, 1:], np.stack([one.pixels for one in made])
+    ids_, targets, weights, pixels = (torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
+    starts = torch.tensor([one.start for one in made])
+    return PictureBatch(
+        ids_, targets, weights, pixels, starts, torch.from_numpy(np.stack([one.labels for one in made]))
+    )
 
 
 # ---- endless streams ----
@@ -208,12 +227,12 @@ class Stream(IterableDataset):
         info = get_worker_info()
         rng = random.Random(f"{self.kind} {self.seed} {info.id if info else 0}")
         torch.set_num_threads(1)
+        if self.kind == "pictures":
+            yield from picture_batches(rng, self.rows)
         count = 0
         while True:
             count += 1
-            if self.kind == "pictures":
-                yield pictures(rng, self.rows)
-            elif count % self.long_every:
+            if count % self.long_every:
                 yield packed(rng, 512, self.rows)
             else:
                 yield packed(rng, 2048, max(1, self.rows // 4))

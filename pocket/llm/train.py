@@ -26,6 +26,7 @@ from pocket.llm.batches import (
     llava_row,
     loader,
     picture_row,
+    shown,
     stacked,
 )
 from pocket.llm.model import TINY, Llama, LlamaConfig
@@ -125,7 +126,7 @@ class HeldOut:
             for index, example in enumerate(scenes.held_out(seed, count)):
                 write = llava_row if index % 4 == 0 else picture_row
                 row, start = write(list(example.messages), example.image_turn, rng)
-                made.append((example, row, start))
+                made.append(shown(example, row, start))
             self.pictures = PictureBatch(*(tensor.to(device) for tensor in stacked(made)))
 
     @torch.no_grad()
@@ -229,7 +230,7 @@ def train(args: argparse.Namespace) -> None:
     text_loss, picture_loss = model.text_loss, model.picture_loss
     if args.compile:
         text_loss, picture_loss = _compiled(text_loss), _compiled(picture_loss)
-    step, last, shown, kept = 0, time.time(), 0, time.time()
+    step, last, reported, kept = 0, time.time(), 0, time.time()
     sums = torch.zeros(3, device=device)
     while clock.share < 1:
         for group in optimiser.param_groups:
@@ -250,9 +251,9 @@ def train(args: argparse.Namespace) -> None:
         sums[: len(losses)] += torch.stack(losses)
         step += 1
         if time.time() - last > args.report_s:
-            mean = [round(x, 4) for x in (sums / (step - shown)).tolist()]
+            mean = [round(x, 4) for x in (sums / (step - reported)).tolist()]
             figures = {k: round(v, 3) for k, v in _measured(held_out, model, device).items()}
-            speed = (step - shown) / (time.time() - last)
+            speed = (step - reported) / (time.time() - last)
             feeds = {"text": text_feed} | ({"pictures": picture_feed} if picture_feed else {})
             fresh = {k: f"{f.new / (f.new + f.old):.2f}" for k, f in feeds.items()}
             print(
@@ -261,7 +262,7 @@ def train(args: argparse.Namespace) -> None:
                 flush=True,
             )
             sums.zero_()
-            last, shown = time.time(), step
+            last, reported = time.time(), step
         if time.time() - kept > args.keep_s:
             save(args.out / "checkpoint.pt", model)
             kept = time.time()

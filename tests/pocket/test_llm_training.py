@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from pocket.llm.batches import conversation_row, llava_row, packed, picture_row, pictures  # noqa: E402
+from pocket.llm.batches import conversation_row, llava_row, packed, picture_batches, picture_row  # noqa: E402
 from pocket.llm.model import TINY, Llama  # noqa: E402
 from pocket.llm.tokenizer import ASSISTANT, BOS, END, PAD, USER, encode, tokenizer  # noqa: E402
 from pocket.vision.preprocess import N_TOKENS  # noqa: E402
@@ -69,7 +69,7 @@ def test_packed_conversations_do_not_see_each_other():
 
 
 def test_pictures_have_their_places():
-    batch = pictures(random.Random(5), 4)
+    batch = next(picture_batches(random.Random(5), 4))
     for ids, start in zip(batch.ids, batch.starts, strict=True):
         assert (ids[start : start + N_TOKENS] == PAD).all()
         assert ids[start - 1] != PAD
