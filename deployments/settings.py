@@ -218,12 +218,10 @@ class CoquiArgs(EngineArgs):
     """Coqui TTS: a local model (with a vocoder, unless it makes sound itself), or one by name."""
 
     engine: Literal["coqui"] = "coqui"
-    model: str = Field(default="pocket/tts/weights/model.pth", min_length=1, description="Path of the model's weights.")
-    config: str = Field(
-        default="pocket/tts/weights/config.json", min_length=1, description="Path of the model's config.json."
-    )
-    vocoder: str | None = Field(default=None, description="Path of the vocoder's weights.")
-    vocoder_config: str | None = Field(default=None, description="Path of the vocoder's config.json.")
+    model: str | None = Field(default=None, min_length=1, description="Path of the model's weights.")
+    config: str | None = Field(default=None, min_length=1, description="Path of the model's config.json.")
+    vocoder: str | None = Field(default=None, min_length=1, description="Path of the vocoder's weights.")
+    vocoder_config: str | None = Field(default=None, min_length=1, description="Path of the vocoder's config.json.")
     model_name: str | None = Field(
         default=None,
         description="A model of Coqui's catalogue, such as tts_models/en/ljspeech/vits, instead of the paths.",
@@ -231,7 +229,11 @@ class CoquiArgs(EngineArgs):
     device: Literal["cpu", "cuda"] = "cpu"
 
     @model_validator(mode="after")
-    def _vocoder_is_whole(self) -> Self:
+    def _is_whole(self) -> Self:
+        if (self.model is None) == (self.model_name is None):
+            raise ValueError("give either model (and config) or model_name")
+        if (self.model is None) != (self.config is None):
+            raise ValueError("model and config belong together")
         if (self.vocoder is None) != (self.vocoder_config is None):
             raise ValueError("vocoder and vocoder_config belong together")
         return self
@@ -289,13 +291,21 @@ class GatewayArgs(Settings):
     retry_after_s: PositiveFloat = Field(default=2, description="Advice to a client that found every place taken.")
 
 
+POCKET_VOICE = CoquiArgs(
+    model="pocket/tts/weights/acoustic.pth",
+    config="pocket/tts/weights/acoustic.json",
+    vocoder="pocket/tts/weights/vocoder.pth",
+    vocoder_config="pocket/tts/weights/vocoder.json",
+)
+
+
 class AppArgs(Settings):
     """The application's ``args`` in serve_config.yaml. Changing any of them starts new replicas."""
 
     speech_to_text: SpeechToTextArgs = Field(default_factory=WhisperArgs)
     text_llm: ChatArgs = Field(default_factory=LlamaArgs)
     vision_llm: ChatArgs = Field(default_factory=lambda: LlamaArgs(mmproj="pocket/vision/weights/pocket-mmproj.gguf"))
-    text_to_speech: TextToSpeechArgs = Field(default_factory=CoquiArgs)
+    text_to_speech: TextToSpeechArgs = Field(default_factory=lambda: POCKET_VOICE)
     gateway: GatewayArgs = Field(default_factory=GatewayArgs)
 
 

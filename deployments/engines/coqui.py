@@ -21,6 +21,18 @@ SILENCE = 0.003  # of the peak; what is quieter at either end is cut off
 MARGIN_S = 0.03  # but for this much
 MIN_LETTERS = 3  # some models fail on less
 
+# What Coqui's cleaner for English drops in silence.
+_SYMBOLS = (
+    (re.compile(r"(?<=\d)\s*[*×]\s*(?=\d)"), " times "),
+    (re.compile(r"(?<=\d)\s*÷\s*(?=\d)"), " divided by "),
+    (re.compile(r"(?<=\d)\s+[-−–]\s+(?=\d)"), " minus "),
+    (re.compile(r"\s*\+\s*"), " plus "),
+    (re.compile(r"\s*=\s*"), " equals "),
+    (re.compile(r"\s*%"), " percent"),
+    (re.compile(r"\s*°"), " degrees "),
+    (re.compile(r"€\s*(\d[\d.,]*(?<=\d))"), r"\1 euros"),
+    (re.compile(r"(?<=[A-Za-z])\s*/\s*(?=[A-Za-z])"), " or "),
+)
 _PAUSES = re.compile(r"(?<=[,;:])\s+|\s+(?=[-–—(])")
 
 
@@ -78,6 +90,8 @@ class CoquiSynthesizer:
         if not any(letter.isalnum() for letter in sentence):
             return None
         tokenizer = self._model.tokenizer
+        if "english" in getattr(tokenizer.text_cleaner, "__name__", ""):
+            sentence = _with_symbols_as_words(sentence)
         names = map(tokenizer.characters.id_to_char, tokenizer.text_to_ids(sentence, language=language))
         letters = sum(len(name) == 1 and name.isalnum() for name in names)
         if letters == 0:
@@ -147,6 +161,12 @@ def _one_of(what: str, name: str, known: list[str]) -> str:
         choice = f"it has {', '.join(known)}" if known else "it has only one, without a name"
         raise InvalidRequest(f"the model has no {what} {name!r}; {choice}", param=what)
     return name
+
+
+def _with_symbols_as_words(sentence: str) -> str:
+    for symbol, words in _SYMBOLS:
+        sentence = symbol.sub(words, sentence)
+    return sentence.strip()
 
 
 def _split(sentence: str, longest: int) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deployments.engines.coqui import CoquiSynthesizer, _finished, _split
+from deployments.engines.coqui import CoquiSynthesizer, _finished, _split, _with_symbols_as_words
 from deployments.errors import InvalidRequest
 from deployments.messages import Audio
 from deployments.settings import CoquiArgs, TextToSpeechConfig
@@ -48,6 +48,22 @@ def test_numbers_are_read_out(run: Run, voice: CoquiSynthesizer) -> None:
     assert seconds(run(spoken(voice, "It is 1999."))) > 1.5 * seconds(run(spoken(voice, "It is new.")))
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("7 + 5 = 12", "7 plus 5 equals 12"),
+        ("9-5, or 9 - 5?", "9-5, or 9 minus 5?"),
+        ("3*4 and 3 × 4", "3 times 4 and 3 times 4"),
+        ("5% of 20°", "5 percent of 20 degrees"),
+        ("€3.50, please", "3.50 euros, please"),
+        ("yes/no on 3/4", "yes or no on 3/4"),
+        ("a well-known *word*", "a well-known *word*"),
+    ],
+)
+def test_symbols_are_said_as_words(text: str, said: str) -> None:
+    assert _with_symbols_as_words(text) == said
+
+
 def test_a_long_sentence_is_split(run: Run, voice: CoquiSynthesizer) -> None:
     assert len(run(spoken(voice, "one two three four five, " * 5, max_sentence_chars=30))) == 5
 
@@ -75,7 +91,7 @@ def test_an_unknown_voice_is_the_clients_error(run: Run, voice: CoquiSynthesizer
 
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(FileNotFoundError, match=r"no-voice\.pth"):
-        CoquiSynthesizer(CoquiArgs(model="no-voice.pth"))
+        CoquiSynthesizer(CoquiArgs(model="no-voice.pth", config="no-voice.json"))
 
 
 @pytest.mark.parametrize(
