@@ -169,7 +169,7 @@ def _bounded(request: Request, max_bytes: int) -> Request:
 
 async def _read_body(request: Request, limits: GatewayArgs) -> dict[str, Any]:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type == "multipart/form-data":
+    if content_type in ("multipart/form-data", "application/x-www-form-urlencoded"):  # the latter cannot carry files
         return await _read_form(request, limits)
     data = await request.body()
     if content_type == "text/plain":

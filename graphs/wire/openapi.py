@@ -32,10 +32,18 @@ def _form_schema() -> dict[str, Any]:
     return schema
 
 
+def _text_form_schema() -> dict[str, Any]:
+    schema = _form_schema()
+    for name in ("audio", "image"):
+        del schema["properties"][name]
+    return schema
+
+
 REQUEST_BODY: dict[str, Any] = {
     "required": True,
     "content": {
         "multipart/form-data": {"schema": _form_schema()},
+        "application/x-www-form-urlencoded": {"schema": _text_form_schema()},
         "application/json": {"schema": _request_schema()},
         "text/plain": {"schema": {"type": "string"}},
         "audio/*": {"schema": _BINARY},

@@ -9,55 +9,18 @@ import os
 import shutil
 import socket
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from serve_fakes import APPLICATION, FAKES, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
-APPLICATION = "parley"
 READY_S = 180
 
-# Slow enough to hang up in the middle of, and with few enough places to fill them.
-FAKES: dict[str, Any] = {
-    "args": {
-        "speech_to_text": {"engine": "fake", "first_s": 0.4, "transcript": "it lasted {seconds} seconds"},
-        "text_llm": {"engine": "fake", "step_s": 0.02},
-        "vision_llm": {"engine": "fake", "step_s": 0.02, "vision": True},
-        "text_to_speech": {"engine": "fake", "step_s": 0.02, "word_s": 0.05},
-        "gateway": {"max_body_bytes": 4_000_000, "max_audio_s": 60},
-    },
-    "deployments": [
-        {
-            "name": name,
-            "num_replicas": 1,
-            "max_ongoing_requests": places,
-            "max_queued_requests": places,
-            "ray_actor_options": {"num_cpus": 0.1},
-            "graceful_shutdown_timeout_s": 1,
-            "health_check_period_s": 1,
-        }
-        for name, places in [
-            ("SpeechToText", 8),
-            ("TextLLM", 8),
-            ("VisionLLM", 2),
-            ("TextToSpeech", 32),
-            ("Gateway", 64),
-        ]
-    ],
-}
-
 Service = Callable[[dict[str, Any]], str]
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, f"not within {timeout_s} s"
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="session")

@@ -7,18 +7,13 @@ import socket
 import time
 from typing import Any
 from urllib.parse import urlsplit
+from zlib import crc32
 
 import httpx
 import numpy as np
 import pytest
-import soundfile
 from PIL import Image as Pillow
-
-
-def wav(samples: np.ndarray, subtype: str = "PCM_16") -> bytes:
-    target = io.BytesIO()
-    soundfile.write(target, samples, 16_000, format="WAV", subtype=subtype)
-    return target.getvalue()
+from serve_fakes import wav
 
 
 def jpeg() -> bytes:
@@ -39,8 +34,6 @@ def png_bomb() -> bytes:
     Pillow.new("1", (8, 8)).save(target, "PNG")
     side = (50_000).to_bytes(4, "big")
     start = target.getvalue()
-    from zlib import crc32
-
     header = b"IHDR" + side + side + start[24:29]
     return start[:12] + header + crc32(header).to_bytes(4, "big") + start[33:]
 

@@ -36,7 +36,8 @@ def test_openapi_tells_of_every_form_answer_and_error(client: httpx.Client) -> N
     assert set(spec["paths"]) == {"/chat", "/graph", "/health"}
     chat = spec["paths"]["/chat"]["post"]
     forms = chat["requestBody"]["content"]
-    assert set(forms) == {"multipart/form-data", "application/json", "text/plain", "audio/*", "image/*"}
+    kinds = {"multipart/form-data", "application/x-www-form-urlencoded", "application/json"}
+    assert set(forms) == kinds | {"text/plain", "audio/*", "image/*"}
     for form in ("multipart/form-data", "application/json"):
         assert {"text", "audio", "image", "output", "messages"} <= set(forms[form]["schema"]["properties"])
     assert set(chat["responses"]) == {"200", "400", "413", "415", "422", "503", "504"}

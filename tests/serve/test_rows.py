@@ -5,16 +5,14 @@ from __future__ import annotations
 import base64
 import io
 import json
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import soundfile
+from PIL import Image
+from serve_fakes import PICTURE, SPEECH
 
-DATA = Path(__file__).resolve().parents[1] / "data"
-SPEECH = (DATA / "question.wav").read_bytes()
-PICTURE = (DATA / "two_red_circles.png").read_bytes()
 SPOKEN_S = soundfile.info(io.BytesIO(SPEECH)).duration
 TRANSCRIPT = f"it lasted {SPOKEN_S:.1f} seconds"
 
@@ -38,8 +36,6 @@ def expected(name: str) -> str:
 
 
 def _size() -> str:
-    from PIL import Image
-
     width, height = Image.open(io.BytesIO(PICTURE)).size
     return f"{width} by {height}"
 

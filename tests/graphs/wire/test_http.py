@@ -107,6 +107,11 @@ def test_a_form_and_json_mean_the_same(request_parts: dict[str, Any]) -> None:
     assert [image.pixels.shape for image in last.images] == [(6, 8, 3), (4, 4, 3)]
 
 
+def test_a_form_without_files_may_be_urlencoded() -> None:
+    turn, _ = read(data={"text": "Good day & night", "output": "voice"})
+    assert (turn.messages[-1].text, turn.output) == ("Good day & night", Output.VOICE)
+
+
 @pytest.mark.parametrize(
     ("content_type", "body", "inputs"),
     [
@@ -176,7 +181,12 @@ BAD: dict[str, tuple[dict[str, Any], type[ParleyError], str, str | None]] = {
     "no body of JSON": (body_of("application/json", b""), MalformedBody, "no body", None),
     "no content type": (body_of("", b"hello"), UnsupportedMedia, "is missing", None),
     "unknown content type": (body_of("application/pdf", b"%PDF"), UnsupportedMedia, "application/pdf", None),
-    "a browser's form": (body_of("application/x-www-form-urlencoded", b"text=a"), UnsupportedMedia, "multipart", None),
+    "JSON called a form": (
+        body_of("application/x-www-form-urlencoded", b'{"text":"a"}'),
+        UnknownField,
+        "no field",
+        '{"text":"a"}',
+    ),
     "broken JSON": (body_of("application/json", b'{"text": "a",}'), MalformedBody, "line 1", None),
     "JSON in Latin-1": (body_of("application/json", b'{"text": "\xe4"}'), MalformedBody, "UTF-8", None),
     "JSON too deep": (body_of("application/json", b"[" * 99_000), MalformedBody, "deep", None),
