@@ -144,10 +144,14 @@ class LlamaArgs(EngineArgs):
     """llama-cpp-python, with a projector for pictures if there is one."""
 
     engine: Literal["llama"] = "llama"
+    omp_wait_policy: Literal["active", "passive"] = Field(
+        default="active",
+        description="What idle OpenMP threads do; sleeping ones cost two or more threads most of their speed here.",
+    )
     model: str = Field(
         default="pocket/llm/weights/pocket-llm.gguf",
         min_length=1,
-        description="Path of a GGUF file; with repo_id, the name (or pattern) of one in that repository.",
+        description="Path of a GGUF file; with repo_id, the name of one in that repository.",
     )
     mmproj: str | None = Field(
         default=None, description="The GGUF file of the projector, found as model is; null reads no pictures."

@@ -117,6 +117,18 @@ def test_a_missing_file_is_named() -> None:
         LlamaChat(LlamaArgs(model="no-such-model.gguf"))
 
 
+def test_a_model_of_the_hub_is_fetched_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def fetch(repo_id: str, name: str) -> str:
+        asked.append((repo_id, name))
+        return str(tiny.projector(folder / name) if "mmproj" in name else tiny.chat_model(folder / name))
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", fetch)
+    LlamaChat(LlamaArgs(repo_id="someone/llava", model="hub.gguf", mmproj="hub-mmproj.gguf"))
+    assert asked == [("someone/llava", "hub.gguf"), ("someone/llava", "hub-mmproj.gguf")]
+
+
 @pytest.mark.parametrize("kind", ["F16", "Q8_0", "Q4_0"])
 def test_quantised_models_run(run: Run, folder: Path, kind: str) -> None:
     """On some processors a badly built llama.cpp dies on the quantised ones."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deployments.engines.whisper import WhisperRecognizer
+from deployments.engines.whisper import WhisperRecognizer, _folder_or_name
 from deployments.errors import InvalidRequest
 from deployments.messages import Audio, Segment
 from deployments.settings import SpeechToTextConfig, WhisperArgs
@@ -72,3 +72,8 @@ def test_a_folder_without_its_tokenizer_is_refused_and_not_looked_up(folder: Pat
 def test_a_missing_folder_is_named(model: str) -> None:
     with pytest.raises(FileNotFoundError, match="no model folder"):
         WhisperRecognizer(WhisperArgs(model=model))
+
+
+@pytest.mark.parametrize("name", ["large-v3-turbo", "someone/whisper-ct2"])
+def test_a_name_of_the_hub_stays_a_name(name: str) -> None:
+    assert _folder_or_name(name) == name
