@@ -34,7 +34,9 @@ class Viewer:
         from llama_cpp import llama_chat_format
 
         chat = getattr(llama_chat_format, HANDLERS[handler])(str(mmproj), verbose=False)
-        self.model = llama_cpp.Llama(str(llm), chat_handler=chat, n_ctx=1024, n_threads=threads, verbose=False)
+        self.model = llama_cpp.Llama(
+            str(llm), chat_handler=chat, n_ctx=1024, n_threads=threads, n_threads_batch=threads, verbose=False
+        )
 
     def answer(self, image: Image.Image, messages: Sequence[scenes.Message], image_turn: int = 0) -> str:
         """The greedy answer to the last of `messages`, the picture being in `messages[image_turn]`."""
