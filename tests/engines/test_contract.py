@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from deployments.messages import Audio, ChatEnd, Segment, TextDelta
-from tests.engines.conftest import Case
+from tests.engines.cases import Case
 
 Run = Callable[[Any], Any]
 

@@ -12,7 +12,7 @@ from deployments.errors import InvalidRequest
 from deployments.messages import Audio, Segment
 from deployments.settings import SpeechToTextConfig, WhisperArgs
 from tests.engines import tiny
-from tests.engines.conftest import HEAR_ALL
+from tests.engines.cases import HEAR_ALL
 
 Run = Callable[[Any], Any]
 
