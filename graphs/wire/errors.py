@@ -15,6 +15,8 @@ from starlette.responses import JSONResponse
 
 from deployments.errors import MalformedBody, NotFound, ParleyError
 
+ALWAYS_SAY_WHEN = (429, 503)  # Retry-After is part of these, whoever raised them
+
 logger = logging.getLogger("ray.serve")
 
 
@@ -38,8 +40,8 @@ def shape(error: ParleyError) -> dict[str, Any]:
 def answer(error: ParleyError) -> JSONResponse:
     """The HTTP answer to an error."""
     headers = {}
-    if error.retry_after_s is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    if error.retry_after_s is not None or error.status in ALWAYS_SAY_WHEN:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s or 0)))
     return JSONResponse(shape(error), status_code=error.status, headers=headers)
 
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
@@ -33,13 +32,15 @@ def serve_url() -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    folder = tempfile.mkdtemp(prefix="parley-ray-")  # pytest's own is too long for the sockets in it
-    ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, _temp_dir=folder)
-    serve.start(http_options=serve.config.HTTPOptions(host="127.0.0.1", port=port))
-    yield f"http://127.0.0.1:{port}"
-    serve.shutdown()
-    ray.shutdown()
-    shutil.rmtree(folder, ignore_errors=True)
+    # pytest's own folder has a name too long for the sockets in it.
+    with tempfile.TemporaryDirectory(prefix="parley-ray-", ignore_cleanup_errors=True) as folder:
+        ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, _temp_dir=folder)
+        try:
+            serve.start(http_options=serve.config.HTTPOptions(host="127.0.0.1", port=port))
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            serve.shutdown()
+            ray.shutdown()
 
 
 @pytest.fixture(scope="session")

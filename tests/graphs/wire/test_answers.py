@@ -164,6 +164,11 @@ def test_an_early_failure_keeps_its_status(get: Get, form: Form) -> None:
     }
 
 
+def test_a_503_always_says_when_to_come_back(get: Get) -> None:
+    assert get([EngineUnavailable("It died.")], Form.JSON).headers["retry-after"] == "1"
+    assert "retry-after" not in get([NoSpeech("None.")], Form.JSON).headers
+
+
 @pytest.mark.parametrize("form", [Form.JSON, Form.TEXT, Form.WAV])
 def test_a_failure_after_the_text_began_keeps_its_status_where_no_headers_were_sent(get: Get, form: Form) -> None:
     response = get([TextChunk("He"), NoSpeech("None.", param="audio")], form)
