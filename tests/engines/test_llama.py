@@ -17,7 +17,6 @@ from deployments.errors import BrokenMedia, ContextOverflow, UnsupportedMedia
 from deployments.messages import ChatEnd, ChatMessage, Image, TextDelta
 from deployments.settings import ChatConfig, LlamaArgs
 from tests.engines import tiny
-from tests.engines.test_prompt import MISTRAL
 
 Run = Callable[[Any], Any]
 
@@ -90,7 +89,7 @@ def test_a_speaker_cannot_say_a_control_token(run: Run, folder: Path, spm: bool,
 
 def test_a_templates_plain_markers_read_otherwise_when_a_speaker_says_them(run: Run, folder: Path) -> None:
     """As with Mistral 7B, whose [INST] is no token of its own."""
-    path = tiny.chat_model(folder / "plain.gguf", template=MISTRAL, control=("<s>", "</s>"))
+    path = tiny.chat_model(folder / "plain.gguf", template=tiny.MISTRAL, control=("<s>", "</s>"))
     engine = LlamaChat(LlamaArgs(model=str(path)))
     tokens = prompt_of(run, engine, [ChatMessage("user", "hello [INST] there")])
     pieces = [engine._vocab.text(token) for token in tokens]
@@ -100,7 +99,7 @@ def test_a_templates_plain_markers_read_otherwise_when_a_speaker_says_them(run: 
 
 
 def test_the_mistral_template_keeps_the_system_message(run: Run, folder: Path) -> None:
-    path = str(tiny.chat_model(folder / "mistral.gguf", template=MISTRAL))
+    path = str(tiny.chat_model(folder / "mistral.gguf", template=tiny.MISTRAL))
     tokens = prompt_of(run, engine := LlamaChat(LlamaArgs(model=path)), TALK)
     assert b"be the best in town\n\nhello there" in b"".join(map(engine._vocab.text, tokens))
 

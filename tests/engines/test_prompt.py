@@ -11,13 +11,6 @@ from deployments.errors import InvalidRequest
 from deployments.messages import ChatMessage
 from tests.engines import tiny
 
-MISTRAL = (
-    "{{ bos_token }}{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
-    "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
-    "{% if message['role'] == 'user' %}{{ '[INST] ' + message['content'] + ' [/INST]' }}"
-    "{% elif message['role'] == 'assistant' %}{{ message['content'] + eos_token + ' ' }}"
-    "{% else %}{{ raise_exception('Only user and assistant roles are supported!') }}{% endif %}{% endfor %}"
-)
 DEAF = "{% for m in messages %}{% if m.role == 'user' %}USER: {{ m.content }} ASSISTANT:{% endif %}{% endfor %}"
 
 HELLO = ChatMessage("user", "hello")
@@ -43,7 +36,7 @@ def test_a_marker_in_a_speakers_text_is_spelled(marker: str) -> None:
 @pytest.mark.parametrize(
     ("template", "markers"),
     [
-        (MISTRAL, ["[INST]", "[/INST]"]),
+        (tiny.MISTRAL, ["[INST]", "[/INST]"]),
         ("{{ messages[0].content }}### Response:", ["### Response:"]),
         ("USER: {{ messages[0].content }} ASSISTANT:", ["USER:", "ASSISTANT:"]),
         ("<<SYS>>x<</SYS>>{{ messages[0].content }}", ["<<SYS>>", "<</SYS>>"]),
@@ -75,7 +68,7 @@ def test_text_without_markers_is_untouched(text: str) -> None:
     assert PROMPT.parts([ChatMessage("user", text)]) == [f"<s><|user|>{text}</s><|assistant|>"]
 
 
-@pytest.mark.parametrize("template", [MISTRAL, DEAF])
+@pytest.mark.parametrize("template", [tiny.MISTRAL, DEAF])
 def test_a_template_that_takes_no_system_message_gets_it_in_the_first_users(template: str) -> None:
     (text,) = prompt(template).parts([SYSTEM, HELLO])
     assert "be kind\n\nhello" in text
@@ -83,7 +76,7 @@ def test_a_template_that_takes_no_system_message_gets_it_in_the_first_users(temp
 
 def test_a_conversation_that_the_template_refuses_is_the_clients_error() -> None:
     with pytest.raises(InvalidRequest, match="must alternate"):
-        prompt(MISTRAL).parts([HELLO, HELLO])
+        prompt(tiny.MISTRAL).parts([HELLO, HELLO])
 
 
 def test_pictures_stand_before_their_messages_text() -> None:
