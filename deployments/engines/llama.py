@@ -160,13 +160,14 @@ class LlamaChat:
         self, prompt: Span, length: int, config: ChatConfig
     ) -> Generator[TextDelta | ChatEnd | None, None, None]:
         assert isinstance(prompt, list)
-        yield from self._feed([prompt[:-1]])
+        whole_batches = (len(prompt) - 1) // self._args.batch_size * self._args.batch_size
+        yield from self._feed([prompt[:whole_batches]])
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         scanner = StopScanner(config.stop)
         begun = False
         count = 0
         finish: FinishReason = "length"
-        for token in self._tokens(prompt[-1], config):
+        for token in self._tokens(prompt[whole_batches:], config):
             self.produced += 1
             if self._vocab.ends(token):
                 finish = "stop"
@@ -180,15 +181,15 @@ class LlamaChat:
                 finish = "stop"
             if scanner.stopped or count == config.max_tokens:
                 break
-        if text := scanner.flush() + decoder.decode(b"", final=True):
+        if not scanner.stopped and (text := scanner.flush() + decoder.decode(b"", final=True)):
             yield TextDelta(text)
         yield ChatEnd(finish, length, count)
 
-    def _tokens(self, last: int, config: ChatConfig) -> Generator[int, None, None]:
-        """The model's choices after ``last``, without end; keeps the account of what the context holds."""
+    def _tokens(self, prompt: list[int], config: ChatConfig) -> Generator[int, None, None]:
+        """The model's choices after ``prompt``, without end; keeps the account of what the context holds."""
         self._llama.set_seed(random.getrandbits(32) if config.seed is None else config.seed)
         source = self._llama.generate(
-            [last],
+            prompt,
             reset=False,
             temp=config.temperature,
             top_k=config.top_k,
@@ -196,10 +197,10 @@ class LlamaChat:
             min_p=config.min_p,
             repeat_penalty=config.repeat_penalty,
         )
-        pending = last
+        unread = prompt
         for token in source:
-            self._read.append(pending)
-            pending = token
+            self._read += unread
+            unread = [token]
             yield token
 
     def _probe(self) -> None:
