@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -191,6 +193,28 @@ def test_a_following_turn_reads_only_what_is_new(run: Run, chat: LlamaChat, monk
     chat._llama.reset()
     chat._read = []
     assert run(ask(chat, more, max_tokens=1)) == (cached, end)
+
+
+def test_one_who_leaves_while_his_prompt_is_read_stops_the_reading(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = LlamaChat(LlamaArgs(model=str(tiny.chat_model(folder / "steps.gguf")), context_length=512, batch_size=8))
+    said = [ChatMessage("user", "x" * 300)]
+    fed: list[int] = []
+    feed = engine._llama.eval
+    monkeypatch.setattr(engine._llama, "eval", lambda tokens: (time.sleep(0.01), fed.append(len(tokens)), feed(tokens)))
+
+    async def body() -> None:
+        task = asyncio.create_task(ask(engine, said))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await engine.check()
+
+    run(body())
+    assert 0 < len(fed) < 15
+    _, end = run(ask(engine, said, max_tokens=1))
+    assert engine._read[: end.prompt_tokens] == prompt_of(run, engine, said)
 
 
 def test_pictures_in_a_row_are_answered_each_for_itself(run: Run, llava: LlamaChat, folder: Path) -> None:
