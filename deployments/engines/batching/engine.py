@@ -41,8 +41,8 @@ class Batching(Settings):
     prefill_chunk: int = Field(
         default=32,
         ge=8,
-        description="Tokens of a new prompt read between two tokens of the others; on a CPU, from 64 on answers may "
-        "depend on what else is read.",
+        description="Tokens that a prompt is read in at once, at most; fewer while others wait for their tokens. On a "
+        "CPU below 64, so that an answer does not depend on how its prompt was cut; on a GPU 512 is faster.",
     )
     max_waiting: int = Field(default=64, ge=0, description="Requests that wait for a place; more are refused.")
     flash_attention: Literal["auto", "on", "off"] = Field(default="auto", description="The faster attention.")

@@ -8,8 +8,9 @@ again. Knows no model, no thread and no event loop: ``Backend`` does the work, a
 from __future__ import annotations
 
 import codecs
+import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -21,7 +22,9 @@ from deployments.messages import FinishReason
 from deployments.stop import StopScanner
 
 # A copy moves a whole slot; for fewer places than these, reading them again is as fast.
-WORTH_COPYING = 32
+WORTH_COPYING = 16
+# Between the tokens of those who speak, the others may read for as long as the tokens take, or for this long.
+UNNOTICED_S = 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -190,15 +193,25 @@ class Scheduler:
     ``submit``, ``cancel`` and the counts may be used from any thread; the rest belongs to one.
     """
 
-    def __init__(self, backend: Backend, *, chunk: int, batch_size: int, max_waiting: int) -> None:
-        """``chunk`` places are read in a step while somebody speaks, else up to ``batch_size``, ``chunk`` a stream."""
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        chunk: int,
+        batch_size: int,
+        max_waiting: int,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """A stream reads at most ``chunk`` places a step, all together ``batch_size``; fewer while somebody speaks."""
         self._backend = backend
+        self._clock = clock
+        self._place_s = 0.0  # what it took of late to read one place
         self._chunk = chunk
         self._batch_size = batch_size
         self._max_waiting = max_waiting
         self._slots = [_Slot(i, np.zeros(backend.context_length, np.int64)) for i in range(backend.slots)]
         self._waiting: deque[Stream] = deque()
-        self._clock = 0
+        self._left = 0
         self.produced = 0
 
     @property
@@ -230,15 +243,16 @@ class Scheduler:
         stream.cancelled = True
 
     def step(self) -> list[Progress]:
-        """One pass of the model for all; what it did for the streams that have something to say."""
+        """One token for all who speak, and a chunk of what the others have to read; who has something to say."""
         self._drop_cancelled()
         self._admit()
-        runs = [*self._speaking(), *self._reading()]
-        for run in runs:
-            self._note(self._slots[run.slot], run.cells)
-        tokens = self._backend.decode(runs)
-        chosen = ((self._slots[run.slot], token) for run, token in zip(runs, tokens, strict=True))
-        return [self._advance(slot, token) for slot, token in chosen if token is not None]
+        speaking = [*self._speaking()]
+        said, spoke_s = self._pass(speaking)
+        reading = [*self._reading(self._room(spoke_s) if speaking else self._batch_size)]
+        begun, read_s = self._pass(reading)
+        if reading:
+            self._place_s = read_s / sum(len(run.cells) for run in reading)
+        return said + begun
 
     def probe(self) -> None:
         """Have the model read one token, unless it is at work; nothing changes."""
@@ -283,8 +297,8 @@ class Scheduler:
         self._backend.release(slot.stream.sampler)
         slot.stream = None
         slot.known = slot.filled
-        self._clock += 1
-        slot.used = self._clock
+        self._left += 1
+        slot.used = self._left
 
     def _admit(self) -> None:
         """First come, first served."""
@@ -325,17 +339,33 @@ class Scheduler:
             if slot.stream and slot.stream.count:
                 yield Run(slot.index, np.array([slot.stream.pending], np.int64), slot.stream.sampler)
 
-    def _reading(self) -> Iterator[Run]:
-        """The next chunks of all prompts that are not yet read, in fair shares."""
+    def _reading(self, room: int) -> Iterator[Run]:
+        """The next chunks of all prompts that are not yet read, in fair shares of ``room``."""
         readers = [(slot, slot.stream) for slot in self._slots if slot.stream and not slot.stream.count]
         readers = [(slot, stream) for slot, stream in readers if not self._follow(slot, stream)]
-        runs = [(slot, stream.request.prompt.run(slot.filled, self._chunk)) for slot, stream in readers]
-        speaking = any(slot.stream and slot.stream.count for slot in self._slots)
-        budget = self._chunk if speaking else self._batch_size
-        for (slot, cells), share in zip(runs, _shares([len(cells) for _, cells in runs], budget), strict=True):
-            if share and slot.stream:
-                last = slot.filled + share == len(slot.stream.request.prompt.keys)
-                yield Run(slot.index, cells[:share], slot.stream.sampler if last else None)
+        chunks = [stream.request.prompt.run(slot.filled, self._chunk) for slot, stream in readers]
+        for (slot, stream), cells, share in zip(readers, chunks, _shares(list(map(len, chunks)), room), strict=True):
+            if share:
+                last = slot.filled + share == len(stream.request.prompt.keys)
+                yield Run(slot.index, cells[:share], stream.sampler if last else None)
+
+    def _room(self, spoke_s: float) -> int:
+        """How many places can be read without holding up those who speak."""
+        if not self._place_s:
+            return self._chunk
+        return max(1, min(self._batch_size, int(max(spoke_s, UNNOTICED_S) / self._place_s)))
+
+    def _pass(self, runs: Sequence[Run]) -> tuple[list[Progress], float]:
+        """Have the model read ``runs``; what comes of it, and the seconds that it took."""
+        if not runs:
+            return [], 0.0
+        for run in runs:
+            self._note(self._slots[run.slot], run.cells)
+        start_s = self._clock()
+        tokens = self._backend.decode(runs)
+        took_s = self._clock() - start_s
+        chosen = ((self._slots[run.slot], token) for run, token in zip(runs, tokens, strict=True))
+        return [self._advance(slot, token) for slot, token in chosen if token is not None], took_s
 
     def _note(self, slot: _Slot, cells: NDArray[Any]) -> None:
         """Account for what the model is about to read."""

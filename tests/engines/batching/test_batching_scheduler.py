@@ -47,14 +47,17 @@ class PretendModel:
     contents: list[list[float]] = field(default_factory=list)
     samplers: set[int] = field(default_factory=set)
     given: int = 0
-    steps: list[list[Run]] = field(default_factory=list)
+    passes: list[list[Run]] = field(default_factory=list)
+    place_s: float = 0.005
+    now_s: float = 0.0
 
     def __post_init__(self) -> None:
         self.contents = [[] for _ in range(self.slots)]
 
     def decode(self, runs: Sequence[Run]) -> list[int | None]:
         assert len({run.slot for run in runs}) == len(runs)
-        self.steps.append(list(runs))
+        self.passes.append(list(runs))
+        self.now_s += self.place_s * sum(len(run.cells) for run in runs)
         tokens: list[int | None] = []
         for run in runs:
             assert len(run.cells)
@@ -158,7 +161,13 @@ class Table:
     said: dict[Stream, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.scheduler = Scheduler(self.model, chunk=CHUNK, batch_size=BATCH, max_waiting=self.max_waiting)
+        self.scheduler = Scheduler(
+            self.model,
+            chunk=CHUNK,
+            batch_size=BATCH,
+            max_waiting=self.max_waiting,
+            clock=lambda: self.model.now_s,
+        )
 
     def submit(self, request: Request) -> Stream:
         stream = self.scheduler.submit(request)
@@ -166,9 +175,20 @@ class Table:
         return stream
 
     def step(self) -> None:
+        """A step, in which whoever speaks has a token, whoever reads at most a chunk, and those together the time."""
+        speaking = {s: s.count for s in self.said if s.count and not (s.finish or s.cancelled)}
+        before = len(self.model.passes)
         for progress in self.scheduler.step():
             assert not progress.stream.cancelled
             self.said[progress.stream] += progress.text
+        assert all(stream.finish or stream.count == count + 1 for stream, count in speaking.items())
+        passes = self.model.passes[before:]
+        read = [len(run.cells) for run in passes[-1]] if len(passes) > bool(speaking) else []
+        assert len(passes) == bool(speaking) + bool(read)
+        assert max(read, default=0) <= CHUNK
+        assert sum(read) <= BATCH
+        if speaking:
+            assert sum(read) * self.model.place_s <= max(len(speaking) * self.model.place_s, module.UNNOTICED_S)
 
     def finish(self, steps: int = 2000) -> None:
         for _ in range(steps):
@@ -227,20 +247,6 @@ def test_company_changes_no_answer(actions: list[Any], slots: int, forgetful: bo
             assert text.startswith(table.said[stream])
     assert not table.model.samplers
     assert table.scheduler.active == table.scheduler.waiting == 0
-    check_delays(table.model.steps)
-
-
-def check_delays(steps: list[list[Run]]) -> None:
-    """Whoever speaks has a token in every step, and nobody else takes more than a chunk of it."""
-    speaking: set[Any] = set()
-    for runs in steps:
-        here = {run.sampler for run in runs if run.sampler}
-        reading = [run for run in runs if run.sampler not in speaking or run.sampler is None]
-        if speaking & here:
-            assert sum(len(run.cells) for run in reading) <= CHUNK
-        assert all(len(run.cells) <= CHUNK for run in runs)
-        assert sum(len(run.cells) for run in reading) <= max(BATCH, CHUNK)
-        speaking = here
 
 
 def talkative(start: int = 0, max_tokens: int = 20) -> int:
@@ -272,8 +278,18 @@ def test_a_short_prompt_is_not_behind_a_long_one() -> None:
     assert short.count + (short.finish == "stop") == 1
 
 
+@pytest.mark.parametrize(("place_s", "read"), [(0.001, CHUNK), (0.011, 1), (0.005, CHUNK), (0.05, 1)])
+def test_reading_takes_no_longer_than_goes_unnoticed(place_s: float, read: int) -> None:
+    table = Table(PretendModel(place_s=place_s))
+    table.submit(Request(prompt(0), 20, sampling=Sampling(seed=talkative())))
+    table.step()
+    table.submit(Request(prompt(*[7] * 40), 1))
+    table.step()
+    assert [len(run.cells) for run in table.model.passes[-1]] == [read]
+
+
 def read(model: PretendModel) -> int:
-    return sum(len(run.cells) for runs in model.steps for run in runs)
+    return sum(len(run.cells) for runs in model.passes for run in runs)
 
 
 def test_a_common_beginning_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:

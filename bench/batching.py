@@ -1,0 +1,198 @@
+"""What the batching chat engine gives to many at once, each figure beside the same engine with one caller.
+
+    python -m bench.batching [--model FILE.gguf] [--mmproj FILE.gguf] [--callers 16] [--rounds 3] [--tokens 64]
+
+The engine alone: no Ray, no HTTP; its deltas are read in one event loop, as in a replica. Always the likeliest token.
+Every timed prompt begins with words of its own, so that nothing but the system message can be spared.
+
+``throughput``: tokens per second of ``callers`` answers one after another and at once, in turn, and the median over
+the rounds of the ratio. ``first_token``: from the call to the first delta, alone and with ``callers`` - 1 others who
+talk all the time. ``gap``: time between two deltas of those others (which hold text for 20 ms at most before they send
+it), in quiet and while a prompt of ``--long`` words is being read. ``same``: how many of ``--prompts`` answers are the
+same letter for letter alone and at once; with a projector, every other one is about a picture. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count, pairwise
+
+import numpy as np
+
+from bench.client import median_ratio, report, spread_ms
+from deployments.engines.batching import Batching, BatchingChat
+from deployments.messages import ChatEnd, ChatMessage, Image, TextDelta
+from deployments.settings import ChatConfig, LlamaArgs
+
+TEXT = "red cat old house big river small bird green tree quick fox blue boat warm bread cold night long road"
+WORDS = TEXT.split()
+SYSTEM = "You are Parley, a friendly assistant. Answer briefly and in plain words."
+
+
+@dataclass
+class Answer:
+    """One answer as it came; the times are those of its deltas, in seconds of the monotonic clock."""
+
+    deltas_s: list[float] = field(default_factory=list)
+    text: str = ""
+    tokens: int = 0
+
+
+class Bench:
+    """An engine and what is asked of it."""
+
+    def __init__(self, engine: BatchingChat, tokens: int) -> None:
+        self._engine = engine
+        self._config = ChatConfig(temperature=0, max_tokens=tokens)
+        self._numbers = count(1)
+        self._rng = np.random.default_rng(0)
+
+    def question(self) -> str:
+        """A request that no other begins like."""
+        words = " ".join(self._rng.choice(WORDS, 6))
+        return f"{next(self._numbers)} is my number. Tell me a long story about the {words}, please."
+
+    async def ask(self, text: str, image: Image | None = None, into: list[float] | None = None) -> Answer:
+        """The answer; the times of its deltas also go ``into`` as they come."""
+        answer = Answer(deltas_s=[] if into is None else into)
+        async for value in self._engine.chat(_messages(text, image), self._config):
+            if isinstance(value, TextDelta):
+                answer.deltas_s.append(time.perf_counter())
+                answer.text += value.text
+            elif isinstance(value, ChatEnd):
+                answer.tokens = value.completion_tokens
+        return answer
+
+    async def rates(self, callers: int) -> tuple[float, float]:
+        """Tokens per second, one caller at a time and all at once."""
+        watch = time.perf_counter()
+        alone = sum([(await self.ask(self.question())).tokens for _ in range(callers)])
+        between = time.perf_counter()
+        together = await asyncio.gather(*(self.ask(self.question()) for _ in range(callers)))
+        done = time.perf_counter()
+        return alone / (between - watch), sum(answer.tokens for answer in together) / (done - between)
+
+    async def first_tokens(self, times: int) -> list[float]:
+        """Seconds to the first delta of ``times`` questions, one after another."""
+        return [await self.first(self.question()) for _ in range(times)]
+
+    async def first(self, text: str) -> float:
+        """Seconds to the first delta; then the caller leaves."""
+        asked_s = time.perf_counter()
+        async with aclosing(self._engine.chat(_messages(text), self._config)) as values:
+            await anext(values)
+            return time.perf_counter() - asked_s
+
+    @asynccontextmanager
+    async def company(self, callers: int) -> AsyncIterator[list[list[float]]]:
+        """Callers who talk all the time; the times of each one's deltas, an answer a list."""
+        talks: list[list[float]] = []
+
+        async def talk() -> None:
+            while True:
+                talks.append([])
+                await self.ask(self.question(), into=talks[-1])
+
+        tasks = [asyncio.create_task(talk()) for _ in range(callers)]
+        await asyncio.gather(*(self.first(self.question()) for _ in tasks))  # by then all have begun
+        try:
+            yield talks
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def gaps(self, talks: list[list[float]], long: str, quiet_s: float) -> tuple[list[float], list[float]]:
+        """Seconds between deltas in quiet, and until the first delta of an answer to ``long``."""
+        start = time.perf_counter()
+        await asyncio.sleep(quiet_s)
+        asked = time.perf_counter()
+        await self.first(f"{next(self._numbers)} {long}")
+        return _gaps(talks, start, asked), _gaps(talks, asked, time.perf_counter())
+
+    async def same(self, prompts: int, callers: int, pictures: bool) -> int:
+        """How many answers are the same alone and in company."""
+        asked = [(self.question(), self._noise() if pictures and n % 2 else None) for n in range(prompts)]
+        alone = [(await self.ask(*question)).text for question in asked]
+        together: list[str] = []
+        for at in range(0, prompts, callers):
+            group = asked[at : at + callers]
+            together += [answer.text for answer in await asyncio.gather(*(self.ask(*question) for question in group))]
+        return sum(one == other for one, other in zip(alone, together, strict=True))
+
+    def _noise(self) -> Image:
+        return Image(self._rng.integers(0, 256, (200, 300, 3), dtype=np.uint8))
+
+
+def _messages(text: str, image: Image | None = None) -> list[ChatMessage]:
+    return [ChatMessage("system", SYSTEM), ChatMessage("user", text, (image,) if image else ())]
+
+
+def _gaps(talks: Sequence[Sequence[float]], start_s: float, end_s: float) -> list[float]:
+    """Times between neighbours that both lie between start and end."""
+    return [
+        after - before for talk in talks for before, after in pairwise(talk) if start_s <= before and after <= end_s
+    ]
+
+
+async def measure(args: argparse.Namespace) -> dict[str, object]:
+    """All figures of one engine."""
+    llama = LlamaArgs(model=args.model, mmproj=args.mmproj, threads=args.threads, gpu_layers=args.gpu_layers)
+    engine = BatchingChat(llama, Batching(parallel=args.callers, prefill_chunk=args.chunk))
+    bench = Bench(engine, args.tokens)
+    others = args.callers - 1
+    await bench.ask(bench.question())
+    rates = [await bench.rates(args.callers) for _ in range(args.rounds)]
+    alone = await bench.first_tokens(10 * args.rounds)
+    quiet: list[float] = []
+    disturbed: list[float] = []
+    async with bench.company(others) as talks:
+        busy = await bench.first_tokens(10 * args.rounds)
+        for _ in range(args.rounds):
+            before, during = await bench.gaps(talks, "the cat sat on it " * (args.long // 5), quiet_s=2)
+            quiet += before
+            disturbed += during
+    same = await bench.same(args.prompts, args.callers, engine.vision)
+    await engine.close()
+    first_alone, first_busy, gap_quiet, gap_long = map(spread_ms, (alone, busy, quiet, disturbed))
+    return {
+        "callers": args.callers,
+        "throughput": {
+            "alone_per_s": [round(alone) for alone, _ in rates],
+            "together_per_s": [round(together) for _, together in rates],
+            "ratio": median_ratio([together for _, together in rates], [alone for alone, _ in rates]),
+        },
+        "first_token": {"alone": first_alone, "in_company": first_busy, "p95_ratio": _ratio(first_busy, first_alone)},
+        "gap": {"quiet": gap_quiet, "long_prompt": gap_long, "p95_ratio": _ratio(gap_long, gap_quiet)},
+        "same": {"answers": same, "of": args.prompts},
+    }
+
+
+def _ratio(one: dict[str, float], other: dict[str, float]) -> float:
+    return round(one["p95_ms"] / other["p95_ms"], 2)
+
+
+def main() -> None:
+    defaults = LlamaArgs()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=defaults.model)
+    parser.add_argument("--mmproj")
+    parser.add_argument("--threads", type=int, default=defaults.threads)
+    parser.add_argument("--gpu-layers", type=int, default=0)
+    parser.add_argument("--callers", type=int, default=16)
+    parser.add_argument("--chunk", type=int, default=Batching().prefill_chunk)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--tokens", type=int, default=64, help="Longest answer.")
+    parser.add_argument("--long", type=int, default=1500, help="Words of the long prompt.")
+    parser.add_argument("--prompts", type=int, default=64, help="Answers that are compared.")
+    args = parser.parse_args()
+    report("batching", asyncio.run(measure(args)))
+
+
+if __name__ == "__main__":
+    main()
