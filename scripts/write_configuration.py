@@ -59,7 +59,8 @@ def lines() -> Iterator[str]:
     for title, models in SECTIONS:
         yield f"## {title}\n"
         for model in models:
-            yield f"{(model.__doc__ or '').strip()}\n"
+            title = (model.__doc__ or model.__name__).splitlines()[0]
+            yield f"### {title.rstrip('.')}\n"
             yield "| setting | value | default | meaning |"
             yield "| --- | --- | --- | --- |"
             for name, field in model.model_fields.items():
