@@ -5,9 +5,9 @@ CONFIG ?= serve_config.yaml
 BIN    := .venv/bin
 
 # No telemetry, no surprise authentication, and workers that find the checkout.
-export RAY_USAGE_STATS_ENABLED := 0
-export RAY_AUTH_MODE           ?= disabled
-export PYTHONPATH              := $(CURDIR)
+export RAY_USAGE_STATS_ENABLED  := 0
+export RAY_AUTH_MODE            ?= disabled
+export PYTHONPATH               := $(CURDIR)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 # GCC 12 miscompiles llama.cpp's AMX kernels (quantised models crash at ldtilecfg), so they are left out.

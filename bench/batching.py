@@ -7,9 +7,10 @@ Every timed prompt begins with words of its own, so that nothing but the system 
 
 ``throughput``: tokens per second of ``callers`` answers one after another and at once, in turn, and the median over
 the rounds of the ratio. ``first_token``: from the call to the first delta, alone and with ``callers`` - 1 others who
-talk all the time. ``gap``: time between two deltas of those others (which hold text for 20 ms at most before they send
-it), in quiet and while a prompt of ``--long`` words is being read. ``same``: how many of ``--prompts`` answers are the
-same letter for letter alone and at once; with a projector, every other one is about a picture. The last line is JSON.
+talk all the time, for 100 to 400 tokens at once. ``gap``: time between two deltas of those others (which hold text
+for 20 ms at most before they send it), in quiet and while a prompt of ``--long`` words is being read. ``same``: how
+many of ``--prompts`` answers are the same letter for letter alone and at once; with a projector, every other one is
+about a picture. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -57,9 +58,9 @@ class Bench:
         words = " ".join(self._rng.choice(WORDS, 6))
         return f"{next(self._numbers)} is my number. Tell me a long story about the {words}, please."
 
-    async def ask(self, text: str, image: Image | None = None, into: list[float] | None = None) -> Answer:
-        """The answer; the times of its deltas also go ``into`` as they come."""
-        answer = Answer(deltas_s=[] if into is None else into)
+    async def ask(self, text: str, image: Image | None = None) -> Answer:
+        """The whole answer."""
+        answer = Answer()
         async for value in self._engine.chat(_messages(text, image), self._config):
             if isinstance(value, TextDelta):
                 answer.deltas_s.append(time.perf_counter())
@@ -68,14 +69,15 @@ class Bench:
                 answer.tokens = value.completion_tokens
         return answer
 
-    async def rates(self, callers: int) -> tuple[float, float]:
-        """Tokens per second, one caller at a time and all at once."""
+    async def rates(self, callers: int) -> tuple[float, float, float]:
+        """Tokens per second, one caller at a time and all at once; and of the latter from first to last delta."""
         watch = time.perf_counter()
         alone = sum([(await self.ask(self.question())).tokens for _ in range(callers)])
         between = time.perf_counter()
         together = await asyncio.gather(*(self.ask(self.question()) for _ in range(callers)))
         done = time.perf_counter()
-        return alone / (between - watch), sum(answer.tokens for answer in together) / (done - between)
+        speaking = sum((answer.tokens - 1) / (answer.deltas_s[-1] - answer.deltas_s[0]) for answer in together)
+        return alone / (between - watch), sum(answer.tokens for answer in together) / (done - between), speaking
 
     async def first_tokens(self, times: int) -> list[float]:
         """Seconds to the first delta of ``times`` questions, one after another."""
@@ -95,8 +97,10 @@ class Bench:
 
         async def talk() -> None:
             while True:
-                talks.append([])
-                await self.ask(self.question(), into=talks[-1])
+                talks.append(times := [])
+                longer = self._config.model_copy(update={"max_tokens": int(self._rng.integers(100, 400))})
+                async for _ in self._engine.chat(_messages(self.question()), longer):
+                    times.append(time.perf_counter())
 
         tasks = [asyncio.create_task(talk()) for _ in range(callers)]
         await asyncio.gather(*(self.first(self.question()) for _ in tasks))  # by then all have begun
@@ -163,9 +167,10 @@ async def measure(args: argparse.Namespace) -> dict[str, object]:
     return {
         "callers": args.callers,
         "throughput": {
-            "alone_per_s": [round(alone) for alone, _ in rates],
-            "together_per_s": [round(together) for _, together in rates],
-            "ratio": median_ratio([together for _, together in rates], [alone for alone, _ in rates]),
+            "alone_per_s": [round(alone) for alone, _, _ in rates],
+            "together_per_s": [round(together) for _, together, _ in rates],
+            "speaking_per_s": [round(speaking) for _, _, speaking in rates],
+            "ratio": median_ratio([together for _, together, _ in rates], [alone for alone, _, _ in rates]),
         },
         "first_token": {"alone": first_alone, "in_company": first_busy, "p95_ratio": _ratio(first_busy, first_alone)},
         "gap": {"quiet": gap_quiet, "long_prompt": gap_long, "p95_ratio": _ratio(gap_long, gap_quiet)},

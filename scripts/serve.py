@@ -26,6 +26,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 RUN_FOLDER = ROOT / ".run"
 PID_FILE = RUN_FOLDER / "serve.pid"
+ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "HF_HUB_DISABLE_TELEMETRY": "1"}
 SERVED_CONFIG = RUN_FOLDER / "serve_config.yaml"  # the configuration as it is served, overrides included
 DASHBOARD_PORT = 8265
 START_TIMEOUT_S = float(os.environ.get("PARLEY_START_TIMEOUT_S", "600"))
@@ -66,6 +67,7 @@ def serve(config: Path, overrides: dict[str, Any]) -> int:
     child = subprocess.Popen(
         [str(Path(sys.executable).with_name("serve")), "run", str(SERVED_CONFIG)],
         cwd=ROOT,
+        env=ENVIRONMENT | os.environ | {"PYTHONPATH": str(ROOT)},
         start_new_session=True,  # Ctrl-C is passed on once, by us
     )
     try:

@@ -104,7 +104,7 @@ class Answer:
         headers = self._headers(told)
         if not told.audio:
             return Response(_whole_wav([]), media_type=Form.WAV, headers=headers)
-        return _Stream(self.events, self._wav(told.audio[0]), Form.WAV, headers)
+        return Stream(self.events, self._wav(told.audio[0]), Form.WAV, headers)
 
     async def _wav(self, first: Audio) -> AsyncGenerator[bytes, None]:
         yield wav_header(first.rate_hz) + _pcm(first)
@@ -121,9 +121,7 @@ class Answer:
 
     async def _streamed(self) -> Response:
         first = await anext(self.events)
-        return _Stream(
-            self.events, self._sse(first), Form.EVENTS, self._headers(Told()) | {"Cache-Control": "no-store"}
-        )
+        return Stream(self.events, self._sse(first), Form.EVENTS, self._headers(Told()) | {"Cache-Control": "no-store"})
 
     async def _sse(self, first: Event) -> AsyncGenerator[str, None]:
         told = Told()
@@ -152,17 +150,17 @@ class Answer:
                 return _sse_message("done", self._body(told))
 
 
-class _Stream(StreamingResponse):
+class Stream(StreamingResponse):
     """Closes the run as soon as the client has gone, wherever it was."""
 
     def __init__(
         self,
         events: AsyncGenerator[Event, None],
         content: AsyncGenerator[str | bytes, None],
-        form: Form,
+        media_type: str,
         headers: dict[str, str],
     ) -> None:
-        super().__init__(content, media_type=form, headers=headers)
+        super().__init__(content, media_type=media_type, headers=headers)
         self._events = events
         self._content = content
 

@@ -35,7 +35,7 @@ class Recognizer:
         self._model = WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=threads)
         self._beam = beam
 
-    def hear(self, clip: noise.Samples, vad: bool = False, timestamps: bool = False) -> str:
+    def hear(self, clip: noise.Samples, vad: bool = False, timestamps: bool = True) -> str:
         """The transcript of 16 kHz mono float32 samples; empty if nothing was said."""
         segments, _ = self._model.transcribe(
             clip,
@@ -70,8 +70,8 @@ def evaluate(args: argparse.Namespace) -> dict[str, float]:
     rng = random.Random(SEED)
     sentences = text.held_out_sentences(rng)
 
-    def rate(spoken: Iterator[tuple[str, noise.Samples]], timestamps: bool = False) -> float:
-        pairs = [(said, recognizer.hear(clip, timestamps=timestamps)) for said, clip in spoken]
+    def rate(spoken: Iterator[tuple[str, noise.Samples]], vad: bool = False, timestamps: bool = True) -> float:
+        pairs = [(said, recognizer.hear(clip, vad, timestamps)) for said, clip in spoken]
         if args.mistakes:
             for said, heard in pairs:
                 if text.words(said) != text.words(heard):
@@ -84,9 +84,11 @@ def evaluate(args: argparse.Namespace) -> dict[str, float]:
     return {
         "sentences": args.sentences,
         "wer_training_voices": rate(spoken(lambda: training_voice(rng))),
-        "wer_training_voices_timestamps": rate(spoken(lambda: training_voice(rng)), timestamps=True),
+        "wer_training_voices_vad": rate(spoken(lambda: training_voice(rng)), vad=True),
+        "wer_training_voices_no_timestamps": rate(spoken(lambda: training_voice(rng)), timestamps=False),
         "wer_unknown_voice": rate(spoken(lambda: voices.HELD_OUT)),
         "wer_unknown_voice_15_db": rate(spoken(lambda: voices.HELD_OUT, SNR_DB)),
+        "wer_unknown_voice_15_db_vad": rate(spoken(lambda: voices.HELD_OUT, SNR_DB), vad=True),
         "wer_long_clips": rate(long_clips(sentences, rng, max(1, args.sentences // 8))),
         "sounds": args.sounds,
         "empty_for_sounds": silent(recognizer, args.sounds, vad=False),

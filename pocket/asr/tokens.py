@@ -41,11 +41,12 @@ class Tokens:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
-        self.end = tokenizer.token_to_id("<|endoftext|>")
-        self.start = tokenizer.token_to_id("<|startoftranscript|>")
-        self.previous = tokenizer.token_to_id("<|startofprev|>")
-        self.no_speech = tokenizer.token_to_id("<|nospeech|>")
-        self.no_timestamps = tokenizer.token_to_id("<|notimestamps|>")
+        first = tokenizer.get_vocab_size() - TIMESTAMPS - len(CONTROLS)
+        self.end = CONTROLS.index("<|endoftext|>") + first
+        self.start = CONTROLS.index("<|startoftranscript|>") + first
+        self.previous = CONTROLS.index("<|startofprev|>") + first
+        self.no_speech = CONTROLS.index("<|nospeech|>") + first
+        self.no_timestamps = CONTROLS.index("<|notimestamps|>") + first
         self.first_timestamp = self.no_timestamps + 1
 
     @classmethod

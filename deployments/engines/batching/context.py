@@ -25,20 +25,22 @@ logger = logging.getLogger("ray.serve")
 
 ERROR_LEVEL = 4  # ggml's own scale
 PENALTY_WINDOW = 64  # tokens
-# llama.cpp takes sequences into one pass only if their numbers are consecutive. A gap this wide is filled with a token
-# that is forgotten at once, which is cheaper than a pass more. No slot is ever full: none reads its last token.
-GAP = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a context is made for. ``flash_attention`` is a value of llama.cpp's ``LLAMA_FLASH_ATTN_TYPE``."""
+    """What a context is made for.
+
+    llama.cpp takes sequences into one pass only if their numbers are consecutive: up to ``gap`` slots between them get
+    a token that is forgotten at once, where that is cheaper than a pass more.
+    """
 
     slots: int
     context_length: int
     batch_size: int
     threads: int
-    flash_attention: int
+    flash_attention: bool = False
+    gap: int = 2
 
 
 class Model:
@@ -82,6 +84,7 @@ class Context:
         self._vocabulary = model.vocabulary
         self.slots = shape.slots
         self.context_length = shape.context_length
+        self._gap = shape.gap
         capacity = shape.batch_size + 2 * shape.slots  # readers, speakers and the fillers of gaps
         self._context = lib.llama_init_from_model(model.handle, self._params(shape, capacity))
         if self._context is None:
@@ -91,12 +94,15 @@ class Context:
         self._batch = _Batch(lib, capacity, shape.slots)
 
     def decode(self, runs: Sequence[Run]) -> list[int | None]:
-        """Pictures go first, in a pass of their own: llama.cpp takes either tokens or embeddings."""
-        if pictures := [run for run in runs if run.cells.ndim == 2]:
-            self._process(self._bridged(pictures))
-        sequences = self._bridged([run for run in runs if run.cells.ndim == 1])
-        last = self._process(sequences) if sequences else {}
-        return [None if run.sampler is None else self._choose(run.sampler, last[run.slot]) for run in runs]
+        """Single tokens go in one pass, longer runs and pictures each in a pass of their own.
+
+        llama.cpp would cut longer runs to equal lengths; their numbers would then depend on their neighbours.
+        """
+        single = [run for run in runs if run.cells.shape == (1,)]
+        passes = [single] if single else []
+        passes += [[run] for run in runs if run.cells.shape != (1,)]
+        chosen = {slot: token for together in passes for slot, token in self._pass(together)}
+        return [chosen[run.slot] for run in runs]
 
     def trim(self, slot: int, length: int) -> int:
         if length < self._lengths[slot]:
@@ -153,23 +159,14 @@ class Context:
         params.n_seq_max = shape.slots
         params.n_batch = params.n_ubatch = capacity
         params.n_threads = params.n_threads_batch = shape.threads
-        params.flash_attn_type = shape.flash_attention
+        params.flash_attn_type = int(shape.flash_attention)  # off and on, as llama.cpp counts them
         params.kv_unified = False
         params.no_perf = True
         return params
 
-    def _bridged(self, runs: list[Run]) -> list[Run]:
-        """``runs`` in the order of their slots, with small gaps between them filled."""
-        bridged: list[Run] = []
-        for run in sorted(runs, key=lambda run: run.slot):
-            gap = range(bridged[-1].slot + 1, run.slot) if bridged else range(0)
-            if len(gap) <= GAP:
-                bridged += [Run(slot, np.zeros_like(run.cells[:1]), _FILLER) for slot in gap]
-            bridged.append(run)
-        return bridged
-
-    def _process(self, runs: list[Run]) -> dict[int, int]:
-        """One pass; where in the batch the last cell of each slot lies."""
+    def _pass(self, runs: list[Run]) -> list[tuple[int, int | None]]:
+        """The slot of each run, and the next token where one is wanted."""
+        runs = self._bridged(runs)
         batch, last = self._batch.filled(runs, self._lengths)
         if failed := self._lib.llama_decode(self._context, batch):
             raise RuntimeError(f"llama.cpp could not decode a batch: code {failed}")
@@ -177,10 +174,25 @@ class Context:
             self._lengths[run.slot] += len(run.cells)
             if run.sampler is _FILLER:
                 self.trim(run.slot, self._lengths[run.slot] - 1)
-        return {run.slot: place for run, place in zip(runs, last, strict=True)}
+        return [(run.slot, self._chosen(run, int(place))) for run, place in zip(runs, last, strict=True)]
 
-    def _choose(self, sampler: Any, place: int) -> int:
-        return int(self._lib.llama_sampler_sample(sampler, self._context, place))
+    def _bridged(self, runs: list[Run]) -> list[Run]:
+        """``runs`` in the order of their slots, with the small gaps between them filled.
+
+        No slot is ever full, as the last token of an answer is not read.
+        """
+        bridged: list[Run] = []
+        for run in sorted(runs, key=lambda run: run.slot):
+            gap = range(bridged[-1].slot + 1, run.slot) if bridged else range(0)
+            if len(gap) <= self._gap:
+                bridged += [Run(slot, np.zeros(1, np.int64), _FILLER) for slot in gap]
+            bridged.append(run)
+        return bridged
+
+    def _chosen(self, run: Run, place: int) -> int | None:
+        if run.sampler in (None, _FILLER):
+            return None
+        return int(self._lib.llama_sampler_sample(run.sampler, self._context, place))
 
     def _penalties(self, repeat: float, prompt: Prompt) -> Any:
         penalties = self._lib.llama_sampler_init_penalties(self._vocabulary.size, PENALTY_WINDOW, repeat, 0.0, 0.0)

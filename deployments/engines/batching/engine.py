@@ -39,13 +39,14 @@ class Batching(Settings):
 
     parallel: PositiveInt = Field(default=16, description="Conversations at once; each has a context of its own.")
     prefill_chunk: int = Field(
-        default=32,
-        ge=8,
-        description="Tokens that a prompt is read in at once, at most; fewer while others wait for their tokens. On a "
-        "CPU below 64, so that an answer does not depend on how its prompt was cut; on a GPU 512 is faster.",
+        default=128, ge=8, description="Tokens of a prompt read at once, at most; fewer while others are answered."
     )
     max_waiting: int = Field(default=64, ge=0, description="Requests that wait for a place; more are refused.")
-    flash_attention: Literal["auto", "on", "off"] = Field(default="auto", description="The faster attention.")
+    flash_attention: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        description="Another way to compute attention: faster on a GPU, slower on a CPU, where answers then depend in "
+        "the last digits on how a prompt was cut. auto is on with layers on a GPU, else off.",
+    )
 
 
 class BatchingChat:
@@ -54,12 +55,22 @@ class BatchingChat:
     def __init__(self, args: LlamaArgs, batching: Batching | None = None) -> None:
         prepare(args)
         batching = batching or Batching()
-        flash_attention = {"auto": -1, "off": 0, "on": 1}[batching.flash_attention]
+        wanted = {"auto": args.gpu_layers != 0, "off": False, "on": True}
+        flash_attention = wanted[batching.flash_attention]
         self._args = args
         self._model = Model(_file(args.model, args.repo_id), args.gpu_layers)
         self._eye = self._opened_eye(flash_attention)
-        shape = Shape(batching.parallel, args.context_length, args.batch_size, args.threads, flash_attention)
-        self._context = Context(self._model, shape)
+        self._context = Context(
+            self._model,
+            Shape(
+                batching.parallel,
+                args.context_length,
+                args.batch_size,
+                args.threads,
+                flash_attention,
+                gap=batching.parallel if args.gpu_layers else 2,  # one more row is nearly free on a GPU
+            ),
+        )
         self._prompt = self._chosen_prompt()
         self._scheduler = Scheduler(
             self._context, chunk=batching.prefill_chunk, batch_size=args.batch_size, max_waiting=batching.max_waiting
@@ -198,7 +209,7 @@ class BatchingChat:
 
     # --- what is loaded and how a conversation is read ----------------------------------------------------------------
 
-    def _opened_eye(self, flash_attention: int) -> Eye | None:
+    def _opened_eye(self, flash_attention: bool) -> Eye | None:
         if self._args.mmproj is None:
             return None
         return Eye(

@@ -31,7 +31,7 @@ class Eye:
     """A projector file, opened beside its language model. For any thread; looks at one picture at a time."""
 
     def __init__(
-        self, path: Path, model: Any, width: int, *, threads: int, use_gpu: bool, flash_attention: int
+        self, path: Path, model: Any, width: int, *, threads: int, use_gpu: bool, flash_attention: bool
     ) -> None:
         """``width`` is that of the model's embeddings. Raises ``ValueError`` for a file that does not fit the model."""
         from llama_cpp import mtmd_cpp
@@ -44,7 +44,7 @@ class Eye:
         params.use_gpu = use_gpu
         params.print_timings = False
         params.n_threads = threads
-        params.flash_attn_type = flash_attention
+        params.flash_attn_type = int(flash_attention)
         self._context = mtmd_cpp.mtmd_init_from_file(str(path).encode(), model, params)
         if self._context is None or not mtmd_cpp.mtmd_support_vision(self._context):
             raise ValueError(f"{path} is no vision projector that fits the model")

@@ -23,6 +23,8 @@ from deployments.stop import StopScanner
 
 # A copy moves a whole slot; for fewer places than these, reading them again is as fast.
 WORTH_COPYING = 16
+# Nobody reads less at once, unless it is all that he has; see ``Prompt.run``.
+LEAST = 3
 # Between the tokens of those who speak, the others may read for as long as the tokens take, or for this long.
 UNNOTICED_S = 0.02
 
@@ -39,15 +41,35 @@ class Prompt:
     pictures: tuple[tuple[int, NDArray[np.float32]], ...] = ()
 
     def run(self, start: int, limit: int) -> NDArray[Any]:
-        """At most ``limit`` places from ``start`` on, of one kind: tokens (n,), or embeddings (n, width)."""
-        end = min(start + limit, len(self.keys))
+        """The next places from ``start`` on, of one kind: tokens (n,), or embeddings (n, width); at most ``limit``.
+
+        Never one place alone, if its kind has more (and ``limit`` is 3 or more): a matrix with one row is multiplied
+        in another way than one of several, and an answer must not depend on how its prompt was cut.
+        """
+        begin, end = self._kind(start)
+        size = min(limit, end - start)
+        if end - start - size == 1:
+            size -= 1
+        rows = dict(self.pictures).get(begin)
+        return self.keys[start : start + size] if rows is None else rows[start - begin : start - begin + size]
+
+    def beginning(self, length: int) -> int:
+        """How many of the first ``length`` places may be taken as read, so that no place is left to be read alone."""
+        length = min(length, len(self.keys) - 1)
+        begin, end = self._kind(length)
+        return length - 1 if end - length == 1 and length > begin else length
+
+    def _kind(self, place: int) -> tuple[int, int]:
+        """Where the picture, or the tokens between two pictures, begins and ends."""
+        begin = 0
         for at, rows in self.pictures:
-            if at <= start < at + len(rows):
-                return rows[start - at : end - at]
-            if start < at:
-                end = min(end, at)
-                break
-        return self.keys[start:end]
+            if place < at:
+                return begin, at
+            begin = at
+            if place < at + len(rows):
+                return at, at + len(rows)
+            begin += len(rows)
+        return begin, len(self.keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +225,8 @@ class Scheduler:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """A stream reads at most ``chunk`` places a step, all together ``batch_size``; fewer while somebody speaks."""
+        if batch_size < LEAST or chunk < LEAST:
+            raise ValueError(f"at least {LEAST} tokens must be read at once")
         self._backend = backend
         self._clock = clock
         self._place_s = 0.0  # what it took of late to read one place
@@ -313,8 +337,8 @@ class Scheduler:
         if 2 * shared[home.index] < home.filled or not shared[home.index]:
             home = min(free, key=lambda slot: slot.used)
         source = max(self._slots, key=lambda slot: shared[slot.index])
-        own, others = shared[home.index], min(shared[source.index], len(keys) - 1)
-        home.filled = self._backend.trim(home.index, min(own, len(keys) - 1))
+        own, others = (stream.request.prompt.beginning(shared[slot.index]) for slot in (home, source))
+        home.filled = self._backend.trim(home.index, own)
         home.keys[: len(keys)] = keys
         home.known = len(keys)
         home.stream = stream
@@ -343,17 +367,18 @@ class Scheduler:
         """The next chunks of all prompts that are not yet read, in fair shares of ``room``."""
         readers = [(slot, slot.stream) for slot in self._slots if slot.stream and not slot.stream.count]
         readers = [(slot, stream) for slot, stream in readers if not self._follow(slot, stream)]
-        chunks = [stream.request.prompt.run(slot.filled, self._chunk) for slot, stream in readers]
-        for (slot, stream), cells, share in zip(readers, chunks, _shares(list(map(len, chunks)), room), strict=True):
+        wants = [len(stream.request.prompt.run(slot.filled, self._chunk)) for slot, stream in readers]
+        for (slot, stream), share in zip(readers, _shares(wants, room), strict=True):
             if share:
-                last = slot.filled + share == len(stream.request.prompt.keys)
-                yield Run(slot.index, cells[:share], stream.sampler if last else None)
+                cells = stream.request.prompt.run(slot.filled, share)
+                last = slot.filled + len(cells) == len(stream.request.prompt.keys)
+                yield Run(slot.index, cells, stream.sampler if last else None)
 
     def _room(self, spoke_s: float) -> int:
         """How many places can be read without holding up those who speak."""
         if not self._place_s:
             return self._chunk
-        return max(1, min(self._batch_size, int(max(spoke_s, UNNOTICED_S) / self._place_s)))
+        return max(LEAST, min(self._batch_size, int(max(spoke_s, UNNOTICED_S) / self._place_s)))
 
     def _pass(self, runs: Sequence[Run]) -> tuple[list[Progress], float]:
         """Have the model read ``runs``; what comes of it, and the seconds that it took."""
@@ -392,10 +417,12 @@ def _shared(one: NDArray[np.int64], other: NDArray[np.int64]) -> int:
     return int(differ[0]) if len(differ) else size
 
 
-def _shares(wants: Sequence[int], budget: int) -> list[int]:
-    """``budget`` divided so that who wants little gets it whole and the others get equal parts of the rest."""
+def _shares(wants: Sequence[int], room: int) -> list[int]:
+    """``room`` divided so that who wants little gets it whole and the others get equal parts of the rest."""
     shares = [0] * len(wants)
     for served, index in enumerate(sorted(range(len(wants)), key=wants.__getitem__)):
-        shares[index] = min(wants[index], budget, max(1, budget // (len(wants) - served)))
-        budget -= shares[index]
+        if room < LEAST:
+            break
+        shares[index] = min(wants[index], max(LEAST, room // (len(wants) - served)))
+        room -= shares[index]
     return shares

@@ -143,7 +143,7 @@ def test_a_slow_reader_holds_back_only_himself(run: Run, engine: BatchingChat) -
 
 def test_each_keeps_to_its_grammar(args: LlamaArgs) -> None:
     model = Model(Path(args.model), 0)
-    context = Context(model, Shape(slots=2, context_length=256, batch_size=64, threads=1, flash_attention=-1))
+    context = Context(model, Shape(slots=2, context_length=256, batch_size=64, threads=1))
     scheduler = Scheduler(context, chunk=16, batch_size=64, max_waiting=0)
     prompt = Prompt(np.arange(20, 40, dtype=np.int64))
     rules = ('root ::= "the" [ab]+', 'root ::= [0-9]+ "."')

@@ -1,0 +1,79 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from pocket.asr import evaluate, noise, text
+from pocket.asr.voices import RATE_HZ
+
+DATA = Path(__file__).parent.parent / "data"
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> evaluate.Recognizer:
+    return evaluate.Recognizer()
+
+
+def clip(name: str) -> noise.Samples:
+    samples, rate_hz = soundfile.read(DATA / f"{name}.wav", dtype="float32")
+    assert rate_hz == RATE_HZ
+    return samples
+
+
+@pytest.mark.parametrize("timestamps", [False, True])
+@pytest.mark.parametrize("vad", [False, True])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("question", "what is the capital of france"),
+        ("what_do_you_see", "what do you see"),
+        ("hello", "hello how are you"),
+        ("what_is_your_name", "what is your name"),
+        ("seven_plus_five", "what is seven plus five"),
+        ("how_many_red_circles", "how many red circles are there"),
+    ],
+)
+def test_questions_are_understood(
+    recognizer: evaluate.Recognizer, name: str, said: str, vad: bool, timestamps: bool
+) -> None:
+    assert " ".join(text.words(recognizer.hear(clip(name), vad=vad, timestamps=timestamps))) == said
+
+
+@pytest.mark.parametrize("timestamps", [False, True])
+@pytest.mark.parametrize("kind", noise.KINDS)
+def test_sounds_are_not_words(recognizer: evaluate.Recognizer, kind: str, timestamps: bool) -> None:
+    rng = np.random.default_rng(11)
+    for seconds in (0.5, 8):
+        assert recognizer.hear(noise.KINDS[kind](rng, int(seconds * RATE_HZ)) * 0.3, timestamps=timestamps) == ""
+
+
+def test_silence_is_not_words(recognizer: evaluate.Recognizer) -> None:
+    assert recognizer.hear(clip("silence")) == ""
+    assert recognizer.hear(clip("silence"), vad=True) == ""
+
+
+def test_the_folder_is_all_that_is_needed_and_small() -> None:
+    names = {"model.bin", "config.json", "vocabulary.json", "tokenizer.json", "preprocessor_config.json"}
+    assert names <= {path.name for path in evaluate.WEIGHTS.iterdir()}
+    assert sum(path.stat().st_size for path in evaluate.WEIGHTS.iterdir()) < 12e6
+    assert json.loads((evaluate.WEIGHTS / "config.json").read_text())["alignment_heads"]
+
+
+def test_segments_and_words_have_times(recognizer: evaluate.Recognizer) -> None:
+    pause = np.zeros(RATE_HZ, np.float32)
+    both = np.concatenate([clip("question"), pause, clip("seven_plus_five")])
+    segments, _ = recognizer._model.transcribe(both, beam_size=1, temperature=0.0, word_timestamps=True)
+    first, second = segments
+    border = (len(clip("question")) + len(pause) / 2) / RATE_HZ
+    assert 0 <= first.start < first.end < border < second.start < second.end <= len(both) / RATE_HZ + 0.1
+    spoken = [word.word.strip(" .?!,").lower() for word in second.words]
+    assert spoken == ["what", "is", "seven", "plus", "five"]
+
+
+def test_a_prompt_changes_nothing_of_what_is_heard(recognizer: evaluate.Recognizer) -> None:
+    segments, _ = recognizer._model.transcribe(
+        clip("question"), beam_size=1, temperature=0.0, initial_prompt="We talk about countries and towns."
+    )
+    assert text.words("".join(segment.text for segment in segments)) == text.words("What is the capital of France?")
