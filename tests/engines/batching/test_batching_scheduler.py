@@ -188,7 +188,8 @@ class Table:
         assert max(read, default=0) <= CHUNK
         assert sum(read) <= BATCH
         if speaking:
-            assert sum(read) * self.model.place_s <= max(len(speaking) * self.model.place_s, module.UNNOTICED_S)
+            room_s = max(len(speaking) * self.model.place_s, module.UNNOTICED_S)
+            assert sum(read) <= max(room_s / self.model.place_s, module.LEAST)
 
     def finish(self, steps: int = 2000) -> None:
         for _ in range(steps):
@@ -245,8 +246,16 @@ def test_company_changes_no_answer(actions: list[Any], slots: int, forgetful: bo
         else:
             assert stream.cancelled
             assert text.startswith(table.said[stream])
+    check_no_place_is_read_alone(table.model.passes)
     assert not table.model.samplers
     assert table.scheduler.active == table.scheduler.waiting == 0
+
+
+def check_no_place_is_read_alone(passes: list[list[Run]]) -> None:
+    begun: set[Any] = set()
+    for runs in passes:
+        assert all(len(run.cells) > 1 or run.sampler in begun for run in runs)
+        begun |= {run.sampler for run in runs if run.sampler}
 
 
 def talkative(start: int = 0, max_tokens: int = 20) -> int:
@@ -278,7 +287,7 @@ def test_a_short_prompt_is_not_behind_a_long_one() -> None:
     assert short.count + (short.finish == "stop") == 1
 
 
-@pytest.mark.parametrize(("place_s", "read"), [(0.001, CHUNK), (0.011, 1), (0.005, CHUNK), (0.05, 1)])
+@pytest.mark.parametrize(("place_s", "read"), [(0.001, CHUNK), (0.005, CHUNK), (0.05, module.LEAST)])
 def test_reading_takes_no_longer_than_goes_unnoticed(place_s: float, read: int) -> None:
     table = Table(PretendModel(place_s=place_s))
     table.submit(Request(prompt(0), 20, sampling=Sampling(seed=talkative())))
@@ -298,7 +307,7 @@ def test_a_common_beginning_is_read_once(monkeypatch: pytest.MonkeyPatch) -> Non
     for last in (1, 2, 3):
         table.submit(Request(prompt(*range(10, 40), last), 1))
     table.finish()
-    assert read(table.model) == 30 + 3
+    assert read(table.model) == 31 + 2 + 2  # nobody reads a single place
 
 
 def test_the_next_turn_reads_only_what_is_new() -> None:
