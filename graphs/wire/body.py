@@ -1,0 +1,146 @@
+"""What the request forms have in common: bodies that are bounded while they are read, and fields with typed errors.
+
+Knows no route.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message
+
+from deployments.errors import InvalidRequest, MalformedBody, TooLarge, UnknownField, UnsupportedMedia
+
+MAX_FIELDS = 32
+
+_DATA_URI = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Fields(BaseModel):
+    """A request's fields: strict and immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _bytes(value: Any) -> Any:
+    """Base64, bare or as a data URI, to bytes; bytes stay as they are."""
+    if not isinstance(value, str):
+        return value
+    uri = _DATA_URI.match(value)
+    try:
+        return base64.b64decode("".join(value[uri.end() if uri else 0 :].split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("should be base64, bare or as data:...;base64,...; addresses are not fetched") from None
+
+
+def _encodable(text: str) -> str:
+    """JSON can hold halves of a character, which no model can read."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("should be whole characters of Unicode, not half of a surrogate pair") from None
+    return text
+
+
+Text = Annotated[str, AfterValidator(_encodable)]
+Media = Annotated[bytes, BeforeValidator(_bytes), WithJsonSchema({"type": "string", "format": "byte"})]
+
+
+def validated(model: type[M], fields: Mapping[str, Any], tags: frozenset[str] = frozenset()) -> M:
+    """``fields`` as the model holds them.
+
+    ``tags`` are names of union members, which pydantic puts into the place of an error though nobody wrote them there.
+    Raises ``UnknownField`` or ``InvalidRequest``, each with the field's name and what would be right.
+    """
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+    place = first["loc"]
+    name = ".".join(
+        str(part)
+        for before, part in zip((None, *place), place, strict=False)
+        if not (isinstance(before, int) and part in tags)
+    )
+    if first["type"] == "extra_forbidden":
+        known = f" Fields: {', '.join(model.model_fields)}." if len(place) == 1 else ""
+        raise UnknownField(f"There is no field '{name}'.{known}", param=name)
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    raise InvalidRequest(f"The field '{name}' {message}.", param=name or None)
+
+
+def bounded(request: Request, max_bytes: int) -> Request:
+    """The same request; reading more than ``max_bytes`` of it raises ``TooLarge``."""
+    refusal = TooLarge(f"The request is larger than {max_bytes:,} bytes, the most that is taken.")
+    length = request.headers.get("content-length", "0")
+    if length.isdecimal() and int(length) > max_bytes:
+        raise refusal
+    received = 0
+
+    async def receive() -> Message:
+        nonlocal received
+        message = await request.receive()
+        received += len(message.get("body", b""))
+        if received > max_bytes:
+            raise refusal
+        return message
+
+    return Request(request.scope, receive)
+
+
+def content_type(request: Request) -> str:
+    """The media type that the request says it has, without parameters; empty when it says none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def json_body(request: Request, max_bytes: int) -> bytes:
+    """The bytes of a JSON body. Raises ``UnsupportedMedia`` for any other kind, ``TooLarge``, ``MalformedBody``."""
+    if content_type(request) != "application/json":
+        raise UnsupportedMedia(f"{request.url.path} reads application/json; say so in Content-Type.")
+    try:
+        data = await bounded(request, max_bytes).body()
+    except ClientDisconnect:
+        raise MalformedBody("The body ended before it was complete.") from None
+    if not data:
+        raise MalformedBody("The request has no body. Send JSON.")
+    return data
+
+
+def read_json(data: bytes) -> dict[str, Any]:
+    """A JSON object. Blocks; raises ``MalformedBody``."""
+    try:
+        fields = json.loads(data)
+    except UnicodeDecodeError:
+        raise MalformedBody("The JSON is not UTF-8.") from None
+    except json.JSONDecodeError as error:
+        raise MalformedBody(f"The JSON is broken: {error.msg} at line {error.lineno}, column {error.colno}.") from None
+    except (ValueError, RecursionError):
+        raise MalformedBody("The JSON is nested too deeply or holds a number that is too long.") from None
+    if not isinstance(fields, dict):
+        raise MalformedBody('The JSON should be an object such as {"text": "Hello"}.')
+    return fields
+
+
+async def read_form(request: Request, max_bytes: int) -> FormData:
+    """A form whose larger files lie on disk; close it after use. Raises ``TooLarge`` or ``MalformedBody``."""
+    try:
+        return await bounded(request, max_bytes).form(
+            max_files=MAX_FIELDS, max_fields=MAX_FIELDS, max_part_size=max_bytes
+        )
+    except ClientDisconnect:
+        raise MalformedBody("The body ended before it was complete.") from None
+    except (MultiPartException, HTTPException, KeyError) as error:
+        reason = getattr(error, "message", None) or getattr(error, "detail", None) or "it has no boundary"
+        raise MalformedBody(f"The form cannot be read: {reason}") from None
