@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import signal
 import socket
@@ -15,13 +16,18 @@ from pathlib import Path
 import httpx
 import pytest
 import soundfile
+import yaml
+
+from deployments.engine import recognizer
+from deployments.messages import Audio
+from deployments.settings import AppArgs, SpeechToTextConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "data"
 START_TIMEOUT_S = 240
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def base_url() -> Iterator[str]:
     """Address of a service that runs serve_config.yaml for as long as the tests do."""
     with socket.socket() as probe:
@@ -62,15 +68,16 @@ def client(base_url: str) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="session")
 def hear() -> Callable[[bytes], str]:
-    """Reads a WAV with the bundled recognizer, outside the service."""
-    from faster_whisper import WhisperModel
+    """Reads a WAV with the recognizer that serve_config.yaml names, outside the service."""
+    config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
+    engine = recognizer(AppArgs.model_validate(config["applications"][0]["args"]).speech_to_text)
 
-    model = WhisperModel(str(ROOT / "pocket" / "asr" / "weights"), device="cpu", compute_type="int8", cpu_threads=2)
+    async def listen(audio: Audio) -> str:
+        return " ".join([segment.text async for segment in engine.transcribe(audio, SpeechToTextConfig())])
 
     def read(wav: bytes) -> str:
-        samples, rate = soundfile.read(io.BytesIO(wav), dtype="float32")
-        assert rate == 16_000
-        segments, _ = model.transcribe(samples, language="en", temperature=0.0, beam_size=1)
-        return " ".join(segment.text.strip() for segment in segments).lower()
+        samples, rate_hz = soundfile.read(io.BytesIO(wav), dtype="float32")
+        assert rate_hz == 16_000
+        return asyncio.run(listen(Audio(samples, rate_hz))).lower()
 
     return read

@@ -13,7 +13,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from serve_fakes import wav
+from tests.serve.serve_fakes import wav
 
 
 def jpeg() -> bytes:

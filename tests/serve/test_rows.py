@@ -11,7 +11,7 @@ import httpx
 import pytest
 import soundfile
 from PIL import Image
-from serve_fakes import PICTURE, SPEECH
+from tests.serve.serve_fakes import PICTURE, SPEECH
 
 SPOKEN_S = soundfile.info(io.BytesIO(SPEECH)).duration
 TRANSCRIPT = f"it lasted {SPOKEN_S:.1f} seconds"
