@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from tests.serve.serve_fakes import APPLICATION, FAKES, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]

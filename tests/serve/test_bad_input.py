@@ -13,6 +13,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+
 from tests.serve.serve_fakes import wav
 
 

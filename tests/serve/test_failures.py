@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import numpy as np
 import pytest
+
 from tests.serve.serve_fakes import APPLICATION, PICTURE, wait_until, wav
 
 LONG = "One two three four. " * 100  # five seconds of thinking, which ends at the limit of tokens

@@ -11,6 +11,7 @@ import httpx
 import pytest
 import soundfile
 from PIL import Image
+
 from tests.serve.serve_fakes import PICTURE, SPEECH
 
 SPOKEN_S = soundfile.info(io.BytesIO(SPEECH)).duration
