@@ -19,6 +19,7 @@ VOCODER: dict[str, Any] = {
     "resblock_kernel_sizes": [3, 5, 7],
     "resblock_dilation_sizes": [[1, 2], [2, 6], [3, 12]],
     "resblock_type": "2",
+    "inference_padding": 2,  # frames at both ends; none would cut into the first sound
 }
 
 
