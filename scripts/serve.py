@@ -37,6 +37,10 @@ class CannotStart(Exception):
     """Why the service does not start, and what to do."""
 
 
+class RayEnded(CannotStart):
+    """Ray was gone before it had anything to say about the application."""
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", nargs="?", default="serve_config.yaml", type=Path)
@@ -64,21 +68,41 @@ def serve(config: Path, overrides: dict[str, Any]) -> int:
     PID_FILE.write_text(str(os.getpid()))
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have started us with SIGINT ignored
         signal.signal(number, interrupt)
-    child = subprocess.Popen(
-        [str(Path(sys.executable).with_name("serve")), "run", str(SERVED_CONFIG)],
-        cwd=ROOT,
-        env=ENVIRONMENT | os.environ | {"PYTHONPATH": str(ROOT)},
-        start_new_session=True,  # Ctrl-C is passed on once, by us
-    )
+    children: list[subprocess.Popen[bytes]] = []
     try:
-        wait_until_running(child)
+        child = start(children)
         print(welcome(http["host"], http["port"]), flush=True)
         return child.wait()
     except KeyboardInterrupt:
         return 0
     finally:
         PID_FILE.unlink(missing_ok=True)
-        end(child)
+        for child in children:
+            end(child)
+
+
+def start(children: list[subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+    """A child that serves, once the application is RUNNING; whatever was started is in ``children``.
+
+    On a slow machine with cold files Ray's first node may give itself up after 15 s (ray-project/ray#65983); the files
+    are warm then, and a second start succeeds.
+    """
+    for last in (False, True):
+        child = subprocess.Popen(
+            [str(Path(sys.executable).with_name("serve")), "run", str(SERVED_CONFIG)],
+            cwd=ROOT,
+            env=ENVIRONMENT | os.environ | {"PYTHONPATH": str(ROOT)},
+            start_new_session=True,  # Ctrl-C is passed on once, by us
+        )
+        children.append(child)
+        try:
+            wait_until_running(child)
+            return child
+        except RayEnded:
+            if last:
+                raise
+            print("parley: Ray did not come up; trying once more", file=sys.stderr)
+    raise AssertionError
 
 
 def interrupt(*_: object) -> None:
@@ -122,9 +146,10 @@ def is_taken(host: str, port: int) -> bool:
 
 def wait_until_running(child: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
+    state = ""
     while time.monotonic() < deadline:
         if child.poll() is not None:
-            raise CannotStart("Ray Serve ended; its last lines above say why")
+            raise (CannotStart if state else RayEnded)("Ray Serve ended; its last lines above say why")
         state, message = application_state()
         if state == "RUNNING":
             return
