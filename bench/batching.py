@@ -5,12 +5,13 @@
 The engine alone: no Ray, no HTTP; its deltas are read in one event loop, as in a replica. Always the likeliest token.
 Every timed prompt begins with words of its own, so that nothing but the system message can be spared.
 
-``throughput``: tokens per second of ``callers`` answers one after another and at once, in turn, and the median over
-the rounds of the ratio. ``first_token``: from the call to the first delta, alone and with ``callers`` - 1 others who
-talk all the time, for 100 to 400 tokens at once. ``gap``: time between two deltas of those others (which hold text
-for 20 ms at most before they send it), in quiet and while a prompt of ``--long`` words is being read. ``same``: how
-many of ``--prompts`` answers are the same letter for letter alone and at once; with a projector, every other one is
-about a picture. The last line is JSON.
+``throughput``: tokens per second of ``--callers`` callers who ask again as soon as they are answered, beside those of
+one, and the median over the rounds of the ratio; ``cpu_ratio`` is that of tokens per second of the processor, for
+machines that have other work. ``first_token``: from the call to the first delta, alone and with ``callers`` - 1
+others who talk all the time, for 100 to 400 tokens at once. ``gap``: time between two deltas of those others (which
+hold text for 20 ms at most before they send it), in quiet and while a prompt of ``--long`` words is being read.
+``same``: how many of ``--prompts`` answers are the same letter for letter alone and at once; with a projector, every
+other one is about a picture. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count, pairwise
 
 import numpy as np
@@ -37,11 +38,30 @@ SYSTEM = "You are Parley, a friendly assistant. Answer briefly and in plain word
 
 @dataclass
 class Answer:
-    """One answer as it came; the times are those of its deltas, in seconds of the monotonic clock."""
+    """One whole answer."""
 
-    deltas_s: list[float] = field(default_factory=list)
     text: str = ""
     tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Tokens per second, and per second of this process's own work, which other programs hardly touch."""
+
+    per_s: float
+    per_cpu_s: float
+
+
+class _Watch:
+    def __init__(self) -> None:
+        self._last = time.perf_counter(), time.process_time()
+
+    def rate(self, tokens: int) -> Rate:
+        """Of ``tokens`` made since the last call."""
+        now = time.perf_counter(), time.process_time()
+        rate = Rate(*(tokens / (after - before) for before, after in zip(self._last, now, strict=True)))
+        self._last = now
+        return rate
 
 
 class Bench:
@@ -63,21 +83,20 @@ class Bench:
         answer = Answer()
         async for value in self._engine.chat(_messages(text, image), self._config):
             if isinstance(value, TextDelta):
-                answer.deltas_s.append(time.perf_counter())
                 answer.text += value.text
             elif isinstance(value, ChatEnd):
                 answer.tokens = value.completion_tokens
         return answer
 
-    async def rates(self, callers: int) -> tuple[float, float, float]:
-        """Tokens per second, one caller at a time and all at once; and of the latter from first to last delta."""
-        watch = time.perf_counter()
-        alone = sum([(await self.ask(self.question())).tokens for _ in range(callers)])
-        between = time.perf_counter()
-        together = await asyncio.gather(*(self.ask(self.question()) for _ in range(callers)))
-        done = time.perf_counter()
-        speaking = sum((answer.tokens - 1) / (answer.deltas_s[-1] - answer.deltas_s[0]) for answer in together)
-        return alone / (between - watch), sum(answer.tokens for answer in together) / (done - between), speaking
+    async def rates(self, callers: int) -> tuple[Rate, Rate]:
+        """One caller's, and that of ``callers`` who each ask again as soon as they are answered."""
+
+        async def one(times: int) -> int:
+            return sum([(await self.ask(self.question())).tokens for _ in range(times)])
+
+        watch = _Watch()
+        alone = watch.rate(await one(callers))
+        return alone, watch.rate(sum(await asyncio.gather(*(one(3) for _ in range(callers)))))
 
     async def first_tokens(self, times: int) -> list[float]:
         """Seconds to the first delta of ``times`` questions, one after another."""
@@ -167,10 +186,12 @@ async def measure(args: argparse.Namespace) -> dict[str, object]:
     return {
         "callers": args.callers,
         "throughput": {
-            "alone_per_s": [round(alone) for alone, _, _ in rates],
-            "together_per_s": [round(together) for _, together, _ in rates],
-            "speaking_per_s": [round(speaking) for _, _, speaking in rates],
-            "ratio": median_ratio([together for _, together, _ in rates], [alone for alone, _, _ in rates]),
+            "alone_per_s": [round(alone.per_s) for alone, _ in rates],
+            "together_per_s": [round(together.per_s) for _, together in rates],
+            "ratio": median_ratio([together.per_s for _, together in rates], [alone.per_s for alone, _ in rates]),
+            "cpu_ratio": median_ratio(
+                [together.per_cpu_s for _, together in rates], [alone.per_cpu_s for alone, _ in rates]
+            ),
         },
         "first_token": {"alone": first_alone, "in_company": first_busy, "p95_ratio": _ratio(first_busy, first_alone)},
         "gap": {"quiet": gap_quiet, "long_prompt": gap_long, "p95_ratio": _ratio(gap_long, gap_quiet)},
