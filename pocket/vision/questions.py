@@ -92,7 +92,63 @@ _DESCRIBE = Wordings(
         do you see anything
         can you see the {pic}
         what about this one
-        and this one"""),
+        and this one
+        what do you recognise in the {pic}
+        what do you make out in the {pic}
+        what do you find in the {pic}
+        what do you spot here
+        what do you observe in this {pic}
+        what do you think this is
+        what would you say this is
+        what have we got here
+        what do we see in the {pic}
+        what do we see here
+        what does this show
+        what can one see in the {pic}
+        what is to be seen here
+        what is depicted in the {pic}
+        what is drawn here
+        what is drawn in the {pic}
+        what is painted in this {pic}
+        what has been drawn here
+        what is the {pic} of
+        what is the {pic} about
+        what is this a {pic} of
+        what are these
+        what are you looking at
+        what is going on in the {pic}
+        which things do you see
+        which objects can you see in the {pic}
+        i want to know what is in the {pic}
+        i would like to know what you see
+        please look at the {pic}
+        please describe what you see
+        please describe the {pic} for me
+        would you describe the {pic}
+        could you describe it
+        can you describe this for me
+        can you tell me what you see
+        could you tell me what is in the {pic}
+        could you say what this is
+        do you know what this is
+        do you know what is in the {pic}
+        talk about the {pic}
+        say something about the {pic}
+        tell me something about the {pic}
+        tell me about it
+        tell me about what you see
+        tell me what is drawn here
+        tell me everything that you see
+        let me know what you see
+        i cannot see the {pic} what does it show
+        sum up the {pic}
+        name what you see
+        name the shapes in the {pic}
+        list what you see
+        list the shapes
+        here is a {pic} what do you see
+        this is my {pic} what is in it
+        i drew this what is it"""),
     _lines("""please tell me what the {pic} shows
         could you describe this {pic} for me
         what do we have in this {pic}
@@ -121,6 +177,9 @@ _SHAPE = Wordings(
         name the shape
         can you tell me what shape {it} is
         what is the shape called
+        name the shape of {it}
+        please tell me the shape of {it}
+        which kind of shape is {it}
         do you know what shape {it} is"""),
     _lines("""which shape does {it} have
         could you tell me what shape {it} is
@@ -179,7 +238,14 @@ _EXISTS = Wordings(
         is there {a} here
         is {a} in the {pic}
         tell me if there is {a}
-        and is there {a}"""),
+        and is there {a}
+        is there {a} somewhere
+        is there {a} at all
+        is there any sign of {a}
+        can you find {a}
+        do you find {a} in the {pic}
+        do you spot {a} somewhere in the {pic}
+        could you check if there is {a}"""),
     _lines("""do you see {a} in the {pic}
         could you tell me if there is {a}
         is there {a} anywhere
@@ -196,6 +262,10 @@ _WHERE = Wordings(
         tell me where {it} is
         can you tell me where {it} is
         at which place is {it}
+        where about is {it}
+        where do you find {it}
+        on which part of the {pic} is {it}
+        please tell me where {it} is
         and where is {it}"""),
     _lines("""could you tell me where {it} is
         where can you see {it}
@@ -768,8 +838,17 @@ def ask(scene: Scene, rng: random.Random, kept: bool = False) -> Exchange:
                 return exchange
 
 
+_BEFORE = ("please ", "hey ", "so ", "okay ", "now ", "well ", "parley ", "tell me, ", "and ", "um ", "next ")
+_AFTER = (" please", " now", " then", " for me", " thanks", " here")
+
+
 def spoken(question: str, rng: random.Random) -> str:
-    """The question as people type or say it: capitals and punctuation or none, either spelling of colour."""
+    """The question as people type or say it: with small words around it, with capitals and punctuation or without,
+    in either spelling of colour."""
+    if question and rng.random() < 0.15:
+        question = rng.choice(_BEFORE) + question
+    elif question and rng.random() < 0.08:
+        question += rng.choice(_AFTER)
     if rng.random() < 0.4:
         question = question.replace("colour", "color")
     if rng.random() < 0.2:

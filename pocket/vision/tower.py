@@ -56,6 +56,14 @@ class Block(nn.Module):
         return x + self.down(functional.gelu(self.up(self.ln2(x)), approximate="tanh"))
 
 
+def waves(grid: int, width: int) -> Tensor:
+    """(grid * grid, width): sines and cosines of row and column, a start from which positions are learned soon."""
+    frequencies = 10000.0 ** -(torch.arange(width // 4) / (width // 4))
+    angles = torch.arange(grid)[:, None] * frequencies
+    line = torch.cat([angles.sin(), angles.cos()], 1)
+    return torch.cat([line.repeat_interleave(grid, 0), line.repeat(grid, 1)], 1)
+
+
 class VisionTower(nn.Module):
     """uint8 pictures (batch, SIZE, SIZE, 3) -> embeddings (batch, N_TOKENS, d_llm) in the place of text tokens."""
 
@@ -63,7 +71,7 @@ class VisionTower(nn.Module):
         super().__init__()
         self.config = config
         self.patch = nn.Conv2d(3, config.width, PATCH, PATCH, bias=False)
-        self.position = nn.Parameter(torch.randn(N_TOKENS, config.width) * 0.02)
+        self.position = nn.Parameter(waves(GRID, config.width) / 2)
         self.pre_ln = nn.LayerNorm(config.width, eps=EPS)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.project_in, self.project_out = nn.Linear(config.width, d_llm), nn.Linear(d_llm, d_llm)

@@ -8,7 +8,6 @@ from PIL import Image, ImageDraw, ImageFont
 from pocket.vision import evaluate, scenes
 from pocket.vision.questions import NOTHING
 
-
 SHIPPED_SHARE = 0.62
 """Of right answers, in CARD.md."""
 
