@@ -17,7 +17,7 @@ from pocket.llm.conversation import Talk
 from pocket.llm.persona import Persona
 from pocket.llm.phrasing import Speaker
 from pocket.llm.skills import SKILLS
-from pocket.llm.talk import Message, dialogue, long_dialogue
+from pocket.llm.talk import Message, dialogue, labelled, long_dialogue
 from pocket.llm.tokenizer import BOS, END, PAD, ROLES, encode
 from pocket.vision import scenes
 from pocket.vision.preprocess import N_TOKENS, patch_labels, preprocess
@@ -30,6 +30,9 @@ LLAVA_SYSTEM = (
 
 PICTURE_LENGTHS = (160, 288)
 """Ids in a row of a picture batch: most conversations fit the first."""
+HARD, HARD_SHARE = ("spelling", "spelling", "echo", "say_again", "arithmetic", "okay"), 0.15
+"""Abilities that are learned last, and the share of conversations that end in one of them on purpose."""
+
 OTHER_WEIGHT = 0.03
 """Weight of what the assistant does not say itself."""
 
@@ -95,6 +98,8 @@ def packed(rng: random.Random, length: int, rows: int) -> TextBatch:
 def _conversation(rng: random.Random, length: int) -> list[Message]:
     if length > 1024 and rng.random() < 0.6:
         return long_dialogue(rng, rng.randrange(100, 1100))
+    if rng.random() < HARD_SHARE:
+        return labelled(rng, ability=rng.choice(HARD))[0]
     return dialogue(rng)
 
 
