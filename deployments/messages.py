@@ -46,13 +46,16 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True)
 class ChatOptions:
-    """What one request may choose about its generation."""
+    """What one request may choose about its generation. ``grammar`` is GBNF with a rule ``root``."""
 
     max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    grammar: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +76,24 @@ class ChatEnd:
 
 @dataclass(frozen=True, slots=True)
 class TranscribeOptions:
-    """What one request may choose about its recognition. ``language`` is an ISO 639-1 code."""
+    """What one request may choose about its recognition. ``language`` is an ISO 639-1 code.
+
+    With ``words`` each segment says when its words were spoken, if the engine can tell.
+    """
 
     language: str | None = None
     prompt: str | None = None
+    temperature: float | None = None
+    words: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One recognized word, in seconds from the start of the audio."""
+
+    text: str
+    start_s: float
+    end_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +103,7 @@ class Segment:
     text: str
     start_s: float
     end_s: float
+    words: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,22 @@ class Settings(BaseModel):
         return data
 
 
-class EngineArgs(Settings):
+class ModelArgs(Settings):
+    """What every engine can be told, the pretended ones too."""
+
+    served_name: str | None = Field(
+        default=None, min_length=1, max_length=200, description="The model's name for clients; null is its file's."
+    )
+
+    @property
+    def public_name(self) -> str:
+        """The name that clients know the model by."""
+        file = getattr(self, "model", None) or getattr(self, "model_name", None)
+        named = Path(file).name.removesuffix(".gguf").removesuffix(".pth") if file else getattr(self, "engine", "model")
+        return self.served_name or str(named)
+
+
+class EngineArgs(ModelArgs):
     """What every engine needs to know about its share of the processor."""
 
     threads: PositiveInt = Field(default=1, description="Threads of one inference.")
@@ -63,7 +78,7 @@ class EngineArgs(Settings):
     )
 
 
-class FakeArgs(Settings):
+class FakeArgs(ModelArgs):
     """A pretended engine for tests: how long it takes and when it fails."""
 
     first_s: NonNegativeFloat = Field(default=0, description="Seconds before the first value.")
@@ -130,11 +145,19 @@ class SpeechToTextConfig(Settings):
     repetition_penalty: float = Field(
         default=1.0, ge=1, le=2, description="Above 1, repeated words become less likely."
     )
+    temperature: Fraction = Field(default=0.0, description="0 always takes the likeliest word.")
+    words: bool = Field(default=False, description="Tell when each word was spoken, where the engine can.")
     max_audio_s: PositiveFloat = Field(default=120, description="Longer sound is refused.")
 
     def for_request(self, options: TranscribeOptions) -> Self:
         """These settings with what one request chose."""
-        return _chosen(self, language=options.language, prompt=options.prompt)
+        return _chosen(
+            self,
+            language=options.language,
+            prompt=options.prompt,
+            temperature=options.temperature,
+            words=options.words or None,
+        )
 
 
 # --- chat -------------------------------------------------------------------------------------------------------------
@@ -198,6 +221,13 @@ class ChatConfig(Settings):
     repeat_penalty: float = Field(
         default=1.0, ge=0.5, le=2, description="Above 1, tokens used before become less likely."
     )
+    presence_penalty: float = Field(
+        default=0.0, ge=-2, le=2, description="Taken from the score of every token that was said already."
+    )
+    frequency_penalty: float = Field(
+        default=0.0, ge=-2, le=2, description="Taken from a token's score for each time that it was said already."
+    )
+    grammar: str | None = Field(default=None, description="GBNF with a rule root that every answer has to fit.")
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=(), description="Texts that end an answer.")
     seed: NonNegativeInt | None = Field(
         default=None, description="The same seed gives the same answer; null is random."
@@ -212,6 +242,9 @@ class ChatConfig(Settings):
             top_p=options.top_p,
             stop=(*self.stop, *options.stop),
             seed=options.seed,
+            presence_penalty=options.presence_penalty,
+            frequency_penalty=options.frequency_penalty,
+            grammar=options.grammar,
         )
 
 
@@ -273,6 +306,11 @@ class TextToSpeechConfig(Settings):
 # --- the gateway and the whole ----------------------------------------------------------------------------------------
 
 
+OPENAI_VOICES = (
+    "alloy", "ash", "ballad", "coral", "echo", "fable", "nova", "onyx", "sage", "shimmer", "verse", "marin", "cedar",
+)  # fmt: skip
+
+
 class GatewayArgs(Settings):
     """The gateway's limits: what may come in, what becomes of it, and how long an answer may take."""
 
@@ -282,6 +320,28 @@ class GatewayArgs(Settings):
     max_image_pixels: PositiveInt = Field(default=25_000_000, description="Largest picture; looked at before decoding.")
     max_images: PositiveInt = Field(default=4, description="Pictures of one request.")
     image_side_px: PositiveInt = Field(default=1344, description="Larger pictures are shrunk to this longer side.")
+    max_upload_bytes: PositiveInt = Field(
+        default=512 * 2**20, description="Largest recording to transcribe; it waits on disk, not in memory."
+    )
+    max_transcription_s: PositiveFloat = Field(
+        default=4 * 3600, description="Longest recording to transcribe; heard in pieces of half a minute."
+    )
+    audio_id_ttl_s: PositiveFloat = Field(
+        default=3600, description="How long an answer's sound can be given back by its id in a conversation."
+    )
+    model_aliases: dict[str, str] = Field(
+        default_factory=dict, description="Other names for served models, such as gpt-4o: parley."
+    )
+    voice_aliases: dict[str, str | None] = Field(
+        default_factory=lambda: dict.fromkeys(OPENAI_VOICES),
+        description="Names for voices of the speech model; null is its default voice. OpenAI's names as shipped.",
+    )
+    api_keys_file: str | None = Field(
+        default=None, description="A file with an API key in each line, besides those in PARLEY_API_KEYS."
+    )
+    cors_origins: tuple[str, ...] = Field(
+        default=(), description="Web pages of these origins may call the service from a browser; * is all."
+    )
     image_prompt: str = Field(
         default="What do you see?", min_length=1, description="Asked of a picture that comes without a word."
     )

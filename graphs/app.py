@@ -13,12 +13,19 @@ from deployments.llm import ChatLLM
 from deployments.settings import AppArgs
 from deployments.tts import TextToSpeech
 from graphs.gateway import Gateway
+from graphs.plan import Stage
 
 
 def build(args: AppArgs) -> Application:
     """The whole graph, as ``import_path: graphs.app:build`` names it."""
     return Gateway.bind(
         args.gateway,
+        {
+            Stage.ASR: args.speech_to_text.public_name,
+            Stage.LLM: args.text_llm.public_name,
+            Stage.VISION: args.vision_llm.public_name,
+            Stage.TTS: args.text_to_speech.public_name,
+        },
         asr=SpeechToText.bind(args.speech_to_text),
         llm=ChatLLM.options(name="TextLLM").bind(args.text_llm),
         vision=ChatLLM.options(name="VisionLLM").bind(args.vision_llm),

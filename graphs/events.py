@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deployments.messages import Audio, FinishReason
+from deployments.messages import Audio, FinishReason, Segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,13 @@ class TranscriptReady:
     """What the speaker said in his last message."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentHeard:
+    """A stretch of a recording that is to be written down."""
+
+    segment: Segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,4 +51,4 @@ class Done:
     completion_tokens: int
 
 
-Event = TranscriptReady | TextChunk | AudioChunk | StageDone | Done
+Event = TranscriptReady | SegmentHeard | TextChunk | AudioChunk | StageDone | Done

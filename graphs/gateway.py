@@ -3,22 +3,35 @@
 Without postponed annotations: FastAPI could not resolve them once Ray Serve has copied the application.
 """
 
+import asyncio
+import time
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 from ray import serve
 from ray.serve.handle import DeploymentHandle
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from deployments.errors import EngineUnavailable
-from deployments.settings import GatewayArgs
+from deployments.errors import EngineUnavailable, InvalidRequest
+from deployments.settings import GatewayArgs, resolve
+from graphs.keys import Guard, Keys
 from graphs.plan import TABLE, Stage, plan
-from graphs.run import run
+from graphs.run import hear, run, say
 from graphs.stages import HandleStages
 from graphs.wire import errors, openapi
 from graphs.wire.answers import Answer
+from graphs.wire.body import json_body
 from graphs.wire.http import read_chat
+from graphs.wire.openai import schema
+from graphs.wire.openai.catalogue import catalogue
+from graphs.wire.openai.chat_answer import ChatAnswer
+from graphs.wire.openai.chat_request import read_chat_completion
+from graphs.wire.openai.speech import SpeechAnswer, read_speech
+from graphs.wire.openai.transcription import TranscriptionAnswer, read_transcription
 
 DOCS_PAGE = (Path(__file__).parent / "wire" / "docs.html").read_text()
 
@@ -32,6 +45,25 @@ app = FastAPI(
 errors.install(app)
 
 
+class Door:
+    """Keys and origins as this replica's settings say; they are known once its gateway is."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._guarded: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if self._guarded is None:
+            self._guarded = serve.get_replica_context().servable_object.guarded(self._app)
+        await self._guarded(scope, receive, send)
+
+
+app.add_middleware(Door)
+
+
 @serve.deployment(name="Gateway")
 @serve.ingress(app)
 class Gateway:
@@ -40,6 +72,7 @@ class Gateway:
     def __init__(
         self,
         args: GatewayArgs,
+        models: dict[Stage, str],
         asr: DeploymentHandle,
         llm: DeploymentHandle,
         vision: DeploymentHandle,
@@ -48,6 +81,21 @@ class Gateway:
         self._args = args
         handles = {Stage.ASR: asr, Stage.LLM: llm, Stage.VISION: vision, Stage.TTS: tts}
         self._stages = HandleStages(handles, args.retry_after_s)
+        self._catalogue = catalogue(models, int(time.time()), args.model_aliases)
+        self._keys = Keys.load(resolve(args.api_keys_file) if args.api_keys_file else None)
+
+    def guarded(self, app: ASGIApp) -> ASGIApp:
+        """``app`` behind the keys, and open to the pages of the origins that the settings name."""
+        guard = Guard(app, self._keys)
+        if not self._args.cors_origins:
+            return guard
+        return CORSMiddleware(
+            guard,
+            allow_origins=self._args.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=["X-Request-Id", "X-Graph", "Server-Timing", "Retry-After"],
+        )
 
     @app.post(
         "/chat",
@@ -69,6 +117,81 @@ class Gateway:
             overlap=self._args.overlap_speech,
         )
         return await Answer(turn, way, events).respond(form)
+
+    @app.post(
+        "/v1/chat/completions",
+        summary="A chat completion, as OpenAI's clients ask for it",
+        response_class=Response,
+        responses=schema.CHAT_ANSWERS,
+        openapi_extra={"requestBody": schema.CHAT_BODY},
+    )
+    async def chat_completions(self, request: Request) -> Response:
+        """Text, speech and pictures in; text or a voice out, whole or streamed. What Parley does not do is refused by
+        the parameter's name."""
+        data = await json_body(request, self._args.max_body_bytes)
+        asked = await asyncio.to_thread(read_chat_completion, data, _request_id(request), self._args, self._catalogue)
+        way = plan(asked.turn.inputs, asked.turn.output)
+        if asked.stage:
+            way = way.thought_by(asked.stage)
+        events = run(
+            way,
+            asked.turn,
+            self._stages,
+            deadline_s=self._args.request_timeout_s,
+            overlap=self._args.overlap_speech,
+        )
+        return await ChatAnswer(asked, way, events, self._args.audio_id_ttl_s).respond()
+
+    @app.post(
+        "/v1/audio/speech",
+        summary="A text read aloud",
+        response_class=Response,
+        responses=schema.SPEECH_ANSWERS,
+        openapi_extra={"requestBody": schema.SPEECH_BODY},
+    )
+    async def speech(self, request: Request) -> Response:
+        """Sent while it is being spoken, in any of six formats, or as events."""
+        data = await json_body(request, self._args.max_body_bytes)
+        asked = await asyncio.to_thread(read_speech, data, self._args, self._catalogue)
+        events = say(asked.text, asked.options, self._stages, deadline_s=self._args.request_timeout_s)
+        return await SpeechAnswer(asked, events).respond()
+
+    @app.post(
+        "/v1/audio/transcriptions",
+        summary="A recording written down",
+        response_class=Response,
+        responses=schema.TRANSCRIPTION_ANSWERS,
+        openapi_extra={"requestBody": schema.TRANSCRIPTION_BODY},
+    )
+    async def transcriptions(self, request: Request) -> Response:
+        """Recordings of hours are heard in pieces; with stream the words come as they are heard."""
+        asked = await read_transcription(request, self._args, self._catalogue)
+        events = hear(asked.pieces(), asked.options, self._stages, deadline_s=self._args.request_timeout_s)
+        return await TranscriptionAnswer(asked, events).respond()
+
+    @app.post(
+        "/v1/audio/translations",
+        summary="Not done: Parley writes down what is said, in its own language",
+        response_class=Response,
+        responses=schema.TRANSLATION_ANSWERS,
+        status_code=400,
+    )
+    async def translations(self) -> Response:
+        """Refused, always."""
+        raise InvalidRequest(
+            "Parley does not translate. POST /v1/audio/transcriptions writes a recording down in its own language.",
+            param="model",
+        )
+
+    @app.get("/v1/models", summary="The models that are served", responses=schema.MODELS_ANSWERS)
+    async def models(self) -> dict[str, Any]:
+        """By the names that a request may use; parley is the graph as a whole."""
+        return self._catalogue.listing()
+
+    @app.get("/v1/models/{name:path}", summary="One model", responses=schema.MODEL_ANSWERS)
+    async def model(self, name: str) -> dict[str, Any]:
+        """404 for one that is not served."""
+        return self._catalogue.entry(name)
 
     @app.get("/graph", summary="The stages of every kind of request")
     async def graph(self) -> dict[str, list[dict[str, Any]]]:
@@ -96,3 +219,7 @@ class Gateway:
     @app.get("/docs", include_in_schema=False)
     async def docs(self) -> HTMLResponse:
         return HTMLResponse(DOCS_PAGE)
+
+
+def _request_id(request: Request) -> str:
+    return request.headers.get("x-request-id") or uuid4().hex

@@ -31,6 +31,10 @@ class Plan:
         """The stage that thinks: the language model, or the one that also sees."""
         return Stage.VISION if Stage.VISION in self.stages else Stage.LLM
 
+    def thought_by(self, stage: Stage) -> Plan:
+        """The same way, with ``stage`` to think."""
+        return Plan(tuple(stage if each is self.chat else each for each in self.stages))
+
     def __contains__(self, stage: Stage) -> bool:
         return stage in self.stages
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
 from deployments.errors import DeadlineExceeded, EngineUnavailable, NoSpeech
-from deployments.messages import Audio, ChatEnd, ChatMessage, TranscribeOptions
-from graphs.events import AudioChunk, Done, Event, StageDone, TextChunk, TranscriptReady
+from deployments.messages import Audio, ChatEnd, ChatMessage, Segment, SpeakOptions, TranscribeOptions
+from graphs.events import AudioChunk, Done, Event, SegmentHeard, StageDone, TextChunk, TranscriptReady
 from graphs.plan import Plan, Stage
 from graphs.sentences import Sentences
 from graphs.turn import Turn, TurnMessage
@@ -27,7 +28,10 @@ EVENTS_AHEAD = 64  # events a slow client may lag behind
 SENTENCES_AHEAD = 64  # sentences the model may be ahead of the voice
 VOICES_AHEAD = 1  # sentences being synthesized while one is heard
 CHUNKS_AHEAD = 64  # chunks of sound held of each of them
+PIECES_AHEAD = 1  # pieces of a long recording, half a minute each
 LISTENERS = 2  # recordings of one conversation transcribed at a time
+
+Emit = Callable[[Event], Awaitable[None]]
 
 T = TypeVar("T")
 
@@ -40,9 +44,56 @@ async def run(
     Without ``overlap`` the voice waits for the whole text. Raises types of ``deployments.errors``:
     ``NoSpeech`` when a recording holds no words and no text came with it, ``DeadlineExceeded`` after ``deadline_s``.
     """
+    async with aclosing(_events(lambda emit: _Answer(plan, turn, stages, emit, overlap).work(), deadline_s)) as events:
+        async for event in events:
+            yield event
+
+
+async def say(text: str, voice: SpeakOptions, stages: Stages, *, deadline_s: float) -> AsyncGenerator[Event, None]:
+    """``text`` read aloud, ending with ``Done``. Raises types of ``deployments.errors``."""
+
+    async def work(emit: Emit) -> None:
+        await _Voice(voice, stages, emit).say(_sentences(text))
+        await emit(Done("stop", 0, 0))
+
+    async with aclosing(_events(work, deadline_s)) as events:
+        async for event in events:
+            yield event
+
+
+async def hear(
+    pieces: AsyncGenerator[tuple[float, Audio], None], options: TranscribeOptions, stages: Stages, *, deadline_s: float
+) -> AsyncGenerator[Event, None]:
+    """A recording that comes in pieces, each with the second at which it begins, to segments; ends with ``Done``.
+
+    One piece is held while the one before it is heard. ``deadline_s`` counts for each piece; raises types of
+    ``deployments.errors``.
+    """
+    waiting: asyncio.Queue[tuple[float, Audio] | None] = asyncio.Queue(PIECES_AHEAD)
+
+    async def work(emit: Emit) -> None:
+        started = perf_counter()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_pump(pieces, waiting))
+            async for start_s, audio in _drain(waiting):
+                await _within(deadline_s, _hear_piece(start_s, audio, emit))
+        await emit(StageDone(Stage.ASR, _ms_since(started)))
+        await emit(Done("stop", 0, 0))
+
+    async def _hear_piece(start_s: float, audio: Audio, emit: Emit) -> None:
+        async with aclosing(stages.transcribe(audio, options)) as segments:
+            async for segment in segments:
+                await emit(SegmentHeard(_later(segment, start_s)))
+
+    async with aclosing(_events(work, None)) as events:
+        async for event in events:
+            yield event
+
+
+async def _events(work: Callable[[Emit], Awaitable[None]], deadline_s: float | None) -> AsyncGenerator[Event, None]:
+    """What ``work`` has to say, up to ``Done``."""
     events: asyncio.Queue[Event | Exception] = asyncio.Queue(EVENTS_AHEAD)
-    answer = _Answer(plan, turn, stages, events.put, overlap)
-    work = asyncio.create_task(_guarded(answer, events, deadline_s))
+    task = asyncio.create_task(_guarded(work, events, deadline_s))
     try:
         while True:
             event = await events.get()
@@ -52,19 +103,26 @@ async def run(
             if isinstance(event, Done):
                 return
     finally:
-        work.cancel()
-        await asyncio.wait([work])
+        task.cancel()
+        await asyncio.wait([task])
 
 
-async def _guarded(answer: _Answer, events: asyncio.Queue[Event | Exception], deadline_s: float) -> None:
+async def _guarded(
+    work: Callable[[Emit], Awaitable[None]], events: asyncio.Queue[Event | Exception], deadline_s: float | None
+) -> None:
     """Work until done or until the deadline; an error is the last thing in the queue."""
     try:
-        async with asyncio.timeout(deadline_s):
-            await answer.work()
-    except TimeoutError:
-        await events.put(DeadlineExceeded(f"The answer was not complete after {deadline_s:g} s."))
+        await _within(deadline_s, work(events.put))
     except Exception as error:
         await events.put(_first(error))
+
+
+async def _within(deadline_s: float | None, work: Awaitable[None]) -> None:
+    try:
+        async with asyncio.timeout(deadline_s):
+            await work
+    except TimeoutError:
+        raise DeadlineExceeded(f"The answer was not complete after {deadline_s:g} s.") from None
 
 
 def _first(error: Exception) -> Exception:
@@ -77,9 +135,7 @@ def _first(error: Exception) -> Exception:
 class _Answer:
     """The work behind one run; everything it has to say goes to ``emit``."""
 
-    def __init__(
-        self, plan: Plan, turn: Turn, stages: Stages, emit: Callable[[Event], Awaitable[None]], overlap: bool
-    ) -> None:
+    def __init__(self, plan: Plan, turn: Turn, stages: Stages, emit: Emit, overlap: bool) -> None:
         self._plan = plan
         self._turn = turn
         self._stages = stages
@@ -90,7 +146,7 @@ class _Answer:
     async def work(self) -> None:
         messages = await self._listen() if Stage.ASR in self._plan else [_as_chat(m) for m in self._turn.messages]
         if Stage.TTS in self._plan:
-            await self._answer_aloud(messages)
+            await _Voice(self._turn.voice, self._stages, self._emit, self._overlap).say(self._think(messages))
         else:
             async with aclosing(self._think(messages)) as sentences:
                 async for _ in sentences:
@@ -145,19 +201,30 @@ class _Answer:
         for sentence in sentences.finish():
             yield sentence
 
-    async def _answer_aloud(self, messages: list[ChatMessage]) -> None:
+
+class _Voice:
+    """Speaks one answer, a sentence ahead of what is heard."""
+
+    def __init__(self, options: SpeakOptions, stages: Stages, emit: Emit, overlap: bool = True) -> None:
+        self._options = options
+        self._stages = stages
+        self._emit = emit
+        self._overlap = overlap
+
+    async def say(self, text: AsyncGenerator[str, None]) -> None:
+        """Speak sentences as they come; without overlap, once the last has come."""
         # Without overlap the whole text waits here; max_tokens bounds it.
         sentences: asyncio.Queue[str | None] = asyncio.Queue(SENTENCES_AHEAD if self._overlap else 0)
         voices: asyncio.Queue[asyncio.Queue[Audio | None] | None] = asyncio.Queue(VOICES_AHEAD)
         async with asyncio.TaskGroup() as group:
-            thinking = group.create_task(_pump(self._think(messages), sentences))
+            thinking = group.create_task(_pump(text, sentences))
             if not self._overlap:
                 await thinking
             group.create_task(self._play(voices))
             async for sentence in _drain(sentences):
                 chunks: asyncio.Queue[Audio | None] = asyncio.Queue(CHUNKS_AHEAD)
                 await voices.put(chunks)
-                group.create_task(_pump(self._stages.speak(sentence, self._turn.voice), chunks))
+                group.create_task(_pump(self._stages.speak(sentence, self._options), chunks))
             await voices.put(None)
 
     async def _play(self, voices: asyncio.Queue[asyncio.Queue[Audio | None] | None]) -> None:
@@ -169,6 +236,19 @@ class _Answer:
                 await self._emit(AudioChunk(audio))
         if started is not None:
             await self._emit(StageDone(Stage.TTS, _ms_since(started)))
+
+
+async def _sentences(text: str) -> AsyncGenerator[str, None]:
+    """A text that is known already, in sentences."""
+    sentences = Sentences()
+    for sentence in [*sentences.feed(text), *sentences.finish()]:
+        yield sentence
+
+
+def _later(segment: Segment, seconds: float) -> Segment:
+    """The segment as if ``seconds`` had been before its sound."""
+    words = tuple(replace(word, start_s=word.start_s + seconds, end_s=word.end_s + seconds) for word in segment.words)
+    return replace(segment, start_s=segment.start_s + seconds, end_s=segment.end_s + seconds, words=words)
 
 
 async def _pump(source: AsyncGenerator[T, None], queue: asyncio.Queue[T | None]) -> None:

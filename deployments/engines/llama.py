@@ -17,7 +17,7 @@ from typing import Any
 
 from deployments.engines.projector import Picture, Projector
 from deployments.engines.prompt import Prompt, Spelled
-from deployments.errors import ContextOverflow, UnsupportedMedia
+from deployments.errors import ContextOverflow, InvalidRequest, UnsupportedMedia
 from deployments.messages import ChatEnd, ChatMessage, FinishReason, Image, TextDelta
 from deployments.settings import ChatConfig, LlamaArgs, resolve
 from deployments.stop import StopScanner
@@ -196,12 +196,27 @@ class LlamaChat:
             top_p=config.top_p,
             min_p=config.min_p,
             repeat_penalty=config.repeat_penalty,
+            presence_penalty=config.presence_penalty,
+            frequency_penalty=config.frequency_penalty,
+            grammar=self._grammar(config.grammar),
         )
         unread = prompt
         for token in source:
             self._read += unread
             unread = [token]
             yield token
+
+    def _grammar(self, text: str | None) -> Any:
+        """What the library wants of a grammar; one that it could not read would end the process later."""
+        if text is None:
+            return None
+        from llama_cpp import LlamaGrammar
+
+        sampler = self._lib.llama_sampler_init_grammar(self._vocab.handle, text.encode(), b"root")
+        if not sampler:
+            raise InvalidRequest("the grammar cannot be read; it must be GBNF with a rule named root", param="grammar")
+        self._lib.llama_sampler_free(sampler)
+        return LlamaGrammar.from_string(text, verbose=False)
 
     def _probe(self) -> None:
         """One token out of the model, after whatever stands in its context, and the context as it was."""
@@ -248,17 +263,17 @@ class _Vocabulary:
 
         self._lib = lib
         self._llama = llama
-        self._vocab = lib.llama_model_get_vocab(llama.model)
+        self.handle = lib.llama_model_get_vocab(llama.model)
         self._buffer = ctypes.create_string_buffer(1024)
         self._control = self._named(lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_UNKNOWN)
         self._user_defined = self._named(lib.LLAMA_TOKEN_ATTR_USER_DEFINED)
-        bos, eos = lib.llama_vocab_bos(self._vocab), lib.llama_vocab_eos(self._vocab)
+        bos, eos = lib.llama_vocab_bos(self.handle), lib.llama_vocab_eos(self.handle)
         self.bos_text = self._name(bos) if bos >= 0 else ""
         self.eos_text = self._name(eos) if eos >= 0 else ""
         self.any = max(bos, 0)
-        self._leading = [bos] if lib.llama_vocab_get_add_bos(self._vocab) else []
+        self._leading = [bos] if lib.llama_vocab_get_add_bos(self.handle) else []
         # These tokenisers put a space before all that they are given; behind a line break it can be taken off again.
-        self._adds_space = lib.llama_vocab_type(self._vocab) == lib.LLAMA_VOCAB_TYPE_SPM
+        self._adds_space = lib.llama_vocab_type(self.handle) == lib.LLAMA_VOCAB_TYPE_SPM
         self._break = llama.tokenize(b"\n", add_bos=False, special=False)
 
     def markers(self, template: str) -> list[str]:
@@ -283,11 +298,11 @@ class _Vocabulary:
 
     def ends(self, token: int) -> bool:
         """Whether ``token`` ends an answer."""
-        return bool(self._lib.llama_vocab_is_eog(self._vocab, token))
+        return bool(self._lib.llama_vocab_is_eog(self.handle, token))
 
     def text(self, token: int) -> bytes:
         """What ``token`` reads as: part of a UTF-8 text; nothing for a control token."""
-        size = self._lib.llama_token_to_piece(self._vocab, token, self._buffer, len(self._buffer), 0, False)
+        size = self._lib.llama_token_to_piece(self.handle, token, self._buffer, len(self._buffer), 0, False)
         return self._buffer.raw[: max(size, 0)]
 
     def _tokens(self, text: str, special: bool, continued: bool) -> list[int]:
@@ -298,13 +313,13 @@ class _Vocabulary:
 
     def _named(self, attributes: int) -> list[str]:
         """The tokens with one of ``attributes``."""
-        tokens = range(self._lib.llama_vocab_n_tokens(self._vocab))
+        tokens = range(self._lib.llama_vocab_n_tokens(self.handle))
         return [
-            self._name(token) for token in tokens if self._lib.llama_vocab_get_attr(self._vocab, token) & attributes
+            self._name(token) for token in tokens if self._lib.llama_vocab_get_attr(self.handle, token) & attributes
         ]
 
     def _name(self, token: int) -> str:
-        return str(self._lib.llama_vocab_get_text(self._vocab, token).decode(errors="replace"))
+        return str(self._lib.llama_vocab_get_text(self.handle, token).decode(errors="replace"))
 
 
 def _file(name: str, repo_id: str | None) -> Path:

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 from deployments.errors import InvalidRequest
-from deployments.messages import Audio, Segment
+from deployments.messages import Audio, Segment, Word
 from deployments.settings import SpeechToTextConfig, WhisperArgs, resolve
 from deployments.threads import Worker, prepare
 
@@ -61,7 +61,8 @@ class WhisperRecognizer:
             initial_prompt=config.prompt,
             beam_size=config.beam_size,
             # One attempt: the library's further ones, at higher temperatures, take seconds and invent words.
-            temperature=0.0,
+            temperature=config.temperature,
+            word_timestamps=config.words,
             condition_on_previous_text=False,
             repetition_penalty=config.repetition_penalty,
             no_speech_threshold=config.no_speech_threshold,
@@ -80,7 +81,8 @@ class WhisperRecognizer:
             text = segment.text.strip()
             # With one attempt the library lets a text through that repeats itself.
             if text and segment.compression_ratio <= config.compression_ratio_threshold:
-                yield Segment(text, segment.start, segment.end)
+                words = tuple(Word(word.word.strip(), word.start, word.end) for word in segment.words or ())
+                yield Segment(text, segment.start, segment.end, words)
 
     def _language(self, code: str | None) -> str | None:
         known = self._model.supported_languages

@@ -18,14 +18,12 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.types import Send
 
 from deployments.messages import Audio
-from graphs.events import AudioChunk, Done, Event, StageDone, TextChunk, TranscriptReady
+from graphs.events import AudioChunk, Done, Event, SegmentHeard, StageDone, TextChunk, TranscriptReady
 from graphs.plan import Plan
 from graphs.turn import Output, Turn
 from graphs.wire.accept import Form
-from graphs.wire.encode import pcm16, wav_header
+from graphs.wire.encode import AudioFormat, pcm16, wav_header, whole_file
 from graphs.wire.errors import as_parley, shape
-
-SILENT_RATE_HZ = 16_000  # of a voice that had nothing to say
 
 logger = logging.getLogger("ray.serve")
 
@@ -70,11 +68,11 @@ class Answer:
             return await self._streamed()
         told = await self._until(Done)
         if form is Form.TEXT:
-            return PlainTextResponse(told.text, headers=self._headers(told))
+            return PlainTextResponse(told.text, headers=headers(self.plan, told))
         body = self._body(told)
         if self.turn.output is Output.VOICE:
-            body["audio"] = base64.b64encode(_whole_wav(told.audio)).decode()
-        return JSONResponse(body, headers=self._headers(told))
+            body["audio"] = base64.b64encode(whole_file(AudioFormat.WAV, told.audio)).decode()
+        return JSONResponse(body, headers=headers(self.plan, told))
 
     async def _until(self, *kinds: type[Event]) -> Told:
         """Listen up to and including the first event of one of ``kinds``, or to the end."""
@@ -84,10 +82,6 @@ class Answer:
             if isinstance(event, kinds):
                 break
         return told
-
-    def _headers(self, told: Told) -> dict[str, str]:
-        timing = ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in told.timing_ms.items())
-        return {"X-Graph": str(self.plan)} | ({"Server-Timing": timing} if timing else {})
 
     def _body(self, told: Told) -> dict[str, Any]:
         assert told.done is not None
@@ -101,10 +95,9 @@ class Answer:
 
     async def _spoken(self) -> Response:
         told = await self._until(AudioChunk, Done)
-        headers = self._headers(told)
         if not told.audio:
-            return Response(_whole_wav([]), media_type=Form.WAV, headers=headers)
-        return Stream(self.events, self._wav(told.audio[0]), Form.WAV, headers)
+            return Response(whole_file(AudioFormat.WAV, []), media_type=Form.WAV, headers=headers(self.plan, told))
+        return Stream(self.events, self._wav(told.audio[0]), Form.WAV, headers(self.plan, told))
 
     async def _wav(self, first: Audio) -> AsyncGenerator[bytes, None]:
         yield wav_header(first.rate_hz) + _pcm(first)
@@ -121,7 +114,7 @@ class Answer:
 
     async def _streamed(self) -> Response:
         first = await anext(self.events)
-        return Stream(self.events, self._sse(first), Form.EVENTS, self._headers(Told()) | {"Cache-Control": "no-store"})
+        return Stream(self.events, self._sse(first), Form.EVENTS, headers(self.plan) | {"Cache-Control": "no-store"})
 
     async def _sse(self, first: Event) -> AsyncGenerator[str, None]:
         told = Told()
@@ -148,6 +141,15 @@ class Answer:
                 return _sse_message("stage", {"stage": stage, "ms": round(wall_ms, 1)})
             case Done():
                 return _sse_message("done", self._body(told))
+            case SegmentHeard():
+                raise ValueError("a conversation has no segments; what was said in it is one transcript")
+
+
+def headers(plan: Plan, told: Told | None = None) -> dict[str, str]:
+    """The way of a request through the graph, and how long the stages took that have ended."""
+    ended = told.timing_ms if told else {}
+    timing = ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in ended.items())
+    return {"X-Graph": str(plan)} | ({"Server-Timing": timing} if timing else {})
 
 
 class Stream(StreamingResponse):
@@ -171,12 +173,6 @@ class Stream(StreamingResponse):
 
 def _pcm(audio: Audio) -> bytes:
     return pcm16(audio.samples).tobytes()
-
-
-def _whole_wav(chunks: list[Audio]) -> bytes:
-    """A complete file; every chunk of one answer has the same rate."""
-    data = b"".join(map(_pcm, chunks))
-    return wav_header(chunks[0].rate_hz if chunks else SILENT_RATE_HZ, len(data)) + data
 
 
 def _sse_message(name: str, data: dict[str, Any]) -> str:

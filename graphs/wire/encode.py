@@ -7,6 +7,7 @@ file. Nothing is ever rewritten, so that it can leave at once. Knows neither HTT
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -52,6 +53,7 @@ CODECS: dict[AudioFormat, Codec] = {
 }
 
 WAV_UNKNOWN_LENGTH = 0xFFFFFFFF
+SILENT_RATE_HZ = 16_000  # of a voice that had nothing to say
 
 
 class Encoder:
@@ -75,6 +77,16 @@ class Encoder:
     def finish(self) -> bytes:
         """The last bytes of the file. Nothing at all when there was no sound."""
         return b"" if self._writer is None else self._writer.finish()
+
+
+def whole_file(audio_format: AudioFormat, chunks: Sequence[Audio]) -> bytes:
+    """A complete file, which a WAV says of itself in its header; every chunk has the same rate. Blocks."""
+    if audio_format is AudioFormat.WAV:
+        data = b"".join(pcm16(chunk.samples).tobytes() for chunk in chunks)
+        return wav_header(chunks[0].rate_hz if chunks else SILENT_RATE_HZ, len(data)) + data
+    encoder = Encoder(audio_format)
+    silence = Audio(np.zeros(SILENT_RATE_HZ // 10, np.float32), SILENT_RATE_HZ)  # a file of no sound is no file
+    return b"".join([*map(encoder.feed, chunks or [silence]), encoder.finish()])
 
 
 class _Raw:

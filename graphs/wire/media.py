@@ -13,6 +13,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from enum import StrEnum
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -25,6 +26,9 @@ from deployments.errors import BrokenMedia, NoSpeech, ParleyError, TooLarge, Uns
 from deployments.messages import Audio, Image
 
 RATE_HZ = 16_000
+PIECE_S = 30  # of a long recording; what a recognizer looks at in one go
+QUIET_WITHIN_S = 10  # before the end of a piece a quiet place is looked for
+FIRST_BYTES = 4096
 PLAUSIBLE_RATES_HZ = range(1_000, 768_001)  # others are lies of a header, and cost the resampler gigabytes
 
 AUDIO_NAMES = "WAV, FLAC, MP3, Ogg (Vorbis or Opus), WebM or M4A"
@@ -71,7 +75,7 @@ def decode_audio(data: bytes, *, max_s: float, param: str = "audio") -> Audio:
         raise UnsupportedMedia(f"This is no sound that Parley reads{_looks(data)}. Send {AUDIO_NAMES}.", param=param)
     pieces: list[NDArray[np.float32]] = []
     try:
-        for piece in _resampled(data, demuxer, max_s, param):
+        for piece in _resampled(io.BytesIO(data), demuxer, max_s, param):
             pieces.append(piece)
     except ParleyError:
         raise
@@ -86,6 +90,30 @@ def decode_audio(data: bytes, *, max_s: float, param: str = "audio") -> Audio:
             "The sound holds samples that are no numbers (NaN or infinite). Export it again.", param=param
         )
     return Audio(np.clip(samples, -1, 1), RATE_HZ)
+
+
+def audio_pieces(source: BinaryIO, *, max_s: float, param: str) -> Iterator[tuple[float, Audio]]:
+    """Sound of any length, decoded as it is taken: pieces of mono at 16 kHz, each with the second at which it begins.
+
+    Pieces are cut where it is quiet. Raises as ``decode_audio`` does, ``TooLarge`` only when that much has been taken.
+    """
+    start = source.read(FIRST_BYTES)
+    source.seek(0)
+    demuxer = _match(_AUDIO, start)
+    if demuxer is None:
+        raise UnsupportedMedia(f"This is no sound that Parley reads{_looks(start)}. Send {AUDIO_NAMES}.", param=param)
+    begun = False
+    at = 0
+    try:
+        for samples in _cut(_resampled(source, demuxer, max_s, param)):
+            begun = True
+            yield at / RATE_HZ, Audio(np.clip(np.nan_to_num(samples), -1, 1), RATE_HZ)
+            at += len(samples)
+    except ParleyError:
+        raise
+    except Exception as error:  # a decoder of hostile bytes may raise anything
+        if not begun:
+            raise BrokenMedia(f"The {_name(demuxer)} sound cannot be decoded: {_reason(error)}.", param=param) from None
 
 
 def decode_image(data: bytes, *, max_pixels: int, side_px: int, param: str = "image") -> Image:
@@ -144,10 +172,10 @@ def _reason(error: Exception) -> str:
 # --- sound ------------------------------------------------------------------------------------------------------------
 
 
-def _resampled(data: bytes, demuxer: str, max_s: float, param: str) -> Iterator[NDArray[np.float32]]:
+def _resampled(source: BinaryIO, demuxer: str, max_s: float, param: str) -> Iterator[NDArray[np.float32]]:
     """The sound in pieces of mono 16 kHz; no more than ``max_s`` seconds are ever decoded."""
     heard_s = 0.0
-    with av.open(io.BytesIO(data), format=demuxer, metadata_errors="ignore") as container:
+    with av.open(source, format=demuxer, metadata_errors="ignore") as container:
         if not container.streams.audio:
             raise UnsupportedMedia("The file holds no sound, only pictures. Send it as an image.", param=param)
         resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE_HZ)
@@ -161,6 +189,39 @@ def _resampled(data: bytes, demuxer: str, max_s: float, param: str) -> Iterator[
                 yield mono.to_ndarray()[0]
         for mono in resampler.resample(None):
             yield mono.to_ndarray()[0]
+
+
+def _cut(pieces: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+    """The same sound in stretches of at most ``PIECE_S``; one cut short by an error comes before the error."""
+    held: list[NDArray[np.float32]] = []
+    length = 0
+    try:
+        for piece in pieces:
+            held.append(piece)
+            length += len(piece)
+            while length >= PIECE_S * RATE_HZ:
+                whole = np.concatenate(held)
+                end = _quietest(whole[: PIECE_S * RATE_HZ])
+                yield whole[:end]
+                held = [whole[end:]]
+                length = len(held[0])
+    except ParleyError:
+        raise
+    except Exception:
+        if length:
+            yield np.concatenate(held)
+        raise
+    if length:
+        yield np.concatenate(held)
+
+
+def _quietest(samples: NDArray[np.float32]) -> int:
+    """The middle of the quietest stretch in the last ``QUIET_WITHIN_S``."""
+    step = RATE_HZ // 10
+    tail = len(samples) - QUIET_WITHIN_S * RATE_HZ
+    loudness = np.square(samples[tail:]).reshape(-1, step).mean(axis=1)
+    pairs = loudness[:-1] + loudness[1:]
+    return tail + (int(np.argmin(pairs)) + 1) * step
 
 
 # --- pictures ---------------------------------------------------------------------------------------------------------

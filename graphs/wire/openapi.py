@@ -78,6 +78,8 @@ _ERROR = _object(
 
 _ERRORS = {
     400: "Malformed: the message says where, and what would be right.",
+    401: "No API key, or none of this service's, where it asks for one.",
+    404: "There is nothing of this name.",
     413: "Larger, longer or wider than the service takes.",
     415: "No such content type, or media that is not read.",
     422: "Nothing to answer: no prompt, or no speech found.",
@@ -85,12 +87,14 @@ _ERRORS = {
     504: "Not complete within the time of one request.",
 }
 
+_CHAT_ERRORS = (400, 401, 413, 415, 422, 503, 504)
+
 
 def error_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The error answers of a route; all of POST /chat's without ``statuses``."""
     return {
         status: {"description": _ERRORS[status], "content": {"application/json": {"schema": _ERROR}}}
-        for status in statuses or _ERRORS
+        for status in statuses or _CHAT_ERRORS
     }
 
 

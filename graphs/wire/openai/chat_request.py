@@ -1,0 +1,327 @@
+"""POST /v1/chat/completions, the way in: a request becomes a turn. What Parley does not do is refused by its name.
+
+It knows neither who answers nor how; the way out is ``chat_answer``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
+
+from deployments.errors import InvalidRequest, NothingToAnswer, TooLarge
+from deployments.messages import ChatOptions, Role, SpeakOptions
+from deployments.settings import GatewayArgs
+from graphs.plan import Stage
+from graphs.turn import Output, Turn, TurnMessage
+from graphs.wire.body import Fields, Media, Text, read_json, validated
+from graphs.wire.encode import AudioFormat
+from graphs.wire.media import decode_audio, decode_image
+from graphs.wire.openai import audio_id
+from graphs.wire.openai.catalogue import GRAPH, Catalogue
+from graphs.wire.openai.grammar import ANY_OBJECT, grammar
+from graphs.wire.openai.voice import VoiceName, engine_voice
+
+PART_TAGS = frozenset({"text", "input_audio", "image_url", "json_object", "json_schema", "refusal"})
+MAX_MESSAGES = 1000
+MAX_RECORDINGS = 64
+
+
+def _parts(content: Any) -> Any:
+    """Content that is a text alone is a list of one part."""
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _nothing(value: Any) -> Any:
+    """What must be absent may be there as long as it is empty: clients write out their defaults."""
+    if value not in (None, False, 0, [], {}, "none", "auto"):
+        raise ValueError("is something that Parley does not do; leave it out")
+    return None
+
+
+def _data_uri(url: Any) -> Any:
+    if isinstance(url, str) and not url[:5].lower() == "data:":
+        raise ValueError("should be a picture as data:image/png;base64,...; addresses are not fetched")
+    return url
+
+
+Unsupported = Annotated[Any, BeforeValidator(_nothing), Field(description="Not done by Parley; may only be empty.")]
+Label = Annotated[Any, Field(description="Taken and of no effect.")]
+
+
+class TextPart(Fields):
+    type: Literal["text"]
+    text: Text
+
+
+class Recording(Fields):
+    data: Media
+    format: Literal["wav", "mp3", "flac", "ogg", "opus", "webm", "m4a"] = Field(
+        description="A hint; the content decides."
+    )
+
+
+class AudioPart(Fields):
+    type: Literal["input_audio"]
+    input_audio: Recording
+
+
+class Picture(Fields):
+    url: Annotated[Media, BeforeValidator(_data_uri)] = Field(description="A data: URI.")
+    detail: Literal["auto", "low", "high"] = Field(default="auto", description="Of no effect: all is looked at.")
+
+
+class ImagePart(Fields):
+    type: Literal["image_url"]
+    image_url: Picture
+
+
+class RefusalPart(Fields):
+    type: Literal["refusal"]
+    refusal: Text
+
+
+Part = Annotated[TextPart | AudioPart | ImagePart | RefusalPart, Field(discriminator="type")]
+
+
+class Spoken(Fields):
+    """An answer's sound, given back."""
+
+    id: Text
+    data: Any = Field(default=None, description="Of no effect, as are the next two: the id says it all.")
+    expires_at: Any = None
+    transcript: Any = None
+
+
+class Message(Fields):
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Annotated[list[Part] | None, BeforeValidator(_parts)] = None
+    audio: Spoken | None = Field(default=None, description="Of an assistant: a spoken answer, by its id.")
+    refusal: Text | None = None
+    annotations: Unsupported = None
+    function_call: Unsupported = None
+    tool_calls: Unsupported = None
+
+    @model_validator(mode="after")
+    def _has_what_its_role_has(self) -> Self:
+        kinds = {part.type for part in self.content or ()}
+        if self.role != "user" and kinds & {"input_audio", "image_url"}:
+            raise ValueError("holds sound or a picture, which only a user's message can")
+        if self.audio and self.role != "assistant":
+            raise ValueError("has audio beside its content, which only an assistant's message can")
+        if self.content is None and self.audio is None and self.refusal is None:
+            raise ValueError("should have content")
+        return self
+
+
+class AudioAnswer(Fields):
+    voice: VoiceName = None
+    format: Literal["wav", "mp3", "flac", "opus", "aac", "pcm16"] | None = Field(
+        default=None, description="wav when left out; pcm16 in a stream, which takes no other."
+    )
+
+
+class StreamOptions(Fields):
+    include_usage: bool = False
+    include_obfuscation: Label = None
+
+
+class TextFormat(Fields):
+    type: Literal["text"]
+
+
+class JsonFormat(Fields):
+    type: Literal["json_object"]
+
+
+class Schema(Fields):
+    name: Text = ""
+    description: Text | None = None
+    strict: Label = None
+    schema_: dict[str, Any] = Field(default_factory=lambda: {"type": "object"}, alias="schema")
+
+
+class SchemaFormat(Fields):
+    type: Literal["json_schema"]
+    json_schema: Schema
+
+
+class ChatCompletionRequest(Fields):
+    """The fields of POST /v1/chat/completions."""
+
+    messages: list[Message] = Field(min_length=1, max_length=MAX_MESSAGES)
+    model: Text = Field(default=GRAPH, description="A chat model of GET /v1/models; parley lets the graph decide.")
+    modalities: list[Literal["text", "audio"]] | None = None
+    audio: AudioAnswer | None = Field(default=None, description="The voice, when modalities ask for one.")
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_completion_tokens: PositiveInt | None = None
+    max_tokens: PositiveInt | None = Field(default=None, description="The older name of max_completion_tokens.")
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    stop: Annotated[list[Annotated[Text, Field(min_length=1)]] | None, BeforeValidator(_listed)] = Field(
+        default=None, max_length=4
+    )
+    seed: int | None = None
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    response_format: Annotated[TextFormat | JsonFormat | SchemaFormat, Field(discriminator="type")] | None = None
+    n: Literal[1] | None = None
+    logprobs: Unsupported = None
+    top_logprobs: Unsupported = None
+    logit_bias: Unsupported = None
+    tools: Unsupported = None
+    tool_choice: Unsupported = None
+    functions: Unsupported = None
+    function_call: Unsupported = None
+    prediction: Unsupported = None
+    web_search_options: Unsupported = None
+    reasoning_effort: Unsupported = None
+    store: Unsupported = None
+    parallel_tool_calls: Label = None
+    service_tier: Label = None
+    user: Label = None
+    metadata: Label = None
+    safety_identifier: Label = None
+    prompt_cache_key: Label = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatAsked:
+    """A chat request: its turn, who should think (``None``: as the graph decides), and how the answer is wanted."""
+
+    turn: Turn
+    stage: Stage | None
+    model: str
+    audio_format: AudioFormat
+    stream: bool
+    include_usage: bool
+
+
+def read_chat_completion(data: bytes, turn_id: str, limits: GatewayArgs, catalogue: Catalogue) -> ChatAsked:
+    """What a JSON body asks for. Blocks: it decodes the media. Raises types of ``deployments.errors``."""
+    asked = validated(ChatCompletionRequest, read_json(data), PART_TAGS)
+    stage = catalogue.stage(asked.model, (Stage.LLM, Stage.VISION))
+    _require_whole(asked)
+    aloud = "audio" in (asked.modalities or ())
+    audio = asked.audio or AudioAnswer()
+    messages = tuple(_message(message, at, limits) for at, message in enumerate(asked.messages))
+    messages = (*messages[:-1], _with_question(messages[-1], limits))
+    _require_within(messages, stage, limits)
+    turn = Turn(
+        turn_id,
+        messages,
+        Output.VOICE if aloud else Output.TEXT,
+        _options(asked),
+        SpeakOptions(voice=engine_voice(audio.voice, limits.voice_aliases)),
+    )
+    name = audio.format or ("pcm16" if asked.stream else "wav")
+    return ChatAsked(
+        turn,
+        stage,
+        asked.model,
+        AudioFormat(name.removesuffix("16")),
+        bool(asked.stream),
+        bool(asked.stream_options and asked.stream_options.include_usage),
+    )
+
+
+def _require_whole(asked: ChatCompletionRequest) -> None:
+    """Fields that only make sense together."""
+    aloud = "audio" in (asked.modalities or ())
+    if asked.audio is not None and not aloud:
+        raise InvalidRequest('"audio" is for an answer with modalities ["text", "audio"].', param="audio")
+    if asked.modalities == []:
+        raise InvalidRequest("\"modalities\" should hold 'text', or 'text' and 'audio'.", param="modalities")
+    if asked.stream_options is not None and not asked.stream:
+        raise InvalidRequest('"stream_options" is for an answer with "stream": true.', param="stream_options")
+    if aloud and asked.stream and asked.audio and asked.audio.format not in (None, "pcm16"):
+        raise InvalidRequest("A streamed voice comes as pcm16; the other formats come whole.", param="audio.format")
+    if aloud and isinstance(asked.response_format, JsonFormat | SchemaFormat):
+        raise InvalidRequest("JSON is not read aloud; leave out one of the two.", param="response_format")
+
+
+def _options(asked: ChatCompletionRequest) -> ChatOptions:
+    return ChatOptions(
+        max_tokens=asked.max_completion_tokens or asked.max_tokens,
+        temperature=asked.temperature,
+        top_p=asked.top_p,
+        stop=tuple(asked.stop or ()),
+        seed=None if asked.seed is None else asked.seed % 2**32,
+        presence_penalty=asked.presence_penalty,
+        frequency_penalty=asked.frequency_penalty,
+        grammar=_grammar(asked),
+    )
+
+
+def _grammar(asked: ChatCompletionRequest) -> str | None:
+    match asked.response_format:
+        case JsonFormat():
+            return ANY_OBJECT
+        case SchemaFormat(json_schema=schema):
+            return grammar(schema.schema_, "response_format.json_schema.schema")
+    return None
+
+
+def _message(message: Message, at: int, limits: GatewayArgs) -> TurnMessage:
+    role: Role = "system" if message.role == "developer" else message.role
+    audio, images = [], []
+    for index, part in enumerate(message.content or ()):
+        param = f"messages.{at}.content.{index}"
+        if isinstance(part, AudioPart):
+            audio.append(decode_audio(part.input_audio.data, max_s=limits.max_audio_s, param=f"{param}.input_audio"))
+        elif isinstance(part, ImagePart):
+            images.append(
+                decode_image(
+                    part.image_url.url,
+                    max_pixels=limits.max_image_pixels,
+                    side_px=limits.image_side_px,
+                    param=f"{param}.image_url",
+                )
+            )
+    return TurnMessage(role, "\n".join(_texts(message, at)).strip(), tuple(audio), tuple(images))
+
+
+def _texts(message: Message, at: int) -> Iterator[str]:
+    for part in message.content or ():
+        if isinstance(part, TextPart):
+            yield part.text
+        elif isinstance(part, RefusalPart):
+            yield part.refusal
+    if message.refusal:
+        yield message.refusal
+    if message.audio:
+        yield audio_id.transcript(message.audio.id, time.time(), f"messages.{at}.audio.id")
+
+
+def _with_question(last: TurnMessage, limits: GatewayArgs) -> TurnMessage:
+    """The message to be answered; of a picture that comes without a word it is asked what is to be seen."""
+    if last.text or last.audio:
+        return last
+    if not last.images:
+        raise NothingToAnswer("The last message is empty. Write or say something, or show a picture.", param="messages")
+    return TurnMessage(last.role, limits.image_prompt, last.audio, last.images)
+
+
+def _require_within(messages: tuple[TurnMessage, ...], stage: Stage | None, limits: GatewayArgs) -> None:
+    pictures = sum(len(message.images) for message in messages)
+    if pictures > limits.max_images:
+        raise InvalidRequest(f"{pictures} pictures came; at most {limits.max_images} are looked at.", param="messages")
+    if pictures and stage is Stage.LLM:
+        raise InvalidRequest("This model reads no pictures. Name the vision model, or parley.", param="model")
+    recordings = sum(len(message.audio) for message in messages)
+    if recordings > MAX_RECORDINGS:
+        raise InvalidRequest(f"{recordings} recordings came; at most {MAX_RECORDINGS} are heard.", param="messages")
+    for message in messages:
+        if len(message.text) > limits.max_text_chars:
+            raise TooLarge(
+                f"A message has {len(message.text):,} characters; at most {limits.max_text_chars:,} are taken.",
+                param="messages",
+            )

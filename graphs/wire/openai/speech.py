@@ -1,0 +1,99 @@
+"""POST /v1/audio/speech: a text in, its sound out, while it is being spoken. Knows neither who speaks nor how."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field
+from starlette.responses import Response
+
+from deployments.errors import NothingToAnswer
+from deployments.messages import Audio, SpeakOptions
+from deployments.settings import GatewayArgs
+from graphs.events import AudioChunk, Event
+from graphs.plan import Plan, Stage
+from graphs.wire.answers import Stream, headers
+from graphs.wire.body import Fields, Text, read_json, validated
+from graphs.wire.encode import CODECS, AudioFormat, Encoder
+from graphs.wire.errors import as_parley, shape
+from graphs.wire.openai.catalogue import GRAPH, Catalogue
+from graphs.wire.openai.chat_answer import EVENT_STREAM, sse
+from graphs.wire.openai.chat_request import Unsupported
+from graphs.wire.openai.voice import VoiceName, engine_voice
+
+MAX_CHARS = 4096
+WAY = Plan((Stage.TTS,))
+
+
+class SpeechRequest(Fields):
+    """The fields of POST /v1/audio/speech."""
+
+    input: Text = Field(min_length=1, max_length=MAX_CHARS, description="What is said.")
+    model: Text = Field(default=GRAPH, description="The speech model of GET /v1/models, or parley.")
+    voice: VoiceName = None
+    response_format: AudioFormat = AudioFormat.MP3
+    speed: float = Field(default=1.0, ge=0.25, le=4, description="2.0 is twice as fast.")
+    stream_format: Literal["audio", "sse"] = "audio"
+    instructions: Unsupported = None
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechAsked:
+    text: str
+    options: SpeakOptions
+    audio_format: AudioFormat
+    as_events: bool
+
+
+def read_speech(data: bytes, limits: GatewayArgs, catalogue: Catalogue) -> SpeechAsked:
+    """What a JSON body asks for. Raises types of ``deployments.errors``."""
+    asked = validated(SpeechRequest, read_json(data))
+    catalogue.stage(asked.model, (Stage.TTS,))
+    options = SpeakOptions(voice=engine_voice(asked.voice, limits.voice_aliases), speed=asked.speed)
+    return SpeechAsked(asked.input, options, asked.response_format, asked.stream_format == "sse")
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechAnswer:
+    """A voice on its way out."""
+
+    asked: SpeechAsked
+    events: AsyncGenerator[Event, None]
+
+    async def respond(self) -> Response:
+        """Raises what the run raises before the first sound, and ``NothingToAnswer`` when there is none."""
+        async for event in self.events:
+            if isinstance(event, AudioChunk):
+                media_type = EVENT_STREAM if self.asked.as_events else CODECS[self.asked.audio_format].media_type
+                content = self._sse(event.audio) if self.asked.as_events else self._encoded(event.audio)
+                return Stream(self.events, content, media_type, headers(WAY) | {"Cache-Control": "no-store"})
+        raise NothingToAnswer("There is nothing in this text that can be pronounced.", param="input")
+
+    async def _encoded(self, first: Audio) -> AsyncGenerator[bytes, None]:
+        encoder = Encoder(self.asked.audio_format)
+        yield encoder.feed(first)
+        async for event in self.events:
+            if isinstance(event, AudioChunk) and (data := encoder.feed(event.audio)):
+                yield data
+        yield encoder.finish()
+
+    async def _sse(self, first: Audio) -> AsyncGenerator[str, None]:
+        try:
+            async for data in self._encoded(first):
+                yield _delta(data)
+        except Exception as error:
+            yield sse(shape(as_parley(error)))
+        else:
+            yield sse({"type": "speech.audio.done", "usage": _no_tokens()})
+
+
+def _delta(data: bytes) -> str:
+    return sse({"type": "speech.audio.delta", "audio": base64.b64encode(data).decode()})
+
+
+def _no_tokens() -> dict[str, Any]:
+    """A voice model counts none."""
+    return {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
