@@ -40,25 +40,25 @@ class LogMel(nn.Module):
         self.register_buffer("window", torch.hann_window(N_FFT))
 
     def forward(self, audio: Tensor, frames: Tensor, warp: Tensor | None = None) -> Tensor:
-        """`audio` (batch, SAMPLES), zero past each clip's end; `frames` (batch,) whole frames; `warp` (batch,) indices.
+        """`audio` (batch, samples), zero past each clip's end; `frames` (batch,) whole frames; `warp` (batch,) indices.
 
-        Returns (batch, N_MELS, FRAMES).
+        Returns (batch, N_MELS, samples // HOP): with SAMPLES samples, what the encoder sees at run time.
         """
         return finish(self.mel(audio, warp), frames)
 
     def mel(self, audio: Tensor, warp: Tensor | None = None) -> Tensor:
-        """Mel power (batch, N_MELS, FRAMES)."""
+        """Mel power (batch, N_MELS, samples // HOP)."""
         spectrum = torch.stft(
             nn.functional.pad(audio, (0, HOP)), N_FFT, HOP, window=self.window, center=True, return_complex=True
         )
-        power = spectrum[..., :FRAMES].abs().square()
+        power = spectrum[..., : audio.shape[1] // HOP].abs().square()
         filters = self.filters[:1].expand(len(audio), -1, -1) if warp is None else self.filters[warp]
         return torch.bmm(filters, power)
 
 
 def finish(mel: Tensor, frames: Tensor) -> Tensor:
-    """Mel power (batch, N_MELS, FRAMES) to features: log, eight decades below each clip's peak, 0.0 past its end."""
-    inside = torch.arange(FRAMES, device=mel.device) < frames[:, None]
+    """Mel power (batch, N_MELS, frames) to features: log, eight decades below each clip's peak, 0.0 past its end."""
+    inside = torch.arange(mel.shape[2], device=mel.device) < frames[:, None]
     log = mel.clamp(min=1e-10).log10().masked_fill(~inside[:, None], -10.0)
     log = torch.maximum(log, log.amax((1, 2), keepdim=True) - 8.0)
     return ((log + 4.0) / 4.0).masked_fill(~inside[:, None], 0.0)

@@ -7,18 +7,17 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from pocket.asr.features import FRAMES, HOP, SAMPLES, LogMel, finish
+from pocket.asr.features import HOP, SAMPLES, LogMel, finish
 from pocket.asr.model import SPACE
 from pocket.asr.pool import Clip, Pool
 from pocket.asr.tokens import IGNORED, Sentence, Tokens
 from pocket.asr.voices import RATE_HZ
 
-LENGTH = 192
-"""Decoder positions of a training row."""
+LENGTH = 224
+"""Decoder positions of a training row of 30 s; shorter windows have as much less."""
 
 WARPS = tuple(round(0.84 + 0.02 * step, 2) for step in range(18))
 _STRAIGHT = WARPS.index(1.0)
-_FFT = 2**19
 _ECHO = RATE_HZ // 3
 _UNCOUNTED = [1, 1]
 """A CTC target that cannot fit the one frame it is given: its loss is infinite and is dropped."""
@@ -55,22 +54,27 @@ class Mixer:
     """Draws batches from a pool."""
 
     def __init__(self, pool: Pool, tokens: Tokens, seed: int, rows: int) -> None:
-        self._pool, self._tokens, self._rows = pool, tokens, rows
+        self._pool, self._tokens, self._full_rows = pool, tokens, rows
+        self._rows, self._samples, self._length = rows, SAMPLES, LENGTH
         self._rng = random.Random(seed)
         self._device = pool.samples.device
         self._dice = torch.Generator(self._device).manual_seed(seed)
         self._mel = LogMel(WARPS).to(self._device)
 
-    def draw(self, hardness: float = 1.0) -> Batch:
-        """The next batch, on the pool's device; this share of its rows is made hard to understand."""
+    def draw(self, hardness: float = 1.0, window: int = 1) -> Batch:
+        """The next batch, on the pool's device; this share of its rows is made hard to understand.
+
+        With a `window` of n, its rows are an nth of 30 s long, and there are n times as many of them.
+        """
+        self._rows, self._samples, self._length = self._full_rows * window, SAMPLES // window, LENGTH // window
         rows = [self._plan() for _ in range(self._rows)]
         device = self._device
         spelled = [_UNCOUNTED if row.cut else row.spelled for row in rows]
         frames = torch.tensor([row.count // HOP for row in rows])
         return Batch(
             self._sound(rows, frames.to(device, non_blocking=True), self._chance(hardness)),
-            _padded([row.inputs for row in rows], self._tokens.end).to(device, non_blocking=True),
-            _padded([row.labels for row in rows], IGNORED).to(device, non_blocking=True),
+            _padded([row.inputs for row in rows], self._tokens.end, self._length).to(device, non_blocking=True),
+            _padded([row.labels for row in rows], IGNORED, self._length).to(device, non_blocking=True),
             torch.tensor([1 if row.cut else row.count // HOP for row in rows]),
             torch.tensor([letter for target in spelled for letter in target]).to(device, non_blocking=True),
             torch.tensor([len(target) for target in spelled]),
@@ -78,9 +82,10 @@ class Mixer:
 
     def _plan(self) -> Row:
         rng = self._rng
-        kind = rng.choices(("one", "several", "cut", "none"), weights=(42, 42, 5, 11))[0]
+        cuts = 5 if self._samples == SAMPLES else 0
+        kind = rng.choices(("one", "several", "cut", "none"), weights=(42, 42, cuts, 11))[0]
         if kind == "none":
-            row = Row(count=int(rng.choice((rng.uniform(0.3, 6), rng.uniform(0.3, 30))) * RATE_HZ))
+            row = Row(count=int(rng.choice((rng.uniform(0.3, 6), rng.uniform(0.3, self._samples / RATE_HZ))) * RATE_HZ))
         else:
             row = self._lay_out(kind)
         sentences = [
@@ -89,32 +94,36 @@ class Mixer:
         ]
         stamped = row.cut or rng.random() < 0.4
         row.inputs, row.labels = self._tokens.target(sentences, stamped, self._prompt() if rng.random() < 0.1 else ())
-        if len(row.inputs) > LENGTH:
+        if not row.count or len(row.inputs) > self._length:
             return self._plan()
         row.spelled = [letter for clip, _, _ in row.placed for letter in (*clip.spelled, *SPACE)][:-1]
         return row
 
     def _lay_out(self, kind: str) -> Row:
-        """One or several sentences with pauses; `cut` ones run into the end of the window."""
+        """One or several sentences with pauses; `cut` ones run into the end of the window. Empty if none fits."""
         rng, row = self._rng, Row(cut=kind == "cut")
-        wanted = {"one": 0.0, "several": rng.uniform(3, 27), "cut": 30.0}[kind] * RATE_HZ
+        wanted = {"one": 0.0, "several": rng.uniform(0.1, 0.9), "cut": 1.0}[kind] * self._samples
         position = int(rng.choice((rng.uniform(0, 0.4), rng.uniform(0, 1), rng.uniform(0, 4))) * RATE_HZ)
         steady = rng.uniform(0.85, 1.22) if rng.random() < 0.6 else 1.0
         while True:
             clip, speed = rng.choice(self._pool.clips), steady if rng.random() < 0.8 else rng.uniform(0.9, 1.15)
             end = position + int(clip.count / speed)
-            if end > SAMPLES and row.placed and kind != "cut":
+            if end > self._samples and kind != "cut":
                 break
             row.placed.append((clip, position, speed))
-            row.count = min(end, SAMPLES)
+            row.count = min(end, self._samples)
             if end >= wanted:
                 break
             position = end + int(rng.choice((rng.uniform(0.05, 0.5), rng.uniform(0.1, 1.5))) * RATE_HZ)
-            if position >= SAMPLES - RATE_HZ // 10:
+            if position >= self._samples - RATE_HZ // 10:
                 row.cut = False
                 break
-        row.cut = row.cut and len(row.placed) > 1 and end > SAMPLES
-        row.count = min(SAMPLES, row.count + int(rng.choice((0.02, rng.uniform(0, 0.5), rng.uniform(0, 3))) * RATE_HZ))
+        row.cut = row.cut and len(row.placed) > 1 and end > self._samples
+        if not row.placed:
+            return row
+        row.count = min(
+            self._samples, row.count + int(rng.choice((0.02, rng.uniform(0, 0.5), rng.uniform(0, 3))) * RATE_HZ)
+        )
         return row
 
     def _prompt(self) -> list[int]:
@@ -126,7 +135,7 @@ class Mixer:
         speech = torch.where(hard[:, None], self._room(speech), speech)
         spoken = torch.tensor([bool(row.placed) for row in rows], device=self._device)
         audio = self._noisy(speech, spoken, hard)
-        inside = torch.arange(SAMPLES, device=self._device) < (frames * HOP)[:, None]
+        inside = torch.arange(self._samples, device=self._device) < (frames * HOP)[:, None]
         audio = self._recorded(audio) * inside
         straight = torch.full((len(rows),), _STRAIGHT, device=self._device)
         warp = torch.where(self._chance(0.6) & hard, self._integers(len(WARPS)), straight)
@@ -136,16 +145,16 @@ class Mixer:
         return self._masked(finish(mel, frames), self._chance(0.5) & hard)
 
     def _speech(self, rows: list[Row]) -> Tensor:
-        """The clips where they belong, resampled to their speed, each about as loud as the other: (rows, SAMPLES)."""
+        """The clips where they belong, resampled to their speed, each about as loud as the other: (rows, samples)."""
         starts, counts, offsets, speeds, gains = [], [], [], [], []
         for index, row in enumerate(rows):
             for clip, start, speed in row.placed:
-                starts.append(index * SAMPLES + start)
-                counts.append(min(int((clip.count - 2) / speed), SAMPLES - start))
+                starts.append(index * self._samples + start)
+                counts.append(min(int((clip.count - 2) / speed), self._samples - start))
                 offsets.append(clip.offset)
                 speeds.append(speed)
                 gains.append(0.1 / clip.loudness * 10 ** (self._rng.gauss(0, 2) / 20))
-        out = torch.zeros(len(rows) * SAMPLES, device=self._device)
+        out = torch.zeros(len(rows) * self._samples, device=self._device)
         total = sum(counts)
         lengths = torch.tensor(counts).to(self._device, non_blocking=True)
         which = torch.repeat_interleave(lengths, output_size=total)
@@ -158,23 +167,22 @@ class Mixer:
         level = torch.tensor(gains).to(self._device, non_blocking=True)[which] / 32768
         target = torch.tensor(starts).to(self._device, non_blocking=True)[which] + within
         out[target] = (here + part * (there - here)) * level
-        return out.view(len(rows), SAMPLES)
+        return out.view(len(rows), self._samples)
 
     def _room(self, audio: Tensor) -> Tensor:
         """Echo, and the colour of microphones and telephones: one filter for each row."""
-        rows = len(audio)
+        rows, length = len(audio), 2 ** (self._samples + _ECHO).bit_length()
         time = torch.arange(_ECHO, device=self._device) / RATE_HZ
         decay = torch.exp(-time / self._uniform(0.01, 0.1)[:, None])
         echo = torch.randn(rows, _ECHO, device=self._device, generator=self._dice) * decay
         wet = torch.where(self._chance(0.4), 10 ** (self._uniform(-30, -4) / 20), 0.0)
         echo *= (wet / echo.norm(dim=1))[:, None]
         echo[:, 0] += 1
-        filters = torch.fft.rfft(echo, n=_FFT) * self._colour()
-        return torch.fft.irfft(torch.fft.rfft(audio, n=_FFT) * filters, n=_FFT)[:, :SAMPLES]
+        filters = torch.fft.rfft(echo, n=length) * self._colour(length // 2 + 1)
+        return torch.fft.irfft(torch.fft.rfft(audio, n=length) * filters, n=length)[:, : self._samples]
 
-    def _colour(self) -> Tensor:
-        """Gains over frequency (rows, _FFT // 2 + 1): a wavy line, a tilt, and for some a band limit."""
-        bins = _FFT // 2 + 1
+    def _colour(self, bins: int) -> Tensor:
+        """Gains over frequency (rows, bins): a wavy line, a tilt, and for some a band limit."""
         frequency = torch.linspace(0, RATE_HZ / 2, bins, device=self._device)
         points = torch.randn(self._rows, 1, 14, device=self._device, generator=self._dice)
         wave = nn.functional.interpolate(points * self._uniform(0, 5)[:, None, None], bins, mode="linear")[:, 0]
@@ -187,8 +195,7 @@ class Mixer:
     def _noisy(self, speech: Tensor, spoken: Tensor, hard: Tensor) -> Tensor:
         """Noise from the pool beside speech, at 4 to 40 dB below it; alone, at any level, where nothing is said."""
         which = self._integers(max(1, self._pool.noises))
-        noise = self._pool.noise[which].float() / 32768
-        noise = torch.roll(noise, self._rng.randrange(SAMPLES), 1)
+        noise = torch.roll(self._pool.noise[which], self._rng.randrange(SAMPLES), 1)[:, : self._samples].float() / 32768
         white = torch.randn(noise.shape, device=self._device, generator=self._dice)
         noise = torch.where(self._chance(0.25)[:, None], white, noise)
         noise = noise / noise.square().mean(1, keepdim=True).sqrt().clamp(min=1e-4)
@@ -218,10 +225,10 @@ class Mixer:
     def _masked(self, features: Tensor, chosen: Tensor) -> Tensor:
         """SpecAugment on the chosen rows: two bands and four short moments are blanked."""
         bands = torch.arange(features.shape[1], device=self._device)
-        moments = torch.arange(FRAMES, device=self._device)
+        moments = torch.arange(features.shape[2], device=self._device)
         for places, dim, widest, times in ((bands, 2, 10, 2), (moments, 1, 16, 4)):
             for _ in range(times):
-                start = self._uniform(0, len(places) if dim == 2 else FRAMES / 3)
+                start = self._uniform(0, len(places) if dim == 2 else min(len(places), 1_000))
                 width = self._uniform(0, widest) * chosen
                 hidden = (places >= start[:, None]) & (places < (start + width)[:, None])
                 features = features.masked_fill(hidden.unsqueeze(dim), 0.0)
@@ -237,5 +244,5 @@ class Mixer:
         return torch.randint(below, (self._rows,), device=self._device, generator=self._dice)
 
 
-def _padded(lists: list[list[int]], filler: int) -> Tensor:
-    return torch.tensor([ids + [filler] * (LENGTH - len(ids)) for ids in lists])
+def _padded(lists: list[list[int]], filler: int, length: int) -> Tensor:
+    return torch.tensor([ids + [filler] * (length - len(ids)) for ids in lists])

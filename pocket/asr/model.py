@@ -56,15 +56,26 @@ class Recognizer(nn.Module):
         self.whisper = WhisperForConditionalGeneration(shape)
         self.ctc = nn.Linear(shape.d_model, len(LETTERS) + 1)
 
+    def encode(self, features: Tensor) -> Tensor:
+        """What Whisper's encoder makes of (batch, mels, frames): (batch, frames // 2, width). Windows may be short."""
+        encoder = self.whisper.model.encoder
+        hidden = nn.functional.gelu(encoder.conv1(features))
+        hidden = nn.functional.gelu(encoder.conv2(hidden)).transpose(1, 2)
+        hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
+        hidden = nn.functional.dropout(hidden, encoder.dropout, self.training)
+        for layer in encoder.layers:
+            hidden = layer(hidden, None)
+        return encoder.layer_norm(hidden)
+
     def forward(
         self, features: Tensor, inputs: Tensor, labels: Tensor, frames: Tensor, letters: Tensor, letter_counts: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Mean losses of decoder and CTC head.
 
-        `features` (batch, mels, FRAMES); `inputs`, `labels` (batch, length); `letters` (total,) all CTC targets in a
+        `features` (batch, mels, frames); `inputs`, `labels` (batch, length); `letters` (total,) all CTC targets in a
         row; `frames` and `letter_counts` (batch,) on the CPU, so that no one waits for the device.
         """
-        heard = self.whisper.model.encoder(features).last_hidden_state
+        heard = self.encode(features)
         hidden = self.whisper.model.decoder(input_ids=inputs, encoder_hidden_states=heard, use_cache=False)
         learned = labels != IGNORED
         logits = self.whisper.proj_out(hidden.last_hidden_state)
@@ -80,7 +91,7 @@ class Recognizer(nn.Module):
     @torch.no_grad()
     def transcribe(self, features: Tensor, tokens: Tokens, longest: int = 64) -> list[str]:
         """Greedy transcripts without timestamps: a quick look during training, not the real decoder."""
-        heard = self.whisper.model.encoder(features).last_hidden_state
+        heard = self.encode(features)
         prompt: Sequence[int] = (tokens.start, tokens.no_timestamps)
         ids = torch.tensor([prompt] * len(features), device=features.device)
         for _ in range(longest):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-TEXT_TOKENS = 2_000
+TEXT_TOKENS = 1_000
 TIMESTAMPS = 1_501
 SECONDS_PER_TIMESTAMP = 0.02
 LATEST_FIRST_TIMESTAMP_S = 1.0

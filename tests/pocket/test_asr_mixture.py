@@ -56,15 +56,16 @@ def test_speech_lies_where_it_was_put(pool: Pool, tokens: Tokens) -> None:
     assert not audio[1, 20_000 + taken // 2 :].any()
 
 
-def test_batches_are_whole_and_agree_with_themselves(pool: Pool, tokens: Tokens) -> None:
-    mixer = Mixer(pool, tokens, 2, 16)
-    batch = mixer.draw()
-    assert batch.features.shape == (16, N_MELS, FRAMES)
+@pytest.mark.parametrize("window", [1, 3])
+def test_batches_are_whole_and_agree_with_themselves(pool: Pool, tokens: Tokens, window: int) -> None:
+    mixer = Mixer(pool, tokens, 2, 6)
+    batch = mixer.draw(window=window)
+    assert batch.features.shape == (6 * window, N_MELS, FRAMES // window)
     assert torch.isfinite(batch.features).all()
-    assert batch.inputs.shape == batch.labels.shape == (16, LENGTH)
+    assert batch.inputs.shape == batch.labels.shape == (6 * window, LENGTH // window)
     assert batch.letters.numel() == batch.letter_counts.sum()
     for features, frames, letters in zip(batch.features, batch.frames, batch.letter_counts, strict=True):
-        assert 0 < frames <= FRAMES
+        assert 0 < frames <= FRAMES // window
         if frames > 1:
             assert not features[:, int(frames) :].any()
             assert letters < frames / 2
@@ -84,11 +85,21 @@ def test_rows_end_inside_the_window_unless_cut(pool: Pool, tokens: Tokens) -> No
         assert row.cut == any(end > SAMPLES for end in ends)
 
 
+def test_a_short_window_is_encoded_as_whisper_would(tokens: Tokens) -> None:
+    torch.manual_seed(0)
+    model = Recognizer(config(tokens, tiny=True)).eval()
+    features = torch.randn(1, N_MELS, FRAMES)
+    with torch.no_grad():
+        whole = model.whisper.model.encoder(features).last_hidden_state
+        torch.testing.assert_close(model.encode(features), whole)
+        assert model.encode(features[..., :1_000]).shape == (1, 500, whole.shape[2])
+
+
 def test_the_network_learns_from_a_batch(pool: Pool, tokens: Tokens) -> None:
     torch.manual_seed(0)
     model = Recognizer(config(tokens, tiny=True))
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    batch = Mixer(pool, tokens, 4, 2).draw()
+    batch = Mixer(pool, tokens, 4, 1).draw(window=3)
     losses = []
     for _ in range(8):
         written, spelled = model(
