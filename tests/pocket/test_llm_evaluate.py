@@ -28,9 +28,9 @@ def question(expected, ability):
         ("anything_else", "Sorry, I cannot help with that.", "Sorry, no. I can tell capitals.", True),
         ("anything_else", "Sorry, I cannot help with that.", "The capital of France is Paris.", False),
         ("thanks", "You are welcome.", "Welcome!", True),
-        ("tale", "A fox ran. The fox hid. The fox slept.", "A fox sat. The fox ate. The end came.", True),
-        ("tale", "A fox ran. The fox hid. The fox slept.", "A dog sat. The dog ate. The end came.", False),
-        ("tale", "A fox ran. The fox hid. The fox slept.", "A fox sat.", False),
+        ("tale", "A sly fox lived here. The fox hid. The fox slept.", "A fox sat. The fox ate. The end came.", True),
+        ("tale", "A sly fox lived here. The fox hid. The fox slept.", "A dog sat. The dog ate. The end came.", False),
+        ("tale", "A sly fox lived here. The fox hid. The fox slept.", "A fox sat.", False),
     ],
 )
 def test_judge(ability, expected, answer, right):
