@@ -64,6 +64,7 @@ class Synthesizer(Engine, Protocol):
 # Names, not classes: an engine's library is imported only by the replica that runs it.
 _CLASSES: dict[type[settings.Settings], str] = {
     settings.WhisperArgs: "whisper.WhisperRecognizer",
+    settings.SphinxArgs: "sphinx.SphinxRecognizer",
     settings.FakeRecognizerArgs: "fake.FakeRecognizer",
     settings.LlamaArgs: "llama.LlamaChat",
     settings.FakeChatArgs: "fake.FakeChat",

@@ -109,6 +109,18 @@ class WhisperArgs(EngineArgs):
     )
 
 
+class SphinxArgs(EngineArgs):
+    """PocketSphinx, with the English model of its package.
+
+    Of the live settings it follows the language and those of voice activity; the rest are Whisper's.
+    """
+
+    engine: Literal["sphinx"] = "sphinx"
+    language_model: str | None = Field(
+        None, description="An ARPA file of the sentences to expect; null is the package's, of general English."
+    )
+
+
 class FakeRecognizerArgs(FakeArgs):
     """Pretends to hear."""
 
@@ -119,7 +131,7 @@ class FakeRecognizerArgs(FakeArgs):
     )
 
 
-SpeechToTextArgs = Annotated[WhisperArgs | FakeRecognizerArgs, Field(discriminator="engine")]
+SpeechToTextArgs = Annotated[WhisperArgs | SphinxArgs | FakeRecognizerArgs, Field(discriminator="engine")]
 
 
 class SpeechToTextConfig(Settings):

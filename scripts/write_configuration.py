@@ -33,7 +33,7 @@ models by `make docs`; an unknown key or a value out of bounds is refused with t
 """
 
 SECTIONS: tuple[tuple[str, tuple[type[Settings], ...]], ...] = (
-    ("`args.speech_to_text`", (settings.WhisperArgs, settings.FakeRecognizerArgs)),
+    ("`args.speech_to_text`", (settings.WhisperArgs, settings.SphinxArgs, settings.FakeRecognizerArgs)),
     ("`args.text_llm` and `args.vision_llm`", (settings.LlamaArgs, settings.FakeChatArgs)),
     ("`args.text_to_speech`", (settings.CoquiArgs, settings.FakeSynthesizerArgs)),
     ("`args.gateway`", (settings.GatewayArgs,)),

@@ -1,0 +1,96 @@
+"""PocketSphinx: a recognizer whose English model comes with its package. One sound at a time.
+
+Far simpler than Whisper, and enough for the domain of a small language model: an ARPA file of the sentences to expect
+makes it both faster and surer. It knows no punctuation and no other language.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import aclosing
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.errors import InvalidRequest
+from deployments.messages import Audio, Segment
+from deployments.settings import SpeechToTextConfig, SphinxArgs, resolve
+from deployments.threads import Worker, prepare
+
+RATE_HZ = 16_000
+STRETCH_S = 15.0  # the longest that is read at once; a request can be stopped in between
+LANGUAGE = "en"
+
+
+class SphinxRecognizer:
+    """One decoder; sounds wait for it in order."""
+
+    def __init__(self, args: SphinxArgs) -> None:
+        prepare(args)
+        from faster_whisper.vad import get_speech_timestamps
+        from pocketsphinx import Decoder
+
+        given = {"lm": str(resolve(args.language_model))} if args.language_model else {}
+        self._decoder = Decoder(samprate=RATE_HZ, loglevel="FATAL", **given)
+        self._find_speech = get_speech_timestamps
+        self._worker = Worker("sphinx", args.stall_timeout_s)
+        self.produced = 0
+        self._probe()
+
+    async def transcribe(self, audio: Audio, config: SpeechToTextConfig) -> AsyncGenerator[Segment, None]:
+        stream: AsyncGenerator[list[Segment], None] = self._worker.stream(lambda: self._hear(audio, config))
+        async with aclosing(stream) as batches:
+            async for batch in batches:
+                for segment in batch:
+                    yield segment
+
+    async def check(self) -> None:
+        await self._worker.check(self._probe)
+
+    async def close(self) -> None:
+        self._worker.close(lambda: None)
+
+    def _hear(self, audio: Audio, config: SpeechToTextConfig) -> Generator[Segment | None, None, None]:
+        """Runs in the worker's thread."""
+        if audio.rate_hz != RATE_HZ:
+            raise InvalidRequest(f"the sound has {audio.rate_hz:,} samples per second, not {RATE_HZ:,}", param="audio")
+        if config.language not in (None, LANGUAGE):
+            raise InvalidRequest(f"the model does not know the language {config.language!r}, only en", param="language")
+        if config.words:
+            raise InvalidRequest("this recognizer gives no times of words", param="timestamp_granularities")
+        for start, end in self._stretches(audio.samples, config):
+            text = self._read(audio.samples[start:end])
+            self.produced += 1
+            yield Segment(text, start / RATE_HZ, end / RATE_HZ) if text else None
+
+    def _stretches(self, samples: NDArray[np.float32], config: SpeechToTextConfig) -> Iterator[tuple[int, int]]:
+        """First and last sample of each stretch of speech."""
+        from faster_whisper.vad import VadOptions
+
+        if not config.vad:
+            step = int(STRETCH_S * RATE_HZ)
+            yield from ((at, min(at + step, len(samples))) for at in range(0, len(samples), step))
+            return
+        options = VadOptions(
+            threshold=config.vad_threshold,
+            min_speech_duration_ms=config.vad_min_speech_ms,
+            min_silence_duration_ms=config.vad_min_silence_ms,
+            speech_pad_ms=config.vad_pad_ms,
+            max_speech_duration_s=STRETCH_S,
+        )
+        for stretch in self._find_speech(samples, options):
+            yield stretch["start"], stretch["end"]
+
+    def _read(self, samples: NDArray[np.float32]) -> str:
+        """The words of one stretch. Read whole, it does not depend on what was heard before."""
+        self._decoder.start_utt()
+        try:
+            pcm = np.clip(samples, -1, 1) * 32767
+            self._decoder.process_raw(pcm.astype(np.int16).tobytes(), full_utt=True)
+        finally:
+            self._decoder.end_utt()
+        found = self._decoder.hyp()
+        return str(found.hypstr) if found else ""
+
+    def _probe(self) -> None:
+        self._read(np.zeros(RATE_HZ // 10, np.float32))
