@@ -7,8 +7,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from pocket.llm.batches import conversation_row, llava_row, packed, picture_batches, picture_row  # noqa: E402
+from pocket.llm.joint import Joint, load, save  # noqa: E402
 from pocket.llm.model import TINY, Llama  # noqa: E402
 from pocket.llm.tokenizer import ASSISTANT, BOS, END, PAD, USER, encode, tokenizer  # noqa: E402
+from pocket.llm.train import rate  # noqa: E402
 from pocket.vision.preprocess import N_TOKENS  # noqa: E402
 
 CHAT = [
@@ -76,3 +78,39 @@ def test_pictures_have_their_places():
     assert batch.pixels.dtype == torch.uint8
     assert (batch.targets[batch.weight == 1] != PAD).all()
     assert (batch.targets == END).any()
+
+
+@pytest.fixture(scope="module")
+def joint():
+    torch.manual_seed(0)
+    return Joint(TINY)
+
+
+def test_the_probe_teaches_the_tower_alone(joint):
+    joint.zero_grad()
+    joint.probe_loss(next(picture_batches(random.Random(5), 2))).backward()
+    assert all(p.grad is None for p in joint.llm.parameters())
+    assert all(p.grad is not None for p in joint.tower.parameters())
+
+
+def test_what_is_said_of_a_picture_teaches_both(joint):
+    joint.zero_grad()
+    described, probed = joint.picture_loss(next(picture_batches(random.Random(5), 2)))
+    assert 6 < described < 10
+    assert probed > 0
+    described.backward()
+    assert joint.tower.patch.weight.grad.abs().sum() > 0
+    assert joint.llm.embedding.weight.grad.abs().sum() > 0
+
+
+def test_a_checkpoint_comes_back(joint, tmp_path):
+    save(tmp_path / "final.pt", joint)
+    other = Joint(TINY)
+    load(tmp_path / "final.pt", other)
+    torch.testing.assert_close(other.state_dict(), joint.state_dict(), atol=1e-3, rtol=1e-2)
+
+
+def test_the_rate_rises_stays_and_falls():
+    rates = [rate(share, 1.0) for share in (0.0, 0.01, 0.1, 0.5, 0.8, 0.999)]
+    assert rates[0] < rates[1] < rates[2] == rates[3] == 1.0
+    assert rates[3] > rates[4] > rates[5] > 0
