@@ -7,7 +7,6 @@ import asyncio
 import time
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
@@ -24,7 +23,7 @@ from graphs.run import hear, run, say
 from graphs.stages import HandleStages
 from graphs.wire import errors, openapi
 from graphs.wire.answers import Answer
-from graphs.wire.body import json_body
+from graphs.wire.body import json_body, request_id
 from graphs.wire.http import read_chat
 from graphs.wire.openai import schema
 from graphs.wire.openai.catalogue import catalogue
@@ -129,7 +128,7 @@ class Gateway:
         """Text, speech and pictures in; text or a voice out, whole or streamed. What Parley does not do is refused by
         the parameter's name."""
         data = await json_body(request, self._args.max_body_bytes)
-        asked = await asyncio.to_thread(read_chat_completion, data, _request_id(request), self._args, self._catalogue)
+        asked = await asyncio.to_thread(read_chat_completion, data, request_id(request), self._args, self._catalogue)
         way = plan(asked.turn.inputs, asked.turn.output)
         if asked.stage:
             way = way.thought_by(asked.stage)
@@ -219,7 +218,3 @@ class Gateway:
     @app.get("/docs", include_in_schema=False)
     async def docs(self) -> HTMLResponse:
         return HTMLResponse(DOCS_PAGE)
-
-
-def _request_id(request: Request) -> str:
-    return request.headers.get("x-request-id") or uuid4().hex

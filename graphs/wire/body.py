@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
+from uuid import uuid4
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 from starlette.datastructures import FormData
@@ -98,6 +99,11 @@ def bounded(request: Request, max_bytes: int) -> Request:
         return message
 
     return Request(request.scope, receive)
+
+
+def request_id(request: Request) -> str:
+    """The id that Ray Serve's proxy or the client gave to the request."""
+    return request.headers.get("x-request-id") or uuid4().hex
 
 
 def content_type(request: Request) -> str:

@@ -10,7 +10,6 @@ import asyncio
 import json
 from collections.abc import Mapping
 from typing import Annotated, Any
-from uuid import uuid4
 
 from pydantic import BeforeValidator, Field, PositiveInt
 from starlette.datastructures import UploadFile
@@ -21,7 +20,7 @@ from deployments.messages import Audio, ChatOptions, Image, Role, SpeakOptions
 from deployments.settings import GatewayArgs, LanguageCode
 from graphs.turn import Output, Turn, TurnMessage
 from graphs.wire.accept import Form, negotiate
-from graphs.wire.body import Fields, Media, Text, bounded, content_type, read_form, read_json, validated
+from graphs.wire.body import Fields, Media, Text, bounded, content_type, read_form, read_json, request_id, validated
 from graphs.wire.media import Kind, decode_audio, decode_image, kind_of
 
 CONTENT_TYPES = "multipart/form-data, application/json, text/plain, audio/* or image/*"
@@ -79,7 +78,7 @@ async def read_chat(request: Request, limits: GatewayArgs) -> tuple[Turn, Form]:
         fields |= await _read_body(bounded(request, limits.max_body_bytes), limits)
     except ClientDisconnect:
         raise MalformedBody("The body ended before it was complete.") from None
-    turn_id = request.headers.get("x-request-id") or uuid4().hex
+    turn_id = request_id(request)
     return await asyncio.to_thread(_decoded, fields, turn_id, request.headers.get("accept", "*/*"), limits)
 
 

@@ -97,6 +97,7 @@ def audio_pieces(source: BinaryIO, *, max_s: float, param: str) -> Iterator[tupl
 
     Pieces are cut where it is quiet. Raises as ``decode_audio`` does, ``TooLarge`` only when that much has been taken.
     """
+    source.seek(0)
     start = source.read(FIRST_BYTES)
     source.seek(0)
     demuxer = _match(_AUDIO, start)
@@ -175,7 +176,7 @@ def _reason(error: Exception) -> str:
 def _resampled(source: BinaryIO, demuxer: str, max_s: float, param: str) -> Iterator[NDArray[np.float32]]:
     """The sound in pieces of mono 16 kHz; no more than ``max_s`` seconds are ever decoded."""
     heard_s = 0.0
-    with av.open(source, format=demuxer, metadata_errors="ignore") as container:
+    with av.open(source, "r", format=demuxer, metadata_errors="ignore") as container:
         if not container.streams.audio:
             raise UnsupportedMedia("The file holds no sound, only pictures. Send it as an image.", param=param)
         resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE_HZ)

@@ -20,10 +20,15 @@ APPLICATION = "parley"
 # Slow enough to hang up in the middle of, and with few enough places to fill them.
 FAKES: dict[str, Any] = {
     "args": {
-        "speech_to_text": {"engine": "fake", "first_s": 0.4, "transcript": "it lasted {seconds} seconds"},
-        "text_llm": {"engine": "fake", "step_s": 0.02},
-        "vision_llm": {"engine": "fake", "step_s": 0.02, "vision": True},
-        "text_to_speech": {"engine": "fake", "step_s": 0.02, "word_s": 0.05},
+        "speech_to_text": {
+            "engine": "fake",
+            "served_name": "fake-asr",
+            "first_s": 0.4,
+            "transcript": "it lasted {seconds} seconds",
+        },
+        "text_llm": {"engine": "fake", "served_name": "fake-llm", "step_s": 0.02},
+        "vision_llm": {"engine": "fake", "served_name": "fake-vision", "step_s": 0.02, "vision": True},
+        "text_to_speech": {"engine": "fake", "served_name": "fake-tts", "step_s": 0.02, "word_s": 0.05},
         "gateway": {"max_body_bytes": 4_000_000, "max_audio_s": 60},
     },
     "deployments": [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tempfile
 import tracemalloc
 import zlib
 from contextlib import suppress
@@ -19,7 +20,7 @@ from PIL import Image as Pillow
 
 from deployments.errors import BrokenMedia, NoSpeech, TooLarge, UnsupportedMedia
 from deployments.messages import Audio
-from graphs.wire.media import Kind, decode_audio, decode_image, kind_of
+from graphs.wire.media import Kind, audio_pieces, decode_audio, decode_image, kind_of
 
 SECONDS = 1.0
 TONE_HZ = 440
@@ -388,3 +389,44 @@ def test_what_is_no_picture(data: bytes, hint: str) -> None:
     with pytest.raises(UnsupportedMedia, match=hint) as caught:
         see(data)
     assert "PNG" in caught.value.message
+
+
+# --- long recordings --------------------------------------------------------------------------------------------------
+
+
+def recording(samples: np.ndarray) -> io.BytesIO:
+    target = io.BytesIO()
+    soundfile.write(target, samples, 16_000, format="WAV", subtype="PCM_16")
+    target.seek(0)
+    return target
+
+
+def test_a_long_recording_comes_in_pieces_that_make_the_whole() -> None:
+    samples = (np.sin(np.arange(100 * 16_000) / 10) * np.linspace(0.1, 0.9, 100 * 16_000)).astype(np.float32)
+    pieces = list(audio_pieces(recording(samples), max_s=1000, param="file"))
+    assert np.allclose(np.concatenate([audio.samples for _, audio in pieces]), samples, atol=1e-3)
+    assert all(20 <= audio.duration_s <= 30 for _, audio in pieces[:-1])
+    ends = np.cumsum([audio.duration_s for _, audio in pieces])
+    assert [start for start, _ in pieces] == pytest.approx([0, *ends[:-1]])
+
+
+def test_it_is_cut_where_it_is_quiet() -> None:
+    samples = np.random.default_rng(1).uniform(-0.5, 0.5, 40 * 16_000).astype(np.float32)
+    samples[24 * 16_000 : 25 * 16_000] = 0
+    (_, first), _ = audio_pieces(recording(samples), max_s=1000, param="file")
+    assert 24 < first.duration_s < 25
+
+
+def test_a_file_on_disk_is_read_as_one_in_memory() -> None:
+    data = recording(np.full(16_000, 0.1, np.float32)).getvalue()
+    with tempfile.SpooledTemporaryFile(max_size=10) as file:
+        file.write(data)
+        ((start, audio),) = audio_pieces(file, max_s=10, param="file")  # type: ignore[arg-type]
+    assert (start, audio.duration_s) == (0, 1)
+
+
+def test_one_that_is_too_long_says_so_once_that_much_has_been_heard() -> None:
+    pieces = audio_pieces(recording(np.zeros(70 * 16_000, np.float32)), max_s=60, param="file")
+    next(pieces)
+    with pytest.raises(TooLarge):
+        list(pieces)

@@ -1,0 +1,204 @@
+"""POST /v1/audio/speech, /transcriptions and /translations through the stock client, sync and async, on fakes."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import av
+import httpx
+import numpy as np
+import openai
+import pytest
+from openai import AsyncOpenAI, OpenAI
+from serve_fakes import PICTURE, SPEECH, wav
+
+TEXT = "One two three. Four five six."
+CONTAINERS = {"mp3": ("mp3", 24_000), "opus": ("ogg", 48_000), "aac": ("aac", 24_000), "flac": ("flac", 16_000),
+              "wav": ("wav", 16_000)}  # fmt: skip
+FILE = ("question.wav", SPEECH)
+
+
+@pytest.fixture
+def api(fakes: str) -> Iterator[OpenAI]:
+    with OpenAI(base_url=f"{fakes}/v1", api_key="none", max_retries=0, timeout=60) as client:
+        yield client
+
+
+def seconds(data: bytes, name: str) -> float:
+    if name == "pcm":
+        return len(data) / 2 / 24_000
+    container, rate = CONTAINERS[name]
+    with av.open(io.BytesIO(data), format=container) as file:
+        frames = list(file.decode(audio=0))
+    assert frames[0].sample_rate == rate
+    return sum(frame.samples for frame in frames) / rate
+
+
+# --- speech -----------------------------------------------------------------------------------------------------------
+
+
+def say(api: OpenAI, **more: Any) -> bytes:
+    return api.audio.speech.create(**{"model": "fake-tts", "voice": "alloy", "input": TEXT, **more}).content
+
+
+@pytest.mark.parametrize("name", [*CONTAINERS, "pcm"])
+def test_a_text_is_spoken_in_every_format(api: OpenAI, name: str) -> None:
+    assert seconds(say(api, response_format=name), name) == pytest.approx(6 * 0.05, abs=0.12)
+
+
+def test_without_a_word_about_it_the_format_is_mp3(api: OpenAI) -> None:
+    assert seconds(say(api), "mp3") > 0
+
+
+def test_speed(api: OpenAI) -> None:
+    assert seconds(say(api, response_format="pcm", speed=0.5), "pcm") == pytest.approx(0.6, abs=0.05)
+
+
+def test_it_is_sent_while_it_is_spoken(api: OpenAI) -> None:
+    with api.audio.speech.with_streaming_response.create(
+        model="fake-tts", voice="nova", input="word " * 30, response_format="pcm"
+    ) as response:
+        assert response.headers["content-type"] == "audio/pcm"
+        chunks = list(response.iter_bytes())
+    assert len(chunks) > 5
+    assert seconds(b"".join(chunks), "pcm") == pytest.approx(30 * 0.05, abs=0.1)
+
+
+def test_speech_as_events(fakes: str) -> None:
+    body = {"model": "fake-tts", "voice": "alloy", "input": TEXT, "response_format": "pcm", "stream_format": "sse"}
+    with httpx.stream("POST", f"{fakes}/v1/audio/speech", json=body, timeout=30) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        events = [json.loads(line.removeprefix("data: ")) for line in response.iter_lines() if line]
+    assert {event["type"] for event in events[:-1]} == {"speech.audio.delta"}
+    assert events[-1]["type"] == "speech.audio.done"
+    assert seconds(b"".join(base64.b64decode(event["audio"]) for event in events[:-1]), "pcm") > 0.2
+
+
+def test_speech_async(fakes: str) -> None:
+    async def speak() -> bytes:
+        async with AsyncOpenAI(base_url=f"{fakes}/v1", api_key="none") as client:
+            answer = await client.audio.speech.create(model="parley", voice="alloy", input=TEXT, response_format="flac")
+            return answer.content
+
+    assert seconds(asyncio.run(speak()), "flac") > 0.2
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"input": "a" * 4097}, "input"),
+        ({"input": ""}, "input"),
+        ({"speed": 5}, "speed"),
+        ({"response_format": "aiff"}, "response_format"),
+        ({"model": "tts-1"}, "model"),
+        ({"instructions": "Whisper."}, "instructions"),
+    ],
+)
+def test_what_cannot_be_spoken_is_refused_by_its_name(api: OpenAI, more: dict[str, Any], param: str) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        say(api, **more)
+    assert caught.value.param == param
+
+
+def test_nothing_to_pronounce_is_unprocessable(api: OpenAI) -> None:
+    with pytest.raises(openai.UnprocessableEntityError):
+        say(api, input="...")
+
+
+# --- transcriptions ---------------------------------------------------------------------------------------------------
+
+
+def write(api: OpenAI, **more: Any) -> Any:
+    return api.audio.transcriptions.create(**{"model": "fake-asr", "file": FILE, **more})
+
+
+def test_a_recording_is_written_down(api: OpenAI) -> None:
+    answer = write(api, language="en", prompt="A question.", temperature=0.5)
+    assert answer.text.startswith("it lasted")
+    assert answer.usage.seconds >= 1
+
+
+def test_as_text_with_times_and_as_subtitles(api: OpenAI) -> None:
+    assert write(api, response_format="text").strip().startswith("it lasted")
+    verbose = write(api, response_format="verbose_json", timestamp_granularities=["segment"])
+    assert " ".join(segment.text for segment in verbose.segments) == verbose.text
+    assert [segment.id for segment in verbose.segments] == [0, 1, 2]
+    assert verbose.segments[-1].end == pytest.approx(verbose.duration, abs=0.01)
+    srt = write(api, response_format="srt")
+    assert srt.startswith("1\n00:00:00,000 --> 00:00:0")
+    vtt = write(api, response_format="vtt")
+    assert vtt.startswith("WEBVTT\n\n00:00:00.000 --> 00:00:0")
+
+
+def test_as_it_is_heard(api: OpenAI) -> None:
+    events = list(write(api, stream=True))
+    assert [event.type for event in events] == ["transcript.text.delta"] * 3 + ["transcript.text.done"]
+    assert "".join(event.delta for event in events[:-1]) == events[-1].text
+
+
+def test_transcription_async(fakes: str) -> None:
+    async def both() -> tuple[str, str]:
+        async with AsyncOpenAI(base_url=f"{fakes}/v1", api_key="none") as client:
+            whole = await client.audio.transcriptions.create(model="parley", file=FILE)
+            stream = await client.audio.transcriptions.create(model="parley", file=FILE, stream=True)
+            parts = [event.delta async for event in stream if event.type == "transcript.text.delta"]
+        return whole.text, "".join(parts)
+
+    whole, streamed = asyncio.run(both())
+    assert whole == streamed
+
+
+def test_a_long_recording_is_heard_in_pieces(api: OpenAI) -> None:
+    minutes = wav(np.tile(np.sin(np.arange(16_000) / 10).astype(np.float32), 100))
+    answer = write(api, file=("long.wav", minutes), response_format="verbose_json")
+    assert answer.text.count("it lasted") in (4, 5)  # pieces of 20 to 30 s out of 100 s
+    starts = [segment.start for segment in answer.segments]
+    assert starts == sorted(starts)
+    assert answer.duration == pytest.approx(100)
+    assert answer.segments[-1].end == pytest.approx(100, abs=0.1)
+
+
+def test_silence_is_no_text(api: OpenAI) -> None:
+    assert write(api, file=("silence.wav", wav(np.zeros(16_000)))).text == ""
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"model": "whisper-1"}, "model"),
+        ({"temperature": 2}, "temperature"),
+        ({"language": "English"}, "language"),
+        ({"timestamp_granularities": ["word"]}, "timestamp_granularities"),
+        ({"timestamp_granularities": ["word"], "response_format": "verbose_json"}, "timestamp_granularities"),
+        ({"response_format": "diarized_json"}, "response_format"),
+        ({"include": ["logprobs"]}, "include[]"),
+        ({"file": ("a.wav", b"RIFF0000WAVEjunk")}, "file"),
+    ],
+)
+def test_what_cannot_be_written_down_is_refused_by_its_name(api: OpenAI, more: dict[str, Any], param: str) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        write(api, **more)
+    assert caught.value.param == param
+
+
+def test_what_is_no_sound_is_refused(api: OpenAI) -> None:
+    with pytest.raises(openai.APIStatusError) as caught:
+        write(api, file=("a.png", PICTURE))
+    assert caught.value.status_code == 415
+
+
+def test_a_form_without_a_file_is_refused(fakes: str) -> None:
+    response = httpx.post(f"{fakes}/v1/audio/transcriptions", files={"model": (None, "parley")})
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "file"
+    assert httpx.post(f"{fakes}/v1/audio/transcriptions", json={}).status_code == 415
+
+
+def test_translation_is_refused_in_clear_words(api: OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="does not translate"):
+        api.audio.translations.create(model="parley", file=FILE)
