@@ -166,9 +166,9 @@ class ChatCompletionRequest(Fields):
     max_tokens: PositiveInt | None = Field(default=None, description="The older name of max_completion_tokens.")
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
-    stop: Annotated[list[Annotated[Text, Field(min_length=1)]] | None, BeforeValidator(_listed)] = Field(
-        default=None, max_length=4
-    )
+    stop: Annotated[
+        Annotated[list[Annotated[Text, Field(min_length=1)]], Field(max_length=4)] | None, BeforeValidator(_listed)
+    ] = None
     seed: int | None = None
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)

@@ -56,7 +56,7 @@ _COMPLETION = _object(
     ),
 )
 _MODEL = _object(id=_TEXT, object={"const": "model"}, created={"type": "integer"}, owned_by=_TEXT)
-_EVENTS: dict[str, Any] = {"text/event-stream": {"schema": _TEXT}}
+_EVENTS: dict[str, Any] = {"text/event-stream": {"schema": {}}}  # each event is an object of its own kind
 
 CHAT_BODY = _body("application/json", _schema(ChatCompletionRequest))
 SPEECH_BODY = _body("application/json", _schema(SpeechRequest))

@@ -74,11 +74,13 @@ class SpeechAnswer:
 
     async def _encoded(self, first: Audio) -> AsyncGenerator[bytes, None]:
         encoder = Encoder(self.asked.audio_format)
-        yield encoder.feed(first)
+        if data := encoder.feed(first):
+            yield data
         async for event in self.events:
             if isinstance(event, AudioChunk) and (data := encoder.feed(event.audio)):
                 yield data
-        yield encoder.finish()
+        if data := encoder.finish():
+            yield data
 
     async def _sse(self, first: Audio) -> AsyncGenerator[str, None]:
         try:

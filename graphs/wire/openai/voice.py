@@ -15,9 +15,9 @@ def _name(voice: Any) -> Any:
 
 
 VoiceName = Annotated[
-    Text | None,
-    BeforeValidator(_name, json_schema_input_type=str | dict[str, str] | None),
-    Field(max_length=200, description="A voice of the speech model, or one of OpenAI's names for its default voice."),
+    Annotated[Text, Field(max_length=200)] | None,
+    BeforeValidator(_name),
+    Field(description="A voice of the speech model, or one of OpenAI's names for its default voice."),
 ]
 
 

@@ -1,0 +1,164 @@
+"""OpenAI's stock client against the bundled models: what comes back means what it should."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import av
+import httpx
+import numpy as np
+import pytest
+import soundfile
+from openai import OpenAI
+
+from tests.e2e.conftest import DATA
+
+FORMATS = {"mp3": "mp3", "opus": "ogg", "aac": "aac", "flac": "flac", "wav": "wav"}
+CAPITAL = "What is the capital of France?"
+
+
+@pytest.fixture(scope="module")
+def api(base_url: str) -> Iterator[OpenAI]:
+    with OpenAI(base_url=f"{base_url}/v1", api_key="none", max_retries=0, timeout=120) as client:
+        yield client
+
+
+def b64(name: str) -> str:
+    return base64.b64encode((DATA / name).read_bytes()).decode()
+
+
+def spoken(name: str) -> dict[str, Any]:
+    return {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": b64(name), "format": "wav"}}]}
+
+
+def written(words: str) -> dict[str, Any]:
+    return {"role": "user", "content": words}
+
+
+def pictured(name: str, words: str) -> dict[str, Any]:
+    url = f"data:image/png;base64,{b64(name)}"
+    return {
+        "role": "user",
+        "content": [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": words}],
+    }
+
+
+def ask(api: OpenAI, *messages: Any, **more: Any) -> Any:
+    return api.chat.completions.create(model="parley", messages=list(messages), **more)
+
+
+def as_wav(data: bytes, container: str | None) -> bytes:
+    """Any format as a WAV of 16 kHz, as the recognizer reads it; headerless PCM is OpenAI's 24 kHz."""
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=16_000)
+    if container is None:
+        frame = av.AudioFrame.from_ndarray(np.frombuffer(data, np.int16)[np.newaxis], format="s16", layout="mono")
+        frame.sample_rate = 24_000
+        frames = [frame]
+    else:
+        with av.open(io.BytesIO(data), format=container) as file:
+            frames = list(file.decode(audio=0))
+    resampled = [r.to_ndarray()[0] for frame in [*frames, None] for r in resampler.resample(frame)]
+    target = io.BytesIO()
+    soundfile.write(target, np.concatenate(resampled), 16_000, format="WAV")
+    return target.getvalue()
+
+
+def test_a_text_is_answered_whole_and_streamed(api: OpenAI) -> None:
+    whole = ask(api, written(CAPITAL)).choices[0].message.content
+    streamed = ask(api, written(CAPITAL), stream=True)
+    assert "paris" in whole.lower()
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in streamed) == whole
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (spoken("question.wav"), ["paris"]),
+        (pictured("two_red_circles.png", "What do you see?"), ["two", "red", "circles"]),
+    ],
+    ids=["speech", "picture"],
+)
+def test_speech_and_pictures_are_understood(api: OpenAI, message: Any, expected: list[str]) -> None:
+    text = ask(api, message).choices[0].message.content.lower()
+    assert [word for word in expected if word not in text] == []
+
+
+@pytest.mark.parametrize("name", [*FORMATS, "pcm16"])
+def test_a_spoken_answer_in_every_format_can_be_heard(api: OpenAI, hear: Callable[[bytes], str], name: str) -> None:
+    audio = {"voice": "alloy", "format": name}
+    message = ask(api, written(CAPITAL), modalities=["text", "audio"], audio=audio).choices[0].message
+    assert "paris" in message.audio.transcript.lower()
+    assert "paris" in hear(as_wav(base64.b64decode(message.audio.data), FORMATS.get(name)))
+
+
+def test_a_spoken_answer_in_a_stream_can_be_heard(api: OpenAI, hear: Callable[[bytes], str]) -> None:
+    audio = {"voice": "alloy", "format": "pcm16"}
+    chunks = ask(api, written(CAPITAL), modalities=["text", "audio"], audio=audio, stream=True)
+    deltas = [delta for chunk in chunks if (delta := getattr(chunk.choices[0].delta, "audio", None))]
+    assert "paris" in "".join(delta.transcript or "" for delta in deltas).lower()
+    assert "paris" in hear(as_wav(b"".join(base64.b64decode(d.data) for d in deltas if d.data), None))
+
+
+def test_six_turns_of_all_kinds_remember_the_first(api: OpenAI) -> None:
+    turns: list[Any] = []
+    said: list[str] = []
+    for message, aloud in [
+        (written("My name is Anna."), False),
+        (spoken("question.wav"), True),
+        (pictured("two_red_circles.png", "What do you see?"), False),
+        (spoken("seven_plus_five.wav"), True),
+        (written("What is the opposite of hot?"), False),
+        (written("What is my name?"), False),
+    ]:
+        turns.append(message)
+        more = {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}} if aloud else {}
+        answer = ask(api, *turns, **more).choices[0].message
+        said.append((answer.audio.transcript if aloud else answer.content).lower())
+        turns.append({"role": "assistant", "audio": {"id": answer.audio.id}} if aloud else answer)
+    assert "anna" in said[-1], said
+
+
+def test_json_that_fits_a_schema(api: OpenAI) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"city": {"type": "string", "maxLength": 20}, "sure": {"type": "boolean"}},
+        "required": ["city", "sure"],
+        "additionalProperties": False,
+    }
+    format_ = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+    answer = json.loads(ask(api, written(CAPITAL), response_format=format_).choices[0].message.content)
+    assert answer.keys() == {"city", "sure"}
+    assert isinstance(answer["sure"], bool)
+
+
+@pytest.mark.parametrize("name", [*FORMATS, "pcm"])
+def test_what_is_read_aloud_can_be_heard(api: OpenAI, hear: Callable[[bytes], str], name: str) -> None:
+    data = api.audio.speech.create(
+        model="pocket-tts",
+        voice="alloy",
+        input="The capital of France is Paris.",
+        response_format=name,  # type: ignore[arg-type]
+    ).content
+    assert "paris" in hear(as_wav(data, FORMATS.get(name)))
+
+
+def test_what_was_said_is_written_down(api: OpenAI) -> None:
+    recording = ("question.wav", (DATA / "question.wav").read_bytes())
+    assert "capital of france" in api.audio.transcriptions.create(model="parley", file=recording).text.lower()
+    events = list(api.audio.transcriptions.create(model="parley", file=recording, stream=True))
+    assert "capital of france" in events[-1].text.lower()  # type: ignore[union-attr]
+
+
+def test_the_models_have_names(api: OpenAI) -> None:
+    names = [model.id for model in api.models.list()]
+    assert names[0] == "parley"
+    assert len(names) == 5
+
+
+def test_a_schema_of_the_service_is_there(base_url: str) -> None:
+    paths = httpx.get(f"{base_url}/openapi.json").json()["paths"]
+    assert {"/v1/chat/completions", "/v1/audio/speech", "/v1/audio/transcriptions", "/v1/models"} <= paths.keys()
