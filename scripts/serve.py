@@ -76,9 +76,9 @@ def serve(config: Path, overrides: dict[str, Any]) -> int:
     except KeyboardInterrupt:
         return 0
     finally:
-        PID_FILE.unlink(missing_ok=True)
         for child in children:
             end(child)
+        PID_FILE.unlink(missing_ok=True)
 
 
 def start(children: list[subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
@@ -192,7 +192,7 @@ def stop() -> int:
         print("Nothing that `make serve` started is running here. A head started by hand ends with `ray stop`.")
         return 0
     for _ in range(60):
-        if not PID_FILE.exists():
+        if not PID_FILE.exists() and not is_taken("127.0.0.1", DASHBOARD_PORT):  # Ray's processes end a little later
             print("Stopped.")
             return 0
         time.sleep(0.5)
