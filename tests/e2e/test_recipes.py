@@ -1,0 +1,72 @@
+"""Every recipe of docs/recipes.md for curl, Python and Node works as written."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.e2e.conftest import ROOT
+
+PAGE = (ROOT / "docs" / "recipes.md").read_text()
+
+
+def recipes(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def run(command: list[str], base_url: str, folder: Path) -> str:
+    (folder / "tests").symlink_to(ROOT / "tests")
+    command = [part.replace("http://127.0.0.1:8000", base_url) for part in command]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_there_are_some() -> None:
+    assert [len(recipes(language)) for language in ("sh", "python", "js", "yaml")] == [4, 5, 1, 1]
+
+
+EXPECTED_OF_CURL = ["Paris", "data: [DONE]", "", "00:00:0"]
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_curl(base_url: str, tmp_path: Path, number: int) -> None:
+    said = run(["sh", "-c", recipes("sh")[number].replace("curl ", "curl --fail-with-body ")], base_url, tmp_path)
+    assert EXPECTED_OF_CURL[number] in said
+    if number == 2:
+        assert (tmp_path / "answer.mp3").stat().st_size > 5_000
+
+
+EXPECTED_OF_PYTHON = [r"Paris.*\n.*Paris", r"Paris.* \d{5,}\n.*(twelve|12)", "two red circles", r"\d{5,}\n.*france",
+                      r"city='.*' sure=(True|False)"]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_python(base_url: str, tmp_path: Path, number: int) -> None:
+    said = run([sys.executable, "-c", recipes("python")[number]], base_url, tmp_path)
+    assert re.search(EXPECTED_OF_PYTHON[number], said, re.IGNORECASE), said
+
+
+def node_has_the_client() -> bool:
+    node = shutil.which("node")
+    return bool(node) and subprocess.run([node, "-e", "require('openai')"], capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(
+    not node_has_the_client(), reason="needs node and its openai package, found through NODE_PATH; npm install openai"
+)
+def test_node(base_url: str, tmp_path: Path) -> None:
+    lines = run(["node", "-e", recipes("js")[0]], base_url, tmp_path).splitlines()
+    assert [line for line in lines[:3] if "paris" not in line.lower()] == []
+    assert int(lines[2].split()[-1]) > 10_000
+    assert int(lines[3]) > 2_000
+
+
+def test_the_settings_of_litellm_are_yaml() -> None:
+    assert len(yaml.safe_load(recipes("yaml")[0])["model_list"]) == 3
