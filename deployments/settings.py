@@ -144,7 +144,7 @@ class SpeechToTextConfig(Settings):
     vad_threshold: Fraction = Field(default=0.5, description="Probability from which a frame counts as speech.")
     vad_min_speech_ms: NonNegativeInt = Field(default=100, description="Shorter sounds are no speech.")
     vad_min_silence_ms: NonNegativeInt = Field(default=500, description="A pause that ends a stretch of speech.")
-    vad_pad_ms: NonNegativeInt = Field(default=200, description="Sound kept around a stretch of speech.")
+    vad_pad_ms: NonNegativeInt = Field(default=300, description="Sound kept around a stretch of speech.")
     no_speech_threshold: Fraction = Field(
         default=0.6, description="A window whose probability of silence is above this, and that is unsure, is dropped."
     )

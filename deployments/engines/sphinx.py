@@ -18,6 +18,7 @@ from deployments.settings import SpeechToTextConfig, SphinxArgs, resolve
 from deployments.threads import Worker, prepare
 
 RATE_HZ = 16_000
+SILENCE_PEAK = 1e-3  # PocketSphinx hears "hmm" in digital silence
 STRETCH_S = 15.0  # the longest that is read at once; a request can be stopped in between
 LANGUAGE = "en"
 
@@ -30,7 +31,7 @@ class SphinxRecognizer:
         from faster_whisper.vad import get_speech_timestamps
         from pocketsphinx import Decoder
 
-        given = {"lm": str(resolve(args.language_model))} if args.language_model else {}
+        given = {"lm": _file(args.language_model)} if args.language_model else {}
         self._decoder = Decoder(samprate=RATE_HZ, loglevel="FATAL", **given)
         self._find_speech = get_speech_timestamps
         self._worker = Worker("sphinx", args.stall_timeout_s)
@@ -83,6 +84,8 @@ class SphinxRecognizer:
 
     def _read(self, samples: NDArray[np.float32]) -> str:
         """The words of one stretch. Read whole, it does not depend on what was heard before."""
+        if len(samples) == 0 or np.abs(samples).max() < SILENCE_PEAK:
+            return ""
         self._decoder.start_utt()
         try:
             pcm = np.clip(samples, -1, 1) * 32767
@@ -93,4 +96,11 @@ class SphinxRecognizer:
         return str(found.hypstr) if found else ""
 
     def _probe(self) -> None:
-        self._read(np.zeros(RATE_HZ // 10, np.float32))
+        self._read(np.full(RATE_HZ // 10, SILENCE_PEAK, np.float32))
+
+
+def _file(name: str) -> str:
+    path = resolve(name)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no language model {path}")
+    return str(path)

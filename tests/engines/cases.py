@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import soundfile
+
 from deployments import engine as engines
-from deployments.messages import ChatMessage
+from deployments.messages import Audio, ChatMessage
 from deployments.settings import (
     AppArgs,
     ChatConfig,
@@ -17,12 +20,14 @@ from deployments.settings import (
     FakeSynthesizerArgs,
     LlamaArgs,
     SpeechToTextConfig,
+    SphinxArgs,
     TextToSpeechConfig,
     WhisperArgs,
     resolve,
 )
 from tests.engines import tiny
 
+DATA = Path(__file__).resolve().parents[1] / "data"
 POCKET = AppArgs()
 HEAR_ALL = SpeechToTextConfig(
     vad=False, no_speech_threshold=1, log_prob_threshold=-100, compression_ratio_threshold=100
@@ -43,6 +48,12 @@ class Case:
 
 def hear(engine: Any) -> AsyncGenerator[Any, None]:
     return engine.transcribe(tiny.sound(), HEAR_ALL)
+
+
+def listen(engine: Any) -> AsyncGenerator[Any, None]:
+    samples, rate_hz = soundfile.read(DATA / "question.wav", dtype="float32")
+    pause = np.zeros(rate_hz, np.float32)
+    return engine.transcribe(Audio(np.concatenate([samples, pause] * 4), rate_hz), SpeechToTextConfig())
 
 
 def talk(engine: Any) -> AsyncGenerator[Any, None]:
@@ -67,6 +78,7 @@ CASES = [
     Case("fake-chat", lambda _: engines.chat_model(FakeChatArgs(step_s=0.002)), talk),
     Case("fake-synthesizer", lambda _: engines.synthesizer(FakeSynthesizerArgs(step_s=0.002)), speak),
     Case("whisper", lambda d: engines.recognizer(WhisperArgs(model=str(tiny.recognizer(d / "asr")))), hear),
+    Case("sphinx", lambda _: engines.recognizer(SphinxArgs(language_model="pocket/asr/ngrams.arpa")), listen),
     Case("llama", lambda d: engines.chat_model(LlamaArgs(model=str(tiny.chat_model(d / "llm.gguf")))), talk),
     Case("llava", lambda d: engines.chat_model(tiny.llava(d)), look),
     Case("coqui", lambda d: engines.synthesizer(tiny.voice(d / "tts")), speak),
