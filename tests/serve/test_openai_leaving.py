@@ -11,9 +11,10 @@ import pytest
 from serve_fakes import wait_until, wav
 
 LONG = "One two three four. " * 100  # five seconds of thinking, which ends at the limit of tokens
-MESSAGES = [{"role": "user", "content": LONG}]
+MESSAGES = [{"role": "user", "content": "word " * 300}]  # sentences of a second, so that one is left in its middle
 VOICE = {"modalities": ["text", "audio"], "stream": True}
-RECORDING = wav(np.tile(np.sin(np.arange(16_000) / 10).astype(np.float32), 120))
+# Heard in sixteen pieces or more, each of which takes 0.4 s.
+RECORDING = wav(np.tile(np.sin(np.arange(16_000) / 10).astype(np.float32), 400))
 
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "chat": ("/v1/chat/completions", "TextLLM", {"json": {"messages": MESSAGES, "stream": True}}),
@@ -34,7 +35,8 @@ def test_the_engine_stops_when_the_client_has_left(fakes: str, stats: Callable[[
     before = stats(deployment)
     with httpx.stream("POST", f"{fakes}{path}", timeout=30, **request) as response:
         assert response.status_code == 200
-        next(response.iter_raw())
+        stream = response.iter_raw()  # let go of, it would hang up
+        next(stream)
         wait_until(lambda: stats(deployment).active > 0, 10)
     wait_until(lambda: stats(deployment).active == 0, 5)
     after = stats(deployment)
