@@ -67,10 +67,14 @@ def test_the_default_runs_on_two_cores() -> None:
     assert sum(shares) <= 2
 
 
+PATHS = ("model", "mmproj", "config", "vocoder", "vocoder_config", "language_model")
+
+
 def test_the_default_needs_no_network() -> None:
     default = AppArgs.model_validate(
         yaml.safe_load((ROOT / "serve_config.yaml").read_text())["applications"][0]["args"]
     )
-    paths = [default.text_llm.model, default.vision_llm.model, default.vision_llm.mmproj, default.speech_to_text.model,
-             default.text_to_speech.model]  # fmt: skip
-    assert [p for p in paths if not (ROOT / p).exists()] == []
+    models = (default.speech_to_text, default.text_llm, default.vision_llm, default.text_to_speech)
+    paths = [path for args in models for name in PATHS if (path := getattr(args, name, None))]
+    assert len(paths) >= 8
+    assert [path for path in paths if not (ROOT / path).is_file()] == []
