@@ -35,7 +35,7 @@ setup: .venv/.ready  ## virtual environment, locked dependencies, llama-cpp-pyth
 	@touch $@
 
 serve: setup  ## serve the whole graph; CONFIG=configs/x.yaml, HOST= and PORT= choose
-	@$(BIN)/python scripts/serve.py $(CONFIG) $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT))
+	@$(BIN)/python scripts/serve.py $(CONFIG) $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) $(if $(OPEN),--open)
 
 stop:  ## stop what `make serve` started
 	@$(BIN)/python scripts/serve.py --stop

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import ipaddress
 import json
 import os
 import shutil
@@ -24,6 +25,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
 RUN_FOLDER = ROOT / ".run"
 PID_FILE = RUN_FOLDER / "serve.pid"
 ENVIRONMENT = {
@@ -54,22 +56,29 @@ def main() -> int:
     parser.add_argument("config", nargs="?", default="serve_config.yaml", type=Path)
     parser.add_argument("--host", help="listen here instead of http_options.host")
     parser.add_argument("--port", type=int, help="listen here instead of http_options.port")
+    parser.add_argument("--open", action="store_true", help="serve other machines without API keys")
     parser.add_argument("--stop", action="store_true", help="stop what `make serve` started")
     arguments = parser.parse_args()
     try:
         if arguments.stop:
             return stop()
-        return serve(arguments.config, {"host": arguments.host, "port": arguments.port})
+        listen = {"host": arguments.host, "port": arguments.port}
+        return serve(arguments.config, listen, open_to_all=arguments.open)
     except CannotStart as problem:
         print(f"parley: {problem}", file=sys.stderr)
         return 1
 
 
-def serve(config: Path, overrides: dict[str, Any]) -> int:
+def serve(config: Path, overrides: dict[str, Any], *, open_to_all: bool) -> int:
     """Run until interrupted; 0 when stopped on request."""
     settings = load(config)
     http = {"host": "127.0.0.1", "port": 8000} | (settings.get("http_options") or {})
     http |= {key: value for key, value in overrides.items() if value is not None}
+    if not (open_to_all or is_loopback(http["host"]) or has_keys(settings)):
+        raise CannotStart(
+            f"{http['host']} can be reached by others, and there are no API keys. Set PARLEY_API_KEYS or "
+            "args.gateway.api_keys_file; or, to let everybody in: make serve OPEN=yes"
+        )
     preflight(http["host"], http["port"])
     RUN_FOLDER.mkdir(exist_ok=True)
     SERVED_CONFIG.write_text(yaml.safe_dump(settings | {"http_options": http}, sort_keys=False))
@@ -127,6 +136,25 @@ def load(config: Path) -> dict[str, Any]:
     if not isinstance(read, dict):
         raise CannotStart(f"{config} holds no mapping; the shipped serve_config.yaml shows its form")
     return read
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def has_keys(settings: dict[str, Any]) -> bool:
+    """Whether the gateway of these settings will ask for API keys."""
+    from deployments.settings import AppArgs, resolve
+    from graphs.keys import Keys
+
+    try:
+        file = AppArgs.model_validate(settings["applications"][0].get("args") or {}).gateway.api_keys_file
+        return bool(Keys.load(resolve(file) if file else None))
+    except (ValueError, OSError, LookupError) as error:
+        raise CannotStart(str(error)) from None
 
 
 def preflight(host: str, port: int) -> None:
