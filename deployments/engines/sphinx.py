@@ -59,6 +59,10 @@ class SphinxRecognizer:
             raise InvalidRequest(f"the model does not know the language {config.language!r}, only en", param="language")
         if config.words:
             raise InvalidRequest("this recognizer gives no times of words", param="timestamp_granularities")
+        if config.temperature:
+            raise InvalidRequest("this recognizer has no temperature; only 0 is taken", param="temperature")
+        if config.prompt:
+            raise InvalidRequest("this recognizer takes no prompt", param="prompt")
         for start, end in self._stretches(audio.samples, config):
             text = self._read(audio.samples[start:end])
             self.produced += 1

@@ -81,6 +81,12 @@ def test_another_language_or_rate_is_the_clients_error(run: Run, ear: SphinxReco
         run(heard(ear, Audio(np.zeros(100, np.float32), 8_000)))
 
 
+@pytest.mark.parametrize(("name", "value"), [("temperature", 0.5), ("prompt", "Paris"), ("words", True)])
+def test_what_it_cannot_do_is_refused_not_ignored(run: Run, ear: SphinxRecognizer, name: str, value: object) -> None:
+    with pytest.raises(InvalidRequest):
+        run(heard(ear, speech(), **{name: value}))
+
+
 def test_a_missing_language_model_is_named() -> None:
     with pytest.raises(FileNotFoundError, match=r"no\.arpa"):
         SphinxRecognizer(SphinxArgs(language_model="no.arpa"))
