@@ -32,11 +32,12 @@ class Pack:
 class Readers:
     """`count` workers that fill a queue until they are stopped."""
 
-    def __init__(self, count: int, seed: int) -> None:
+    def __init__(self, count: int, seed: int, pocket_share: float = 0.0) -> None:
         context = multiprocessing.get_context("fork")
         self._packs = context.Queue(maxsize=8 * count)
         self._workers = [
-            context.Process(target=_read, args=(seed + index, self._packs), daemon=True) for index in range(count)
+            context.Process(target=_read, args=(seed + index, pocket_share, self._packs), daemon=True)
+            for index in range(count)
         ]
         for worker in self._workers:
             worker.start()
@@ -53,10 +54,10 @@ class Readers:
             worker.terminate()
 
 
-def read(rng: random.Random) -> tuple[NDArray[np.int16], str, voices.Voice] | None:
+def read(rng: random.Random, pocket_share: float = 0.0) -> tuple[NDArray[np.int16], str, voices.Voice] | None:
     """A sentence to train on in a voice to train on; None if the voice failed or took too long over it."""
     said = text.sentence(rng)
-    voice = voices.pick(rng)
+    voice = voices.pick(rng, pocket_share)
     speed = rng.uniform(0.8, 1.35)
     pitch = rng.choice((1.0, rng.uniform(0.4, 1.8)))
     try:
@@ -66,11 +67,11 @@ def read(rng: random.Random) -> tuple[NDArray[np.int16], str, voices.Voice] | No
     return (samples, said, voice) if 800 < len(samples) < MAX_SAMPLES else None
 
 
-def _read(seed: int, packs: "multiprocessing.Queue[Pack]") -> None:
+def _read(seed: int, pocket_share: float, packs: "multiprocessing.Queue[Pack]") -> None:
     os.nice(5)
     rng, sounds = random.Random(seed), np.random.default_rng(seed)
     for turn in range(1_000_000):
-        clips = [clip for clip in (read(rng) for _ in range(PACK)) if clip]
+        clips = [clip for clip in (read(rng, pocket_share) for _ in range(PACK)) if clip]
         packs.put(
             Pack(
                 np.concatenate([samples for samples, _, _ in clips]),

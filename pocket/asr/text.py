@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pocket.llm import talk
+from pocket.tts.text import held_out as tests_the_voice
 
 WORDS = tuple(Path(__file__).with_name("words.txt").read_text().split())
 
@@ -106,11 +107,12 @@ def domain(rng: random.Random) -> str:
 
 
 def sentence(rng: random.Random) -> str:
-    """A sentence to train on: of the domain, or of arbitrary words, letters and numbers. Never a held-out one."""
+    """A sentence to train on: of the domain, or of arbitrary words, letters and numbers. Never a held-out one,
+    and none with which the pocket voice is measured."""
     kinds = (domain, _salad, _repeat, _numbers, _letters, _word)
     while True:
         text = rng.choices(kinds, weights=(60, 20, 8, 5, 3, 4))[0](rng)
-        if text and not held_out(text):
+        if text and not held_out(text) and not tests_the_voice(text):
             return text
 
 

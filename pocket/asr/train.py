@@ -31,8 +31,9 @@ from pocket.asr.tokens import Tokens
 WARM_UP = 0.05
 RAMP = 0.5
 """The share of the time over which the sound gets as bad as it gets: clean speech is learned first, and sooner."""
-SHORT = 0.65
-"""The share of the time in which windows of ten seconds are heard, three times as many; after it, whole ones."""
+WINDOWS = ((0.3, 5), (0.7, 3))
+"""Up to these shares of the time windows are a fifth and a third of 30 s long, as many times more of them; then whole
+ones."""
 PROGRESS_S = 15.0
 LOOK_S = 75.0
 CHECKPOINT_S = 180.0
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=10, help="processes that read aloud")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--batch", type=int, default=160, help="clips of 30 s in a step; three times as many of 10 s")
+    parser.add_argument("--pocket-share", type=float, default=0.0, help="share of sentences that the pocket voice reads")
     parser.add_argument("--hours", type=float, default=180.0, help="room for this many hours of speech on the device")
     parser.add_argument("--noises", type=int, default=800, help="room for this many half-minutes of noise")
     parser.add_argument("--peak", type=float, default=1.5e-3, help="highest learning rate; lower it with --resume")
@@ -62,7 +64,7 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true", help="use torch.compile on the encoder")
     parser.add_argument("--tiny", action="store_true", help="a toy model: tries the code on a CPU")
     args = parser.parse_args()
-    readers = Readers(args.workers, args.seed)
+    readers = Readers(args.workers, args.seed, args.pocket_share)
     try:
         train(args, readers, started)
     finally:
@@ -86,6 +88,7 @@ def train(args: argparse.Namespace, readers: Readers, started: float) -> None:
     groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=args.peak, betas=(0.9, 0.98), fused=True)
     if args.compile:
+        torch._dynamo.config.recompile_limit = 64  # one for each length of window
         for layer in model.whisper.model.encoder.layers:
             layer.compile(dynamic=False)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -102,7 +105,7 @@ def train(args: argparse.Namespace, readers: Readers, started: float) -> None:
             if not pool.full and (pack := readers.collect()):
                 pool.add(pack)
         hardness = 1.0 if args.resume else min(1.0, 0.1 + 0.9 * share / RAMP)
-        batch = mixer.draw(hardness, window=3 if share < SHORT and not args.resume else 1)
+        batch = mixer.draw(hardness, window=1 if args.resume else _window(share))
         with torch.autocast(device.type, torch.bfloat16):
             written, spelled = model(
                 batch.features, batch.inputs, batch.labels, batch.frames, batch.letters, batch.letter_counts
@@ -192,12 +195,18 @@ def _figures(model: Recognizer, looks: list[Look], tokens: Tokens) -> str:
     model.eval()
     figures = []
     for look in looks:
-        with torch.autocast(look.features.device.type, torch.bfloat16):
+        # What is looked at now and then is not worth compiling for.
+        with torch.autocast(look.features.device.type, torch.bfloat16), torch.compiler.set_stance("force_eager"):
             heard = model.transcribe(look.features, tokens)
         rate = score.word_error_rate(zip(look.texts, heard, strict=True))
         figures.append(f"{look.name} {100 * rate:.1f} % ({look.texts[0]!r} -> {heard[0]!r})")
     model.train()
     return "; ".join(figures)
+
+
+def _window(share: float) -> int:
+    """How many windows make 30 s at this share of the time."""
+    return next((parts for end, parts in WINDOWS if share < end), 1)
 
 
 def _schedule(share: float) -> float:

@@ -1,6 +1,7 @@
 """The language model and the vision tower as one thing to train, its losses, and its checkpoints."""
 
 import os
+import random
 from pathlib import Path
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from pocket.llm.batches import PictureBatch, TextBatch
 from pocket.llm.model import Llama, LlamaConfig
-from pocket.vision.tower import PatchProbe, VisionTower
+from pocket.vision.tower import PatchProbe, VisionTower, mirrored
 
 
 class Joint(nn.Module):
@@ -24,6 +25,10 @@ class Joint(nn.Module):
     def parts(self) -> dict[str, nn.Module]:
         """What there is of `llm`, `tower` and `probe`."""
         return {"llm": self.llm} | ({"tower": self.tower, "probe": self.probe} if self.tower else {})
+
+    def blocks(self) -> list[nn.Module]:
+        """The repeated parts of both models."""
+        return [*self.llm.blocks, *(self.tower.blocks if self.tower else ())]
 
     def text_loss(self, batch: TextBatch) -> Tensor:
         """Mean weighted cross-entropy of packed conversations."""
@@ -44,8 +49,10 @@ class Joint(nn.Module):
         return _weighted(logits, batch.targets, batch.weight), self.probe.loss(seen, batch.labels)
 
     def probe_loss(self, batch: PictureBatch) -> Tensor:
-        """The probe's loss alone, without the language model: a fraction of the cost."""
-        return self.probe.loss(self.tower(batch.pixels), batch.labels)
+        """The probe's loss alone, without the language model: a fraction of the cost. Pictures are mirrored at random:
+        there is nothing said about them that would be wrong then."""
+        pixels, labels = mirrored(batch.pixels, batch.labels, random.random() < 0.5, random.random() < 0.5)
+        return self.probe.loss(self.tower(pixels), labels)
 
 
 def _weighted(logits: Tensor, targets: Tensor, weight: Tensor) -> Tensor:

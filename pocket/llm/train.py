@@ -72,7 +72,7 @@ class Trainer:
         random.seed(args.seed)
         torch.set_float32_matmul_precision("high")
         # The workers are forked before the device is touched.
-        of_text = max(1, args.workers // 3)
+        of_text = max(1, args.workers // 4)
         streams = {"texts": (args.rows, of_text)}
         if not args.text_only:
             streams["pictures"] = (args.pictures, max(1, args.workers - of_text))
@@ -81,6 +81,10 @@ class Trainer:
         self.model = Joint(TINY if args.tiny else LlamaConfig(), args.text_only).to(self.device)
         if args.resume:
             load(args.resume, self.model)
+        if args.compile:
+            torch._dynamo.config.recompile_limit = 64  # one for each length of rows
+            for block in self.model.blocks():
+                block.compile(dynamic=False)
         self.optimizer = optimizer(self.model, args.rate)
         self.held_out = HeldOut(self.device, args.held_out, args.text_only)
         self.feeds = {kind: Feed(batches, self.device) for kind, batches in made.items()}
@@ -147,7 +151,8 @@ class Trainer:
 
     def _measured(self) -> dict[str, float]:
         self.model.eval()
-        with self._autocast():
+        # What is looked at now and then is not worth compiling for.
+        with self._autocast(), torch.compiler.set_stance("force_eager"):
             figures = self.held_out.measure(self.model)
         self.model.train()
         return figures
@@ -163,14 +168,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint.pt and final.pt")
     parser.add_argument("--workers", type=int, default=12, help="processes that make data")
     parser.add_argument("--resume", type=Path, help="weights to go on from")
-    parser.add_argument("--rows", type=int, default=96, help="rows of 512 ids in a batch of conversations")
-    parser.add_argument("--pictures", type=int, default=384, help="pictures in a batch")
+    parser.add_argument("--rows", type=int, default=80, help="rows of 512 ids in a batch of conversations")
+    parser.add_argument("--pictures", type=int, default=448, help="pictures in a batch")
     parser.add_argument("--rate", type=float, default=1.5e-3, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--held-out", type=int, default=256, help="questions, and pictures, of the held-out figure")
     parser.add_argument("--report-s", type=float, default=15)
     parser.add_argument("--keep-s", type=float, default=180)
     parser.add_argument("--text-only", action="store_true", help="without pictures")
+    parser.add_argument("--compile", action="store_true", help="use torch.compile on the blocks of both models")
     parser.add_argument("--tiny", action="store_true", help="a tiny model, to try the code")
     return parser.parse_args()
 

@@ -37,24 +37,34 @@ def preprocess(image: Image.Image) -> np.ndarray:
     return np.array(square)
 
 
+LABELS = ("kind", "colour", "centre", "x", "y", "half_width", "half_height")
+"""What `patch_labels` says of a patch."""
+
+
 def patch_labels(size: tuple[int, int], things: Sequence[Thing]) -> np.ndarray:
-    """uint8 (2, GRID, GRID): per patch the kind (0 none, else 1 + index in KINDS) and colour (likewise) on it."""
+    """uint8 (len(LABELS), GRID, GRID): per patch the kind (0 none, else 1 + index in KINDS) and colour (likewise) on it;
+    1 where a thing has its centre, and there its centre and half extents in pixels of the square."""
     inner = inner_size(*size)
     scale = inner[0] / size[0], inner[1] / size[1]
     left, top = (SIZE - inner[0]) // 2, (SIZE - inner[1]) // 2
-    labels = np.zeros((2, GRID, GRID), np.uint8)
+    labels = np.zeros((len(LABELS), GRID, GRID), np.uint8)
     for thing in things:
         x, y = left + thing.x * scale[0], top + thing.y * scale[1]
+        half_width, half_height = thing.half_width * scale[0], thing.half_height * scale[1]
         # A patch belongs to a thing when its middle lies in the thing's box; the patch of its centre always does.
-        columns = _covered(x, thing.half_width * scale[0])
-        rows = _covered(y, thing.half_height * scale[1])
+        columns, rows = _covered(x, half_width), _covered(y, half_height)
         labels[0, rows, columns] = 1 + KINDS.index(thing.kind)
         labels[1, rows, columns] = 1 + COLOURS.index(thing.colour)
+        labels[2:, _own(y), _own(x)] = 1, x, y, half_width, half_height
     return labels
 
 
 def _covered(centre: float, half: float) -> slice:
     first = math.ceil((centre - half) / PATCH - 0.5)
     last = math.floor((centre + half) / PATCH - 0.5)
-    own = min(max(int(centre / PATCH), 0), GRID - 1)
+    own = _own(centre)
     return slice(max(0, min(first, own)), min(GRID - 1, max(last, own)) + 1)
+
+
+def _own(centre: float) -> int:
+    return min(max(int(centre / PATCH), 0), GRID - 1)

@@ -139,8 +139,8 @@ def _layout(width: int, height: int, names: list[tuple[str, str]], rng: random.R
     """Places for things of these names, apart from each other; None when this picture is too small for them."""
     names = rng.sample(names, len(names))
     short, long, count = min(width, height), max(width, height), len(names)
-    # After scaling a thing must still be 13 of 160 pixels large, and 9 pixels in its own picture.
-    smallest = max(0.07 * short, 6.5 * long / 160, 4.5)
+    # After scaling a thing must still be 18 of 160 pixels large, and 9 pixels in its own picture.
+    smallest = max(0.09 * short, 9 * long / 160, 4.5)
     largest = 0.47 * short if count == 1 else 0.36 * short
     if smallest >= largest:
         return None

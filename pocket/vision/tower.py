@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pocket.vision.preprocess import GRID, N_TOKENS, PATCH, SIZE
-from pocket.vision.things import COLOURS, KINDS
+from pocket.vision.things import COLOURS, KINDS, SHAPES
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -88,14 +88,39 @@ class VisionTower(nn.Module):
 
 
 class PatchProbe(nn.Module):
-    """Reads kind and colour of every patch from the embeddings: training only, so that the tower sees early."""
+    """Reads from the embeddings what is on every patch, and from a thing's middle where it is and how large: training
+    only, so that the tower sees early and says things apart, where they are told apart by a line."""
 
     def __init__(self, d_llm: int) -> None:
         super().__init__()
         self.kind, self.colour = nn.Linear(d_llm, 1 + len(KINDS)), nn.Linear(d_llm, 1 + len(COLOURS))
+        self.centre, self.extent = nn.Linear(d_llm, 1), nn.Linear(d_llm, 4)
 
     def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Mean cross-entropy; `embeddings` (batch, N_TOKENS, d_llm), `labels` (batch, 2, GRID, GRID)."""
-        kinds, colours = labels.view(-1, 2, GRID * GRID).long().unbind(1)
+        """Sum of the mean losses; `embeddings` (batch, N_TOKENS, d_llm), `labels` (batch, len(LABELS), GRID, GRID)."""
+        kinds, colours, centres = labels.flatten(2)[:, :3].long().unbind(1)
         of_kind = functional.cross_entropy(self.kind(embeddings).transpose(1, 2).float(), kinds)
-        return of_kind + functional.cross_entropy(self.colour(embeddings).transpose(1, 2).float(), colours)
+        of_colour = functional.cross_entropy(self.colour(embeddings).transpose(1, 2).float(), colours)
+        of_centre = functional.binary_cross_entropy_with_logits(
+            self.centre(embeddings)[..., 0].float(), centres.float(), pos_weight=_CENTRES_COUNT.to(labels.device)
+        )
+        extents = labels.flatten(2)[:, 3:].transpose(1, 2).float() / SIZE
+        off = (self.extent(embeddings).float() - extents).abs().sum(-1) * centres
+        return of_kind + of_colour + of_centre + 2 * off.sum() / centres.sum().clamp(min=1)
+
+
+_CENTRES_COUNT = torch.tensor(10.0)
+"""Few patches hold a centre: each of them counts as much as so many that do not."""
+
+
+def mirrored(pixels: Tensor, labels: Tensor, across: bool, down: bool) -> tuple[Tensor, Tensor]:
+    """Pictures (batch, SIZE, SIZE, 3) and their labels, mirrored; those with a digit stay as they are."""
+    kept = (labels[:, 0] > len(SHAPES)).flatten(1).any(1)[:, None, None, None]
+    sides = [dim for dim, wanted in ((-1, across), (-2, down)) if wanted]
+    turned = labels.flip(sides)
+    centres = turned[:, 2:3] > 0
+    for channel, wanted in ((3, across), (4, down)):
+        if wanted:
+            place = turned[:, channel : channel + 1]
+            place.copy_(torch.where(centres, SIZE - 1 - place, place))
+    return torch.where(kept, pixels, pixels.flip([dim - 1 for dim in sides])), torch.where(kept, labels, turned)
