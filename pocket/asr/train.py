@@ -105,7 +105,7 @@ def train(args: argparse.Namespace, readers: Readers, started: float) -> None:
             if not pool.full and (pack := readers.collect()):
                 pool.add(pack)
         hardness = 1.0 if args.resume else min(1.0, 0.1 + 0.9 * share / RAMP)
-        batch = mixer.draw(hardness, window=1 if args.resume else _window(share))
+        batch = mixer.draw(hardness, window=_window(share))
         with torch.autocast(device.type, torch.bfloat16):
             written, spelled = model(
                 batch.features, batch.inputs, batch.labels, batch.frames, batch.letters, batch.letter_counts
