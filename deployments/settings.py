@@ -27,6 +27,7 @@ from deployments.messages import ChatOptions, SpeakOptions, TranscribeOptions
 ROOT = Path(__file__).resolve().parent.parent
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+PictureHost = Annotated[str, Field(pattern=r"^(\*|(\*\.)?[A-Za-z0-9._-]+)(:[0-9]{1,5})?$")]
 LanguageCode = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[a-z]{2,4})?$")]
 
 
@@ -332,6 +333,15 @@ class GatewayArgs(Settings):
     max_image_pixels: PositiveInt = Field(default=25_000_000, description="Largest picture; looked at before decoding.")
     max_images: PositiveInt = Field(default=4, description="Pictures of one request.")
     image_side_px: PositiveInt = Field(default=1344, description="Larger pictures are shrunk to this longer side.")
+    picture_hosts: tuple[PictureHost, ...] = Field(
+        default=(),
+        description="Hosts whose pictures an image_url may name: example.org, *.example.org, with :port for another "
+        "than the usual, * for all. None as shipped. Private addresses are refused all the same.",
+    )
+    picture_max_bytes: PositiveInt = Field(default=16 * 2**20, description="Largest picture that is fetched.")
+    picture_timeout_s: PositiveFloat = Field(default=10, description="Longest fetch of a picture, redirects included.")
+    picture_redirects: NonNegativeInt = Field(default=3, description="Redirects followed; each has to be allowed, too.")
+    picture_fetches: PositiveInt = Field(default=8, description="Pictures fetched at once by one gateway.")
     max_upload_bytes: PositiveInt = Field(
         default=512 * 2**20, description="Largest recording to transcribe; it waits on disk, not in memory."
     )

@@ -24,6 +24,7 @@ from graphs.stages import HandleStages
 from graphs.wire import errors, openapi
 from graphs.wire.answers import Answer
 from graphs.wire.body import json_body, request_id
+from graphs.wire.fetch import Fetcher
 from graphs.wire.http import read_chat
 from graphs.wire.openai import schema
 from graphs.wire.openai.catalogue import catalogue
@@ -81,6 +82,7 @@ class Gateway:
         handles = {Stage.ASR: asr, Stage.LLM: llm, Stage.VISION: vision, Stage.TTS: tts}
         self._stages = HandleStages(handles, args.retry_after_s)
         self._catalogue = catalogue(models, int(time.time()), args.model_aliases)
+        self._fetcher = Fetcher(args)
         self._keys = Keys.load(resolve(args.api_keys_file) if args.api_keys_file else None)
 
     def guarded(self, app: ASGIApp) -> ASGIApp:
@@ -128,7 +130,7 @@ class Gateway:
         """Text, speech and pictures in; text or a voice out, whole or streamed. What Parley does not do is refused by
         the parameter's name."""
         data = await json_body(request, self._args.max_body_bytes)
-        asked = await asyncio.to_thread(read_chat_completion, data, request_id(request), self._args, self._catalogue)
+        asked = await read_chat_completion(data, request_id(request), self._args, self._catalogue, self._fetcher)
         way = plan(asked.turn.inputs, asked.turn.output)
         if asked.stage:
             way = way.thought_by(asked.stage)
