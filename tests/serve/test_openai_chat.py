@@ -276,5 +276,6 @@ def test_what_is_no_json_is_refused(fakes: str) -> None:
 def test_the_models_are_those_of_the_configuration(api: OpenAI) -> None:
     assert [model.id for model in api.models.list()] == ["parley", "fake-asr", "fake-llm", "fake-vision", "fake-tts"]
     assert api.models.retrieve("fake-llm").object == "model"
-    with pytest.raises(openai.NotFoundError):
+    with pytest.raises(openai.NotFoundError) as caught:
         api.models.retrieve("gpt/4o")
+    assert caught.value.code == "model_not_found"

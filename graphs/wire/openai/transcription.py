@@ -52,7 +52,7 @@ class TranscriptionRequest(Fields):
         default=None, description="Text that sets spelling and style."
     )
     response_format: Written = Written.JSON
-    temperature: float = Field(default=0.0, ge=0, le=1, description="0 always takes the likeliest word.")
+    temperature: float | None = Field(default=None, ge=0, le=1, description="0 always takes the likeliest word.")
     stream: bool = False
     timestamp_granularities: list[Literal["segment", "word"]] = Field(
         default_factory=list, alias="timestamp_granularities[]", description="Of verbose_json."
@@ -75,7 +75,7 @@ class TranscriptionAsked:
         return TranscribeOptions(
             language=self.fields.language,
             prompt=self.fields.prompt,
-            temperature=self.fields.temperature or None,
+            temperature=self.fields.temperature,
             words="word" in self.fields.timestamp_granularities,
         )
 
@@ -202,7 +202,7 @@ class TranscriptionAnswer:
                     "end": round(segment.end_s, 3),
                     "text": segment.text,
                     "tokens": [],
-                    "temperature": fields.temperature,
+                    "temperature": fields.temperature or 0.0,
                     # The engines do not tell these.
                     "avg_logprob": None,
                     "compression_ratio": None,
