@@ -211,7 +211,11 @@ class FakeChatArgs(FakeArgs):
 
     engine: Literal["fake"] = "fake"
     vision: bool = Field(default=False, description="Whether pictures are taken.")
-    answer: str | None = Field(default=None, description="What is said; null says the last message back.")
+    answer: str | None = Field(
+        default=None,
+        description="What is said; null says the last message back. {clock} becomes the seconds of the machine's "
+        "monotonic clock when the word is made.",
+    )
     context_length: PositiveInt = Field(default=2048, description="Words of a conversation and its answer.")
 
 

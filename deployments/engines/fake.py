@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Iterable, Sequence
+from time import monotonic
 from typing import TypeVar
 
 import numpy as np
@@ -99,7 +100,7 @@ class FakeChat(_Fake):
         spoken = 0
         async for word in self._paced(words[: config.max_tokens]):
             spoken += 1
-            if text := stop.push(word):
+            if text := stop.push(word.replace("{clock}", f"{monotonic():.6f}")):
                 yield TextDelta(text)
             if stop.stopped:
                 break

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import av
 import httpx
-import numpy as np
 import pytest
-import soundfile
 from openai import OpenAI
 
 from tests.e2e.conftest import DATA
+from tests.e2e.sounds import as_wav
 
 FORMATS = {"mp3": "mp3", "opus": "ogg", "aac": "aac", "flac": "flac", "wav": "wav"}
 CAPITAL = "What is the capital of France?"
@@ -49,22 +46,6 @@ def pictured(name: str, words: str) -> dict[str, Any]:
 
 def ask(api: OpenAI, *messages: Any, **more: Any) -> Any:
     return api.chat.completions.create(model="parley", messages=list(messages), **more)
-
-
-def as_wav(data: bytes, container: str | None) -> bytes:
-    """Any format as a WAV of 16 kHz, as the recognizer reads it; headerless PCM is OpenAI's 24 kHz."""
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=16_000)
-    if container is None:
-        frame = av.AudioFrame.from_ndarray(np.frombuffer(data, np.int16)[np.newaxis], format="s16", layout="mono")
-        frame.sample_rate = 24_000
-        frames = [frame]
-    else:
-        with av.open(io.BytesIO(data), format=container) as file:
-            frames = list(file.decode(audio=0))
-    resampled = [r.to_ndarray()[0] for frame in [*frames, None] for r in resampler.resample(frame)]
-    target = io.BytesIO()
-    soundfile.write(target, np.concatenate(resampled), 16_000, format="WAV")
-    return target.getvalue()
 
 
 def test_a_text_is_answered_whole_and_streamed(api: OpenAI) -> None:

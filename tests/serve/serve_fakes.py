@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpx
 import numpy as np
 import soundfile
 
@@ -64,3 +68,14 @@ def wav(samples: np.ndarray, subtype: str = "PCM_16") -> bytes:
     target = io.BytesIO()
     soundfile.write(target, samples, 16_000, format="WAV", subtype=subtype)
     return target.getvalue()
+
+
+@contextmanager
+def asked(url: str, **parts: Any) -> Iterator[socket.socket]:
+    """A request that was sent; leaving the context hangs up."""
+    address = urlsplit(url)
+    request = httpx.Request("POST", url, **parts)
+    head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    with socket.create_connection((address.hostname or "", address.port or 0), timeout=30) as connection:
+        connection.sendall(f"POST {address.path} HTTP/1.1\r\n{head}\r\n".encode() + request.read())
+        yield connection
