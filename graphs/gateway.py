@@ -194,7 +194,7 @@ class Gateway:
         """404 for one that is not served."""
         return self._catalogue.entry(name)
 
-    @app.get("/graph", summary="The stages of every kind of request")
+    @app.get("/graph", summary="The stages of every kind of request", responses=openapi.error_answers(401))
     async def graph(self) -> dict[str, list[dict[str, Any]]]:
         """What must have come in, what may come along, what is wanted, and who is called for it."""
         return {

@@ -1,4 +1,4 @@
-"""Sound of any format as the recognizer reads it."""
+"""Sound of any format as the recognizer reads it, and sound as an MP3."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import io
 import av
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
+
+from deployments.messages import Audio
+from graphs.wire.encode import AudioFormat, whole_file
 
 
 def as_wav(data: bytes, container: str | None) -> bytes:
@@ -23,3 +27,8 @@ def as_wav(data: bytes, container: str | None) -> bytes:
     target = io.BytesIO()
     soundfile.write(target, np.concatenate(resampled), 16_000, format="WAV")
     return target.getvalue()
+
+
+def mp3(samples: NDArray[np.float32]) -> bytes:
+    """Sound of 16 kHz as an MP3."""
+    return whole_file(AudioFormat.MP3, [Audio(samples, 16_000)])

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+import soundfile
 from openai import OpenAI
 
 from tests.e2e.conftest import DATA
-from tests.e2e.sounds import as_wav
+from tests.e2e.sounds import as_wav, mp3
 
 FORMATS = {"mp3": "mp3", "opus": "ogg", "aac": "aac", "flac": "flac", "wav": "wav"}
 CAPITAL = "What is the capital of France?"
@@ -132,6 +134,25 @@ def test_what_was_said_is_written_down(api: OpenAI) -> None:
     assert "capital of france" in api.audio.transcriptions.create(model="parley", file=recording).text.lower()
     events = list(api.audio.transcriptions.create(model="parley", file=recording, stream=True))
     assert "capital of france" in events[-1].text.lower()  # type: ignore[union-attr]
+
+
+def test_a_recording_of_minutes_is_written_down_with_its_times(api: OpenAI) -> None:
+    """Three questions by turns, ten seconds apart, for five minutes; as MP3, in pieces of half a minute."""
+    said = {"question.wav": "france", "seven_plus_five.wav": "seven", "what_is_your_name.wav": "name"}
+    clips = [soundfile.read(DATA / name, dtype="float32")[0] for name in said]
+    padded = [np.pad(clip, (0, 160_000 - len(clip))) for clip in clips]
+    minutes = np.concatenate(padded * 10)
+    recording = ("minutes.mp3", mp3(minutes))
+    answer = api.audio.transcriptions.create(model="parley", file=recording, response_format="verbose_json")
+    assert answer.duration == pytest.approx(300, abs=1)
+    starts = [segment.start for segment in answer.segments]
+    assert starts == sorted(starts)
+    found = [
+        (word, second)
+        for second, word in enumerate(list(said.values()) * 10)
+        if any(word in s.text.lower() and second * 10 - 1 <= s.start < second * 10 + 9 for s in answer.segments)
+    ]
+    assert len(found) >= 24, answer.text  # of thirty, each at its time; a recognizer may mishear a few
 
 
 def test_the_models_have_names(api: OpenAI) -> None:

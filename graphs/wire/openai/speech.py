@@ -73,7 +73,7 @@ class SpeechAnswer:
                 encoder = Encoder(self.asked.audio_format)
                 content = (self._sse if self.asked.as_events else self._encoded)(encoder, event.audio)
                 media_type = EVENT_STREAM if self.asked.as_events else encoder.media_type
-                return Stream(self.events, content, media_type, headers(WAY) | {"Cache-Control": "no-store"})
+                return Stream(self.events, content, media_type, headers(WAY))
         raise NothingToAnswer("There is nothing in this text that can be pronounced.", param="input")
 
     async def _encoded(self, encoder: Encoder, first: Audio) -> AsyncGenerator[bytes, None]:

@@ -143,7 +143,7 @@ class TranscriptionAnswer:
         """Raises what the run raises before the headers."""
         if self.asked.fields.stream:
             first = await anext(self.events)
-            return Stream(self.events, self._deltas(first), EVENT_STREAM, headers(WAY) | {"Cache-Control": "no-store"})
+            return Stream(self.events, self._deltas(first), EVENT_STREAM, headers(WAY))
         try:
             segments = [event.segment async for event in self.events if isinstance(event, SegmentHeard)]
         finally:
