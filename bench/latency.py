@@ -13,8 +13,8 @@ after the WAV header. On the direct side these end with the first words, or with
 sentence; the last byte compares with the sum of all the calls. A ratio below 1 comes from overlap.
 
 Story. Time to the first sample of a told story with the Gateway's ``overlap_speech`` on, off, off and on: half of the
-runs each time, so that a machine that grows slower harms both alike. It is switched by what `serve deploy` does, which
-starts new replicas, and is left as it was found.
+runs each time, so that a machine that grows slower harms both alike. It is switched as `serve deploy` does it, with no
+replica restarted, and is left as it was found.
 
 Runs of a warm-up are not counted. The service must have nothing else to do. The last line is the figures in JSON.
 """
@@ -38,7 +38,7 @@ from bench.direct import Answered, Engines
 from bench.pictures import draw, pixels
 from bench.rows import ROWS, Row
 from bench.service import Service
-from deployments.settings import GatewayArgs
+from deployments.settings import GatewayConfig
 
 CLIPS = Path(__file__).parent.parent / "tests" / "data"
 SAID = {
@@ -155,9 +155,10 @@ def _story(hero: str) -> Request:
 
 async def _set_overlap(service: Service, overlap: bool) -> None:
     application = await service.application()
-    gateway = GatewayArgs.model_validate(application.setdefault("args", {}).setdefault("gateway", {}))
-    if gateway.overlap_speech is not overlap:
-        application["args"]["gateway"]["overlap_speech"] = overlap
+    (gateway,) = (deployment for deployment in application["deployments"] if deployment["name"] == "Gateway")
+    config = gateway.setdefault("user_config", {})
+    if GatewayConfig.model_validate(config).overlap_speech is not overlap:
+        config["overlap_speech"] = overlap
         await service.deploy(application)
 
 

@@ -16,7 +16,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 import httpx
 
 from deployments.errors import InvalidRequest, TooLarge
-from deployments.settings import GatewayArgs
+from deployments.settings import GatewayConfig
 
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
@@ -55,7 +55,7 @@ class Fetcher:
 
     def __init__(
         self,
-        limits: GatewayArgs,
+        limits: GatewayConfig,
         *,
         may_connect: Callable[[Address], bool] = is_public,
         resolve: Resolve = resolved,

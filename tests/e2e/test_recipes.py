@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deployments.settings import GatewayArgs
+from deployments.settings import GatewayConfig
 from tests.e2e import node
 from tests.e2e.conftest import ROOT
 
@@ -67,4 +67,4 @@ def test_the_settings_of_litellm_are_yaml() -> None:
 
 
 def test_the_settings_of_pictures_by_address_are_the_gateways() -> None:
-    assert GatewayArgs.model_validate(yaml.safe_load(recipes("yaml")[1])["gateway"]).picture_hosts
+    assert GatewayConfig.model_validate(yaml.safe_load(recipes("yaml")[1])["user_config"]).picture_hosts

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from deployments.errors import InvalidRequest, ParleyError, UnsupportedMedia
-from deployments.settings import GatewayArgs
+from deployments.settings import GatewayConfig
 from graphs.plan import Stage, plan
 from graphs.wire.fetch import Fetcher
 from graphs.wire.openai.audio_id import audio_id, transcript
@@ -27,7 +27,7 @@ NAMES = catalogue(
 DATA = Path(__file__).resolve().parents[1] / "data"
 WORDS = [{"role": "user", "content": "hi"}]
 LOOP = asyncio.Runner()
-FETCHER = Fetcher(GatewayArgs())  # of no host
+FETCHER = Fetcher(GatewayConfig())  # of no host
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -61,7 +61,7 @@ REQUEST = st.fixed_dictionaries(
 
 def read(fields: Any, names: Catalogue = NAMES, fetcher: Fetcher = FETCHER) -> ChatAsked:
     data = json.dumps(fields).encode()
-    return LOOP.run(read_chat_completion(data, "id", GatewayArgs(), names, fetcher))
+    return LOOP.run(read_chat_completion(data, "id", GatewayConfig(), names, fetcher))
 
 
 @settings(max_examples=300, deadline=None)
@@ -116,7 +116,7 @@ def test_a_picture_that_was_fetched_is_looked_at() -> None:
             return picture
 
     part = {"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}
-    asked = read({"messages": [{"role": "user", "content": [part]}]}, fetcher=Stand(GatewayArgs()))
+    asked = read({"messages": [{"role": "user", "content": [part]}]}, fetcher=Stand(GatewayConfig()))
     assert len(asked.turn.messages[0].images) == 1
 
 
@@ -127,7 +127,7 @@ def test_what_was_fetched_and_is_no_picture_is_refused_by_its_place() -> None:
 
     part = {"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}
     with pytest.raises(UnsupportedMedia) as caught:
-        read({"messages": [{"role": "user", "content": [part]}]}, fetcher=Page(GatewayArgs()))
+        read({"messages": [{"role": "user", "content": [part]}]}, fetcher=Page(GatewayConfig()))
     assert caught.value.param == "messages.0.content.0.image_url"
 
 

@@ -61,11 +61,10 @@ def slow(service: Callable[[dict[str, Any]], str]) -> Iterator[str]:
     """Engines that take their time and have few places; the usual ones come back after these tests."""
     models = ("speech_to_text", "text_llm", "vision_llm", "text_to_speech")
     args = {name: FAKES["args"][name] | {"step_s": STEP_S} for name in models}
-    gateway = FAKES["args"]["gateway"] | {"max_body_bytes": 16_000_000}
     deployments = [
         deployment | {"max_ongoing_requests": PLACES[deployment["name"]]} for deployment in FAKES["deployments"]
     ]
-    yield service({"args": args | {"gateway": gateway}, "deployments": deployments})
+    yield service({"args": args, "deployments": deployments})
     service(FAKES)
 
 

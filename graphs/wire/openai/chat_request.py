@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, PositiveInt, WithJs
 
 from deployments.errors import InvalidRequest, NothingToAnswer, ParleyError, TooLarge
 from deployments.messages import ChatOptions, Role, SpeakOptions
-from deployments.settings import GatewayArgs
+from deployments.settings import GatewayConfig
 from graphs.plan import Stage
 from graphs.turn import Output, Turn, TurnMessage
 from graphs.wire.body import Fields, Media, Text, decoded, read_json, validated
@@ -216,7 +216,7 @@ class ChatAsked:
 
 
 async def read_chat_completion(
-    data: bytes, turn_id: str, limits: GatewayArgs, catalogue: Catalogue, fetcher: Fetcher
+    data: bytes, turn_id: str, limits: GatewayConfig, catalogue: Catalogue, fetcher: Fetcher
 ) -> ChatAsked:
     """What a JSON body asks for, its pictures fetched and its media decoded. Raises types of ``deployments.errors``."""
     asked = await asyncio.to_thread(_validated, data, limits)
@@ -225,7 +225,7 @@ async def read_chat_completion(
     return await asyncio.to_thread(_decoded, asked, stage, pictures, turn_id, limits)
 
 
-def _validated(data: bytes, limits: GatewayArgs) -> ChatCompletionRequest:
+def _validated(data: bytes, limits: GatewayConfig) -> ChatCompletionRequest:
     asked = validated(ChatCompletionRequest, read_json(data), PART_TAGS)
     _require_whole(asked)
     _require_few(asked, limits)
@@ -248,7 +248,11 @@ async def _fetched(asked: ChatCompletionRequest, fetcher: Fetcher) -> dict[str, 
 
 
 def _decoded(
-    asked: ChatCompletionRequest, stage: Stage | None, pictures: Mapping[str, bytes], turn_id: str, limits: GatewayArgs
+    asked: ChatCompletionRequest,
+    stage: Stage | None,
+    pictures: Mapping[str, bytes],
+    turn_id: str,
+    limits: GatewayConfig,
 ) -> ChatAsked:
     """Everything that takes the processor: base64 and media."""
     messages = tuple(_message(message, at, pictures, limits) for at, message in enumerate(asked.messages))
@@ -301,7 +305,7 @@ def _require_whole(asked: ChatCompletionRequest) -> None:
         )
 
 
-def _require_few(asked: ChatCompletionRequest, limits: GatewayArgs) -> None:
+def _require_few(asked: ChatCompletionRequest, limits: GatewayConfig) -> None:
     """Counted before any picture is fetched and any medium is decoded."""
     kinds = Counter(part.type for _, part in _parts_of(asked))
     if kinds["image_url"] > limits.max_images:
@@ -336,7 +340,7 @@ def _grammar(asked: ChatCompletionRequest) -> str | None:
     return None
 
 
-def _message(message: Message, at: int, pictures: Mapping[str, bytes], limits: GatewayArgs) -> TurnMessage:
+def _message(message: Message, at: int, pictures: Mapping[str, bytes], limits: GatewayConfig) -> TurnMessage:
     role: Role = "system" if message.role == "developer" else message.role
     audio, images = [], []
     for index, part in enumerate(message.content or ()):
@@ -368,7 +372,7 @@ def _texts(message: Message, at: int) -> Iterator[str]:
         yield audio_id.transcript(message.audio.id, time.time(), f"messages.{at}.audio.id")
 
 
-def _with_question(last: TurnMessage, limits: GatewayArgs) -> TurnMessage:
+def _with_question(last: TurnMessage, limits: GatewayConfig) -> TurnMessage:
     """The message to be answered; of a picture that comes without a word it is asked what is to be seen."""
     if last.text or last.audio:
         return last
@@ -377,7 +381,7 @@ def _with_question(last: TurnMessage, limits: GatewayArgs) -> TurnMessage:
     return TurnMessage(last.role, limits.image_prompt, last.audio, last.images)
 
 
-def _require_within(messages: tuple[TurnMessage, ...], stage: Stage | None, limits: GatewayArgs) -> None:
+def _require_within(messages: tuple[TurnMessage, ...], stage: Stage | None, limits: GatewayConfig) -> None:
     if stage is Stage.LLM and any(message.images for message in messages):
         raise InvalidRequest("This model reads no pictures. Name the vision model, or parley.", param="model")
     for message in messages:

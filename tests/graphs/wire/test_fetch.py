@@ -13,12 +13,12 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from deployments.errors import ParleyError, TooLarge
-from deployments.settings import GatewayArgs
+from deployments.settings import GatewayConfig
 from graphs.wire.fetch import Address, Fetcher, UnreachablePicture, is_public
 
 HOME = ip_address("127.0.0.1")
@@ -48,16 +48,19 @@ def of(networks: Sequence[Any]) -> st.SearchStrategy[Any]:
     )
 
 
+@settings(deadline=None)
 @given(of(NOT_THE_INTERNET))
 def test_no_address_of_a_network_of_ones_own_is_public(address: IPv4Address) -> None:
     assert not is_public(address)
 
 
+@settings(deadline=None)
 @given(of(NOT_THE_INTERNET_6))
 def test_nor_is_one_of_version_6(address: IPv6Address) -> None:
     assert not is_public(address)
 
 
+@settings(deadline=None)
 @given(of(NOT_THE_INTERNET) | of(PUBLIC))
 def test_no_disguise_of_an_address_is_public(address: IPv4Address) -> None:
     number = int(address)
@@ -66,6 +69,7 @@ def test_no_disguise_of_an_address_is_public(address: IPv4Address) -> None:
     assert not any(map(is_public, (mapped, compatible, nat64, six_to_four)))
 
 
+@settings(deadline=None)
 @given(of(PUBLIC))
 def test_an_address_of_the_internet_is(address: IPv4Address) -> None:
     assert is_public(address)
@@ -151,7 +155,7 @@ def fetch(
     """As the gateway fetches, but that the one address of the server here counts as public."""
 
     async def go() -> bytes:
-        args = GatewayArgs(picture_hosts=hosts, **limits)
+        args = GatewayConfig(picture_hosts=hosts, **limits)
         fetcher = Fetcher(args, may_connect=may_connect, resolve=resolve, transport=transport)
         return await fetcher.fetch(url, "p")
 
@@ -307,7 +311,7 @@ def test_only_so_many_at_once() -> None:
         return httpx.Response(200, stream=httpx.ByteStream(PICTURE))
 
     async def go() -> None:
-        args = GatewayArgs(picture_hosts=("*",), picture_fetches=3)
+        args = GatewayConfig(picture_hosts=("*",), picture_fetches=3)
         fetcher = Fetcher(args, may_connect=lambda _: True, resolve=at_home, transport=httpx.MockTransport(slowly))
         await asyncio.gather(*(fetcher.fetch("https://a.example/", "p") for _ in range(12)))
 
@@ -318,4 +322,4 @@ def test_only_so_many_at_once() -> None:
 @pytest.mark.parametrize("entry", ["", "https://a.example", "a.example/b", "a*.example", "a.example:port", "a b"])
 def test_an_entry_that_means_no_host_is_refused(entry: str) -> None:
     with pytest.raises(ValidationError):
-        GatewayArgs(picture_hosts=(entry,))
+        GatewayConfig(picture_hosts=(entry,))
