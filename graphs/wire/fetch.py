@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 import httpx
@@ -44,10 +46,17 @@ def is_public(address: Address) -> bool:
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
 
-async def resolved(host: str, port: int) -> list[Address]:
-    """The addresses of a name, best first. Raises ``OSError`` when it has none."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [ip_address(str(place[0]).partition("%")[0]) for *_, place in found]
+class Resolver:
+    """The system's resolver, in threads of its own: names that nobody answers for hold up nothing else."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = ThreadPoolExecutor(threads, "resolve")
+
+    async def __call__(self, host: str, port: int) -> list[Address]:
+        """The addresses of a name, best first. Raises ``OSError`` when it has none."""
+        ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        return [ip_address(str(place[0]).partition("%")[0]) for *_, place in found]
 
 
 class Fetcher:
@@ -58,12 +67,12 @@ class Fetcher:
         limits: GatewayConfig,
         *,
         may_connect: Callable[[Address], bool] = is_public,
-        resolve: Resolve = resolved,
+        resolve: Resolve | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._limits = limits
         self._may_connect = may_connect
-        self._resolve = resolve
+        self._resolve = resolve or Resolver(limits.picture_fetches)
         self._places = asyncio.Semaphore(limits.picture_fetches)
         # A kept connection would be shared by all names of one address, though it was proven for the first alone; and
         # a proxy of the environment would resolve names by itself.
