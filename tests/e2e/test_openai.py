@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,9 +12,10 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
+import yaml
 from openai import OpenAI
 
-from tests.e2e.conftest import DATA
+from tests.e2e.conftest import DATA, ROOT
 from tests.e2e.sounds import as_wav, mp3
 
 FORMATS = {"mp3": "mp3", "opus": "ogg", "aac": "aac", "flac": "flac", "wav": "wav"}
@@ -153,6 +155,41 @@ def test_a_recording_of_minutes_is_written_down_with_its_times(api: OpenAI) -> N
         if any(word in s.text.lower() and second * 10 - 1 <= s.start < second * 10 + 9 for s in answer.segments)
     ]
     assert len(found) >= 24, answer.text  # of thirty, each at its time; a recognizer may mishear a few
+
+
+def recognizer() -> str:
+    """The engine that serve_config.yaml names."""
+    config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
+    return str(config["applications"][0]["args"]["speech_to_text"]["engine"])
+
+
+@pytest.mark.skipif(recognizer() != "whisper", reason="this recognizer does not tell when each word was spoken")
+def test_each_word_has_its_time(api: OpenAI) -> None:
+    answer = api.audio.transcriptions.create(
+        model="parley",
+        file=("question.wav", (DATA / "question.wav").read_bytes()),
+        response_format="verbose_json",
+        timestamp_granularities=["word", "segment"],
+    )
+    assert [word.word for word in answer.words or ()] == answer.text.split()
+    times = [time for word in answer.words or () for time in (word.start, word.end)]
+    assert times == sorted(times)
+    assert times[-1] <= answer.duration
+    assert " ".join(segment.text for segment in answer.segments or ()) == answer.text
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("srt", r"^1\n00:00:0\d,\d{3} --> 00:00:0\d,\d{3}\n."),
+        ("vtt", r"^WEBVTT\n\n00:00:0\d\.\d{3} --> 00:00:0\d\.\d{3}\n."),
+    ],
+)
+def test_subtitles(api: OpenAI, name: Any, line: str) -> None:
+    recording = ("question.wav", (DATA / "question.wav").read_bytes())
+    answer = api.audio.transcriptions.create(model="parley", file=recording, response_format=name)
+    assert re.match(line, answer)
+    assert "capital of france" in answer.lower()
 
 
 def test_the_models_have_names(api: OpenAI) -> None:
