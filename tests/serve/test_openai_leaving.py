@@ -16,7 +16,7 @@ STEP_S = 0.5  # between tokens, chunks or segments: a cancellation is much faste
 PLACES = {"SpeechToText": 2, "TextLLM": 2, "VisionLLM": 2, "TextToSpeech": 3, "Gateway": 16}  # one of them for stats
 SENTENCES = 2  # of one answer that are spoken at a time
 
-LONG = "One two. " * 200  # two minutes of thinking, a sentence a second
+LONG = "One two three four five six. " * 60  # minutes of thinking; a sentence takes three seconds to make and to say
 MESSAGES = [{"role": "user", "content": LONG}]
 VOICE = {"modalities": ["text", "audio"], "stream": True}
 EVENTS = {"accept": "text/event-stream"}
