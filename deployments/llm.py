@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 from ray import serve
 
+from deployments.coalesce import coalesced
 from deployments.engine import ChatModel, chat_model
 from deployments.errors import UnsupportedMedia
 from deployments.messages import ChatEnd, ChatMessage, ChatOptions, TextDelta
@@ -30,7 +31,7 @@ class ChatLLM(Replica[ChatModel, ChatConfig]):
             if not self._engine.vision and any(message.images for message in messages):
                 raise UnsupportedMedia("this model reads no pictures; ask the vision model", param="image")
             conversation = _with_system_prompt(messages, config.system_prompt)
-            async with aclosing(self._engine.chat(conversation, config)) as values:
+            async with aclosing(coalesced(self._engine.chat(conversation, config))) as values:
                 async for value in values:
                     yield value
 

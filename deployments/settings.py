@@ -252,7 +252,7 @@ class ChatConfig(Settings):
             max_tokens=options.max_tokens,
             temperature=options.temperature,
             top_p=options.top_p,
-            stop=(*self.stop, *options.stop),
+            stop=(*self.stop, *options.stop) if options.stop else None,
             seed=options.seed,
             presence_penalty=options.presence_penalty,
             frequency_penalty=options.frequency_penalty,
@@ -401,6 +401,8 @@ S = TypeVar("S", bound=Settings)
 def _chosen(settings: S, **choices: object) -> S:
     """``settings`` with those choices that are not ``None``; raises ``InvalidRequest`` for one out of bounds."""
     given = {name: value for name, value in choices.items() if value is not None}
+    if not given:
+        return settings
     try:
         return settings.model_validate(settings.model_dump() | given)
     except ValidationError as error:
