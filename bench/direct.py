@@ -5,7 +5,7 @@ Built from the same YAML and through the same ``deployments.engine`` as the repl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,8 @@ from typing import Any, Self
 import numpy as np
 import yaml
 
-from bench.client import Output, Stopwatch, resample
+from bench.client import Output, Request, Stopwatch, read_wav, resample
+from bench.pictures import pixels
 from deployments.engine import ChatModel, Recognizer, Synthesizer, chat_model, recognizer, synthesizer
 from deployments.messages import Audio, ChatMessage, Image, TextDelta
 from deployments.settings import AppArgs, ChatConfig, SpeechToTextConfig, TextToSpeechConfig
@@ -85,6 +86,12 @@ class Engines:
     def _synthesizer(self) -> Synthesizer:
         return synthesizer(self._args.text_to_speech)
 
+    async def worked_out(self, request: Request) -> Answered:
+        """The answer to a request as it is sent; its media are decoded first, off the clock."""
+        speech = read_wav(request.audio) if request.audio else None
+        image = pixels(request.image) if request.image else None
+        return await self.answer(request.output, request.text or "", speech, image)
+
     async def answer(self, output: Output, text: str, speech: Audio | None, image: Image | None) -> Answered:
         """Do what the graph does for such a request, one call after another. ``speech`` is 16 kHz."""
         watch = Stopwatch()
@@ -95,8 +102,7 @@ class Engines:
         if output == "text":
             return Answered(said.text, None, heard_s + said.words_s, heard_s + said.last_s)
         watch = Stopwatch()
-        chunks = [await self.speak(sentence, watch) for sentence in said.sentences]
-        sound = Audio(np.concatenate([chunk.samples for chunk in chunks]), chunks[0].rate_hz)
+        sound = _joined([await self.speak(sentence, watch) for sentence in said.sentences])
         first_s = heard_s + said.sentence_s + (watch.first_s or 0)
         return Answered(said.text, sound, first_s, heard_s + said.last_s + watch.elapsed_s())
 
@@ -114,7 +120,7 @@ class Engines:
                 if watch:
                     watch.mark_first()
                 chunks.append(sound)
-        return Audio(np.concatenate([chunk.samples for chunk in chunks]), chunks[0].rate_hz)
+        return _joined(chunks)
 
     async def _chat(self, text: str, image: Image | None) -> _Said:
         engine, config = (self._text_llm, self._talking) if image is None else (self._vision_llm, self._seeing)
@@ -140,3 +146,11 @@ class Engines:
             sentence_s=last_s if whole.first_s is None else whole.first_s,
             last_s=last_s,
         )
+
+
+def _joined(chunks: Sequence[Audio]) -> Audio:
+    """Chunks of one rate as one sound; where nothing was spoken, a sound without samples."""
+    spoken = [chunk for chunk in chunks if len(chunk.samples)]
+    if not spoken:
+        return Audio(np.zeros(0, np.float32), HEARD_RATE_HZ)
+    return Audio(np.concatenate([chunk.samples for chunk in spoken]), spoken[0].rate_hz)

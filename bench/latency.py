@@ -33,9 +33,9 @@ import httpx
 import numpy as np
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from bench.client import Answer, Request, ask, connect, median_ratio, percentile, read_wav, report, spread_ms
+from bench.client import Answer, Request, ask, connect, median_ratio, percentile, report, spread_ms
 from bench.direct import Answered, Engines
-from bench.pictures import draw, pixels
+from bench.pictures import draw
 from bench.rows import ROWS, Row
 from bench.service import Service
 from deployments.settings import GatewayArgs
@@ -47,7 +47,7 @@ SAID = {
     "What is your name?": "what_is_your_name.wav",
 }
 SEEN = {"What do you see?": "what_do_you_see.wav"}
-DRAWN = ((2, "red", "circle"), (1, "blue", "square"), (3, "green", "star"), (1, "black", "triangle"))
+DRAWN = ([("red", "circle")] * 2, [("blue", "square")], [("green", "star")] * 3, [("black", "triangle")])
 HEROES = ("fox", "dog", "cat", "bear", "lion")
 WARM_UP = 3
 
@@ -63,7 +63,7 @@ class Pair:
 def requests_of(row: Row) -> list[Request]:
     """The requests that take turns in a row."""
     asked = [(text, (CLIPS / clip).read_bytes()) for text, clip in (SEEN if row.picture else SAID).items()]
-    drawn = [draw(*what) for what in DRAWN] if row.picture else [None]
+    drawn = [draw(things) for things in DRAWN] if row.picture else [None]
     return [
         Request(row.output, None if row.speech else text, clip if row.speech else None, picture)
         for picture in drawn
@@ -79,24 +79,17 @@ async def answered(client: httpx.AsyncClient, request: Request) -> Answer:
     return answer
 
 
-async def worked_out(engines: Engines, request: Request) -> Answered:
-    """The engines' answer to a request whose media are decoded first, off the clock."""
-    speech = read_wav(request.audio) if request.audio else None
-    image = pixels(request.image) if request.image else None
-    return await engines.answer(request.output, request.text or "", speech, image)
-
-
 async def compare(client: httpx.AsyncClient, engines: Engines, row: Row, runs: int) -> list[Pair]:
     """Pairs of one row, service first and engines first in turn."""
     pairs = []
     requests = islice(cycle(requests_of(row)), WARM_UP + runs)
     for at, request in enumerate(tqdm(requests, f"{row!s:<22}", WARM_UP + runs, leave=False)):
         if at % 2:
-            direct = await worked_out(engines, request)
+            direct = await engines.worked_out(request)
             http = await answered(client, request)
         else:
             http = await answered(client, request)
-            direct = await worked_out(engines, request)
+            direct = await engines.worked_out(request)
         pairs.append(Pair(http, direct))
     return pairs[WARM_UP:]
 

@@ -39,7 +39,7 @@ def test_speech_to_voice_hears_thinks_and_speaks_every_sentence() -> None:
 
 
 def test_pictures_go_to_the_model_that_sees() -> None:
-    answered = asyncio.run(Engines(ARGS, {}).answer("text", "what?", None, pixels(draw(3, "red", "star"))))
+    answered = asyncio.run(Engines(ARGS, {}).answer("text", "what?", None, pixels(draw([("red", "star")] * 3))))
     assert "360 by 240" in answered.text
     assert "what?" in answered.text
 
