@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -81,7 +82,9 @@ class HandleStages:
     async def _call(self, stage: Stage, method: str, *arguments: Any) -> AsyncGenerator[Any, None]:
         handle = self.handles[stage].options(stream=True)
         try:
-            response = getattr(handle, method).remote(*arguments)
+            response = getattr(handle, method).remote(
+                *arguments, time.time()
+            )  # then the replica knows how long it waited
             try:
                 async for value in response:
                     yield value
