@@ -30,13 +30,15 @@ class Answered:
     """What the engines made and how long their calls took, in seconds.
 
     ``first_s`` ends at the first words, or at the first chunk of sound when a voice was wanted; ``last_s`` is the sum
-    of all the calls.
+    of all the calls. ``pieces_s`` are the times of all the words or chunks, from the beginning of the call that made
+    the first of them.
     """
 
     text: str
     audio: Audio | None
     first_s: float
     last_s: float
+    pieces_s: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class _Said:
 
     text: str
     sentences: tuple[str, ...]
+    pieces_s: tuple[float, ...]
     words_s: float
     sentence_s: float
     last_s: float
@@ -100,11 +103,11 @@ class Engines:
         heard_s = watch.elapsed_s()
         said = await self._chat(text, image)
         if output == "text":
-            return Answered(said.text, None, heard_s + said.words_s, heard_s + said.last_s)
+            return Answered(said.text, None, heard_s + said.words_s, heard_s + said.last_s, said.pieces_s)
         watch = Stopwatch()
         sound = _joined([await self.speak(sentence, watch) for sentence in said.sentences])
         first_s = heard_s + said.sentence_s + (watch.first_s or 0)
-        return Answered(said.text, sound, first_s, heard_s + said.last_s + watch.elapsed_s())
+        return Answered(said.text, sound, first_s, heard_s + said.last_s + watch.elapsed_s(), tuple(watch.pieces_s))
 
     async def read(self, speech: Audio) -> str:
         """What is said in a sound of any rate; empty when nothing is."""
@@ -113,12 +116,12 @@ class Engines:
             return " ".join([segment.text.strip() async for segment in segments])
 
     async def speak(self, sentence: str, watch: Stopwatch | None = None) -> Audio:
-        """The sentence as sound; ``watch`` notes the first chunk of it."""
+        """The sentence as sound; ``watch`` notes its chunks."""
         chunks: list[Audio] = []
         async with aclosing(self._synthesizer.speak(sentence, self._speaking)) as sounds:
             async for sound in sounds:
                 if watch:
-                    watch.mark_first()
+                    watch.mark()
                 chunks.append(sound)
         return _joined(chunks)
 
@@ -128,22 +131,24 @@ class Engines:
         if config.system_prompt is not None:
             messages.insert(0, ChatMessage("system", config.system_prompt))
         splitter, sentences, pieces = Sentences(), list[str](), list[str]()
-        words, whole = Stopwatch(), Stopwatch()
+        words = Stopwatch()
+        sentence_s: float | None = None
         async with aclosing(engine.chat(messages, config)) as values:
             async for value in values:
                 if isinstance(value, TextDelta):
-                    words.mark_first()
+                    words.mark()
                     pieces.append(value.text)
                     sentences += splitter.feed(value.text)
-                    if sentences:
-                        whole.mark_first()
+                    if sentences and sentence_s is None:
+                        sentence_s = words.elapsed_s()
         sentences += splitter.finish()
         last_s = words.elapsed_s()
         return _Said(
             "".join(pieces),
             tuple(sentences),
+            tuple(words.pieces_s),
             words_s=last_s if words.first_s is None else words.first_s,
-            sentence_s=last_s if whole.first_s is None else whole.first_s,
+            sentence_s=last_s if sentence_s is None else sentence_s,
             last_s=last_s,
         )
 

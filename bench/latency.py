@@ -35,19 +35,10 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from bench.client import Answer, Request, ask, connect, median_ratio, percentile, report, spread_ms
 from bench.direct import Answered, Engines
-from bench.pictures import draw
-from bench.rows import ROWS, Row
+from bench.rows import ROWS, Row, requests_of
 from bench.service import Service
 from deployments.settings import GatewayArgs
 
-CLIPS = Path(__file__).parent.parent / "tests" / "data"
-SAID = {
-    "What is the capital of France?": "question.wav",
-    "What is seven plus five?": "seven_plus_five.wav",
-    "What is your name?": "what_is_your_name.wav",
-}
-SEEN = {"What do you see?": "what_do_you_see.wav"}
-DRAWN = ([("red", "circle")] * 2, [("blue", "square")], [("green", "star")] * 3, [("black", "triangle")])
 HEROES = ("fox", "dog", "cat", "bear", "lion")
 WARM_UP = 3
 
@@ -58,17 +49,6 @@ class Pair:
 
     http: Answer
     direct: Answered
-
-
-def requests_of(row: Row) -> list[Request]:
-    """The requests that take turns in a row."""
-    asked = [(text, (CLIPS / clip).read_bytes()) for text, clip in (SEEN if row.picture else SAID).items()]
-    drawn = [draw(things) for things in DRAWN] if row.picture else [None]
-    return [
-        Request(row.output, None if row.speech else text, clip if row.speech else None, picture)
-        for picture in drawn
-        for text, clip in asked
-    ]
 
 
 async def answered(client: httpx.AsyncClient, request: Request) -> Answer:

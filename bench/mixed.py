@@ -33,11 +33,8 @@ from bench.cases import Case, judge, questions, sights
 from bench.client import Answer, BrokenAnswer, Request, Stopwatch, ask, connect, report, resample, write_wav
 from bench.direct import HEARD_RATE_HZ, Engines
 from bench.pictures import draw
-from bench.rows import ROWS, Row
+from bench.rows import CLIPS, ROWS, SAID, SEEN, Row
 from deployments.messages import Audio
-
-CLIPS = Path(__file__).parent.parent / "tests" / "data"
-DEMO = {"What is the capital of France?": "question.wav", "What do you see?": "what_do_you_see.wav"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +147,7 @@ class _Known:
     async def _spoken(self, question: str) -> bytes:
         """The question as a WAV file at the recognizer's rate, so that both sides hear the same samples."""
         if question not in self._clips:
-            demo = DEMO.get(question)
+            demo = (SAID | SEEN).get(question)
             self._clips[question] = (
                 (CLIPS / demo).read_bytes()
                 if demo
