@@ -44,8 +44,9 @@ def test_pictures_go_to_the_model_that_sees() -> None:
     assert "what?" in answered.text
 
 
-def test_the_shipped_configuration_is_understood() -> None:
-    Engines.of(Path(__file__).parents[2] / "serve_config.yaml")  # raises for a key that no setting has
+@pytest.mark.parametrize("config", ["serve_config.yaml", "bench/fakes.yaml"])
+def test_the_shipped_configurations_are_understood(config: str) -> None:
+    Engines.of(Path(__file__).parents[2] / config)  # raises for a key that no setting has
 
 
 def test_live_settings_are_those_of_the_deployments() -> None:
