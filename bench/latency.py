@@ -21,8 +21,8 @@ The graph alone. With engines that only pretend (``make serve CONFIG=bench/fakes
 bench/fakes.yaml --row chat->text``) ``added_ms`` is what HTTP, Ray Serve and the graph cost one client.
 
 Story. Time to the first sample of a told story with the Gateway's ``overlap_speech`` on, off, off and on: half of the
-runs each time, so that a machine that grows slower harms both alike. It is switched by what `serve deploy` does, which
-starts new replicas, and is left as it was found.
+runs each time, so that a machine that grows slower harms both alike. It is switched as `serve deploy` does it, with no
+replica restarted, and is left as it was found.
 
 Runs of a warm-up are not counted. The service must have nothing else to do. The last line is the figures in JSON.
 """
@@ -47,7 +47,7 @@ from bench.direct import Answered, Engines
 from bench.openai import complete
 from bench.rows import ROWS, requests_of
 from bench.service import Service
-from deployments.settings import GatewayArgs
+from deployments.settings import GatewayConfig
 
 HEROES = ("fox", "dog", "cat", "bear", "lion")
 WARM_UP = 3
@@ -167,9 +167,10 @@ async def tell_stories(client: httpx.AsyncClient, service: Service, runs: int) -
 
 async def _set_overlap(service: Service, overlap: bool) -> None:
     application = await service.application()
-    gateway = GatewayArgs.model_validate(application.setdefault("args", {}).setdefault("gateway", {}))
-    if gateway.overlap_speech is not overlap:
-        application["args"]["gateway"]["overlap_speech"] = overlap
+    (gateway,) = (deployment for deployment in application["deployments"] if deployment["name"] == "Gateway")
+    config = gateway.setdefault("user_config", {})
+    if GatewayConfig.model_validate(config).overlap_speech is not overlap:
+        config["overlap_speech"] = overlap
         await service.deploy(application)
 
 

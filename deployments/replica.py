@@ -1,4 +1,4 @@
-"""What every replica with a model does besides its work: live settings, health, counters, and errors a client can read.
+"""What every replica with a model does besides its work: health, counters, and errors a client can read.
 
 Knows nothing of what the engine makes.
 """
@@ -11,15 +11,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Generic, TypeVar
-
-from pydantic import ValidationError
+from typing import Generic, TypeVar
 
 from deployments.engine import Engine
 from deployments.errors import EngineUnavailable, ParleyError
+from deployments.live import Live
 from deployments.messages import ReplicaStats
 from deployments.metrics import QUEUE_WAIT, Outcome, RequestWatch, record_load
-from deployments.settings import Settings, explain
+from deployments.settings import Settings
 
 logger = logging.getLogger("ray.serve")
 
@@ -27,40 +26,19 @@ E = TypeVar("E", bound=Engine)
 C = TypeVar("C", bound=Settings)
 
 
-class Replica(Generic[E, C]):
+class Replica(Live[C], Generic[E, C]):
     """An engine and the live settings of its deployment."""
 
     def __init__(self, engine: E, config: C) -> None:
+        super().__init__(config)
         self._engine = engine
-        self._config = config
-        self._serving = False
-        self._refusal: str | None = None
         self._started = 0
         self._ended: Counter[Outcome] = Counter()
-
-    def reconfigure(self, user_config: dict[str, Any]) -> None:
-        """Replace the live settings; requests under way keep theirs.
-
-        A replica that starts raises ``ValueError`` on bad ones, so that the deployment fails by name. One that serves
-        keeps what it has, logs the refusal and shows it in its ``stats``: Ray would replace a replica that raises by
-        others that cannot start, and the service would be gone for a slip of the pen.
-        """
-        try:
-            self._config = type(self._config).model_validate(user_config)
-            self._refusal = None
-        except ValidationError as error:
-            refusal = f"user_config refused: {explain(error)}"
-            if not self._serving:
-                raise ValueError(refusal) from None
-            self._refusal = refusal
-            logger.error("%s; the settings in force stay", refusal)
-        else:
-            logger.info("settings in force: %s", self._config.model_dump_json())
 
     async def check_health(self) -> None:
         """Raises when the engine cannot answer. Ray asks once before a replica serves, and then from time to time."""
         await self._engine.check()
-        self._serving = True
+        await super().check_health()
 
     def stats(self) -> ReplicaStats:
         """What this replica has done since it started."""

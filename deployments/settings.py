@@ -324,7 +324,18 @@ OPENAI_VOICES = (
 
 
 class GatewayArgs(Settings):
-    """The gateway's limits: what may come in, what becomes of it, and how long an answer may take."""
+    """Who may ask the gateway."""
+
+    api_keys_file: str | None = Field(
+        default=None, description="A file with an API key in each line, besides those in PARLEY_API_KEYS."
+    )
+    cors_origins: tuple[str, ...] = Field(
+        default=(), description="Web pages of these origins may call the service from a browser; * is all."
+    )
+
+
+class GatewayConfig(Settings):
+    """Live settings of the Gateway: what may come in, what becomes of it, and how long an answer may take."""
 
     max_body_bytes: PositiveInt = Field(default=32 * 2**20, description="Largest request.")
     max_text_chars: PositiveInt = Field(default=200_000, description="Longest text of one message.")
@@ -347,12 +358,6 @@ class GatewayArgs(Settings):
     voice_aliases: dict[str, str | None] = Field(
         default_factory=lambda: dict.fromkeys(OPENAI_VOICES),
         description="Names for voices of the speech model; null is its default voice. OpenAI's names as shipped.",
-    )
-    api_keys_file: str | None = Field(
-        default=None, description="A file with an API key in each line, besides those in PARLEY_API_KEYS."
-    )
-    cors_origins: tuple[str, ...] = Field(
-        default=(), description="Web pages of these origins may call the service from a browser; * is all."
     )
     image_prompt: str = Field(
         default="What do you see?", min_length=1, description="Asked of a picture that comes without a word."

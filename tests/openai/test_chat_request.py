@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from deployments.errors import InvalidRequest, ParleyError
-from deployments.settings import GatewayArgs
+from deployments.settings import GatewayConfig
 from graphs.plan import Stage, plan
 from graphs.wire.openai.audio_id import audio_id, transcript
 from graphs.wire.openai.catalogue import Catalogue, UnknownModel, catalogue
@@ -50,7 +50,7 @@ REQUEST = st.fixed_dictionaries(
 
 
 def read(fields: Any, names: Catalogue = NAMES) -> ChatAsked:
-    return read_chat_completion(json.dumps(fields).encode(), "id", GatewayArgs(), names)
+    return read_chat_completion(json.dumps(fields).encode(), "id", GatewayConfig(), names)
 
 
 @settings(max_examples=300, deadline=None)

@@ -29,7 +29,6 @@ FAKES: dict[str, Any] = {
         "text_llm": {"engine": "fake", "served_name": "fake-llm", "step_s": 0.02},
         "vision_llm": {"engine": "fake", "served_name": "fake-vision", "step_s": 0.02, "vision": True},
         "text_to_speech": {"engine": "fake", "served_name": "fake-tts", "step_s": 0.02, "word_s": 0.05},
-        "gateway": {"max_body_bytes": 4_000_000, "max_audio_s": 60},
     },
     "deployments": [
         {
@@ -41,6 +40,7 @@ FAKES: dict[str, Any] = {
             "graceful_shutdown_timeout_s": 1,
             "health_check_period_s": 1,
         }
+        | ({"user_config": {"max_body_bytes": 4_000_000, "max_audio_s": 60}} if name == "Gateway" else {})
         for name, places in [
             ("SpeechToText", 8),
             ("TextLLM", 8),
@@ -50,6 +50,20 @@ FAKES: dict[str, Any] = {
         ]
     ],
 }
+
+
+def gateway(**options: Any) -> dict[str, Any]:
+    """The same application with other options of its Gateway's deployment."""
+    deployments = [d | options if d["name"] == "Gateway" else d for d in FAKES["deployments"]]
+    return FAKES | {"deployments": deployments}
+
+
+def replicas() -> set[str]:
+    """The names of the replicas that live, which are those of their actors."""
+    import ray
+
+    actors = ray.util.list_named_actors(all_namespaces=True)
+    return {actor["name"] for actor in actors if f"{APPLICATION}#" in actor["name"]}
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float) -> None:

@@ -21,7 +21,7 @@ def closed(service: Callable[[dict[str, Any]], str], tmp_path_factory: pytest.Te
     """A service that knows one key and one page; the open one comes back after these tests."""
     path: Path = tmp_path_factory.mktemp("keys") / "keys"
     path.write_text(f"{KEY}\n")
-    gateway = FAKES["args"]["gateway"] | {"api_keys_file": str(path), "cors_origins": [PAGE]}
+    gateway = {"api_keys_file": str(path), "cors_origins": [PAGE]}
     yield service(FAKES | {"args": FAKES["args"] | {"gateway": gateway}})
     service(FAKES)
 

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
 from deployments.errors import InvalidRequest, NothingToAnswer, TooLarge
 from deployments.messages import ChatOptions, Role, SpeakOptions
-from deployments.settings import GatewayArgs
+from deployments.settings import GatewayConfig
 from graphs.plan import Stage
 from graphs.turn import Output, Turn, TurnMessage
 from graphs.wire.body import Fields, Media, Text, read_json, validated
@@ -205,7 +205,7 @@ class ChatAsked:
     include_usage: bool
 
 
-def read_chat_completion(data: bytes, turn_id: str, limits: GatewayArgs, catalogue: Catalogue) -> ChatAsked:
+def read_chat_completion(data: bytes, turn_id: str, limits: GatewayConfig, catalogue: Catalogue) -> ChatAsked:
     """What a JSON body asks for. Blocks: it decodes the media. Raises types of ``deployments.errors``."""
     asked = validated(ChatCompletionRequest, read_json(data), PART_TAGS)
     stage = catalogue.stage(asked.model, (Stage.LLM, Stage.VISION))
@@ -270,7 +270,7 @@ def _grammar(asked: ChatCompletionRequest) -> str | None:
     return None
 
 
-def _message(message: Message, at: int, limits: GatewayArgs) -> TurnMessage:
+def _message(message: Message, at: int, limits: GatewayConfig) -> TurnMessage:
     role: Role = "system" if message.role == "developer" else message.role
     audio, images = [], []
     for index, part in enumerate(message.content or ()):
@@ -301,7 +301,7 @@ def _texts(message: Message, at: int) -> Iterator[str]:
         yield audio_id.transcript(message.audio.id, time.time(), f"messages.{at}.audio.id")
 
 
-def _with_question(last: TurnMessage, limits: GatewayArgs) -> TurnMessage:
+def _with_question(last: TurnMessage, limits: GatewayConfig) -> TurnMessage:
     """The message to be answered; of a picture that comes without a word it is asked what is to be seen."""
     if last.text or last.audio:
         return last
@@ -310,7 +310,7 @@ def _with_question(last: TurnMessage, limits: GatewayArgs) -> TurnMessage:
     return TurnMessage(last.role, limits.image_prompt, last.audio, last.images)
 
 
-def _require_within(messages: tuple[TurnMessage, ...], stage: Stage | None, limits: GatewayArgs) -> None:
+def _require_within(messages: tuple[TurnMessage, ...], stage: Stage | None, limits: GatewayConfig) -> None:
     pictures = sum(len(message.images) for message in messages)
     if pictures > limits.max_images:
         raise InvalidRequest(f"{pictures} pictures came; at most {limits.max_images} are looked at.", param="messages")

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from deployments.errors import NothingToAnswer
 from deployments.messages import Audio, SpeakOptions
-from deployments.settings import GatewayArgs
+from deployments.settings import GatewayConfig
 from graphs.events import AudioChunk, Event
 from graphs.plan import Plan, Stage
 from graphs.wire.answers import Stream, headers
@@ -48,7 +48,7 @@ class SpeechAsked:
     as_events: bool
 
 
-def read_speech(data: bytes, limits: GatewayArgs, catalogue: Catalogue) -> SpeechAsked:
+def read_speech(data: bytes, limits: GatewayConfig, catalogue: Catalogue) -> SpeechAsked:
     """What a JSON body asks for. Raises types of ``deployments.errors``."""
     asked = validated(SpeechRequest, read_json(data))
     catalogue.stage(asked.model, (Stage.TTS,))

@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from deployments.errors import InvalidRequest, UnsupportedMedia
 from deployments.messages import Audio, Segment, TranscribeOptions
-from deployments.settings import GatewayArgs, LanguageCode
+from deployments.settings import GatewayConfig, LanguageCode
 from graphs.events import Event, SegmentHeard
 from graphs.plan import Plan, Stage
 from graphs.wire.answers import Stream, headers
@@ -92,7 +92,7 @@ class TranscriptionAsked:
             yield piece
 
 
-async def read_transcription(request: Request, limits: GatewayArgs, catalogue: Catalogue) -> TranscriptionAsked:
+async def read_transcription(request: Request, limits: GatewayConfig, catalogue: Catalogue) -> TranscriptionAsked:
     """What a form asks for. Raises types of ``deployments.errors``."""
     if content_type(request) != "multipart/form-data":
         raise UnsupportedMedia("A recording comes as multipart/form-data, in the field 'file'.")
