@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -88,7 +89,8 @@ class HandleStages:
 
     async def _call(self, stage: Stage, method: str, *arguments: Any) -> AsyncGenerator[Any, None]:
         try:
-            response = self._method(stage, method).remote(*arguments)
+            called_at = time.time()  # by which the replica knows how long it waited
+            response = self._method(stage, method).remote(*arguments, called_at)
             try:
                 async for value in response:
                     yield value
