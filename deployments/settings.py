@@ -370,6 +370,15 @@ class GatewayConfig(Settings):
         default=10, description="Wait for each deployment at GET /health; a busy one queues."
     )
     retry_after_s: PositiveFloat = Field(default=2, description="Advice to a client that found every place taken.")
+    max_concurrent_requests: PositiveInt = Field(
+        default=128, description="Requests under way in one gateway; keep it below its max_ongoing_requests."
+    )
+    max_concurrent_per_key: PositiveInt | None = Field(
+        default=None, description="Of these, requests with the same API key; null is all."
+    )
+    requests_per_minute_per_key: PositiveInt | None = Field(
+        default=None, description="Requests with the same API key to one gateway; null is any number."
+    )
 
 
 POCKET_VOICE = CoquiArgs(
