@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
@@ -15,6 +17,7 @@ from deployments.engine import Engine
 from deployments.errors import EngineUnavailable, ParleyError
 from deployments.live import Live
 from deployments.messages import ReplicaStats
+from deployments.metrics import QUEUE_WAIT, Outcome, RequestWatch, record_load
 from deployments.settings import Settings
 
 logger = logging.getLogger("ray.serve")
@@ -29,7 +32,8 @@ class Replica(Live[C], Generic[E, C]):
     def __init__(self, engine: E, config: C) -> None:
         super().__init__(config)
         self._engine = engine
-        self._started = self._finished = self._failed = self._cancelled = 0
+        self._started = 0
+        self._ended: Counter[Outcome] = Counter()
 
     async def check_health(self) -> None:
         """Raises when the engine cannot answer. Ray asks once before a replica serves, and then from time to time."""
@@ -38,32 +42,40 @@ class Replica(Live[C], Generic[E, C]):
 
     def stats(self) -> ReplicaStats:
         """What this replica has done since it started."""
-        ended = self._finished + self._failed + self._cancelled
         return ReplicaStats(
-            active=self._started - ended,
+            active=self._started - self._ended.total(),
             started=self._started,
-            finished=self._finished,
-            failed=self._failed,
-            cancelled=self._cancelled,
+            finished=self._ended["finished"],
+            failed=self._ended["failed"],
+            cancelled=self._ended["cancelled"],
             produced=self._engine.produced,
             refusal=self._refusal,
         )
 
     @contextmanager
-    def _request(self) -> Iterator[None]:
-        """Count one request, and let only types of ``deployments.errors`` out."""
+    def _request(self, called_at: float | None) -> Iterator[RequestWatch]:
+        """Count and time one request, and let only types of ``deployments.errors`` out.
+
+        ``called_at`` is when the gateway called, in seconds since the epoch: the only clock that two processes share.
+        """
         self._started += 1
+        watch = RequestWatch()
+        if called_at is not None:
+            QUEUE_WAIT.record(max(0.0, time.time() - called_at))
+        outcome: Outcome = "failed"
+        record_load(self._engine.load())
         try:
-            yield
+            yield watch
+            outcome = "finished"
         except (asyncio.CancelledError, GeneratorExit):
-            self._cancelled += 1
+            outcome = "cancelled"
             raise
         except ParleyError:
-            self._failed += 1
             raise
         except Exception:
-            self._failed += 1
             logger.exception("the engine failed")
             raise EngineUnavailable("the model failed on this request; another attempt may succeed") from None
-        else:
-            self._finished += 1
+        finally:
+            self._ended[outcome] += 1
+            watch.end(outcome)
+            record_load(self._engine.load())

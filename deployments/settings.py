@@ -257,7 +257,7 @@ class ChatConfig(Settings):
             max_tokens=options.max_tokens,
             temperature=options.temperature,
             top_p=options.top_p,
-            stop=(*self.stop, *options.stop),
+            stop=(*self.stop, *options.stop) if options.stop else None,
             seed=options.seed,
             presence_penalty=options.presence_penalty,
             frequency_penalty=options.frequency_penalty,
@@ -384,6 +384,15 @@ class GatewayConfig(Settings):
         default=10, description="Wait for each deployment at GET /health; a busy one queues."
     )
     retry_after_s: PositiveFloat = Field(default=2, description="Advice to a client that found every place taken.")
+    max_concurrent_requests: PositiveInt = Field(
+        default=128, description="Requests under way in one gateway; keep it below its max_ongoing_requests."
+    )
+    max_concurrent_per_key: PositiveInt | None = Field(
+        default=None, description="Of these, requests with the same API key; null is all."
+    )
+    requests_per_minute_per_key: PositiveInt | None = Field(
+        default=None, description="Requests with the same API key to one gateway; null is any number."
+    )
 
 
 POCKET_VOICE = CoquiArgs(
@@ -415,6 +424,8 @@ S = TypeVar("S", bound=Settings)
 def _chosen(settings: S, **choices: object) -> S:
     """``settings`` with those choices that are not ``None``; raises ``InvalidRequest`` for one out of bounds."""
     given = {name: value for name, value in choices.items() if value is not None}
+    if not given:
+        return settings
     try:
         return settings.model_validate(settings.model_dump() | given)
     except ValidationError as error:

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from deployments.errors import EngineUnavailable, InvalidRequest
 from deployments.live import Live
 from deployments.settings import GatewayArgs, GatewayConfig, resolve
+from graphs.admission import Admission
 from graphs.keys import Guard, Keys
 from graphs.plan import TABLE, Stage, plan
 from graphs.run import hear, run, say
@@ -99,8 +100,8 @@ class Gateway(Live[GatewayConfig]):
         self._fetcher = Fetcher(self._config)
 
     def guarded(self, app: ASGIApp) -> ASGIApp:
-        """``app`` behind the keys, and open to the pages of the origins that the settings name."""
-        guard = Guard(app, self._keys)
+        """``app`` behind the limits and the keys, and open to the pages of the origins that the settings name."""
+        guard = Guard(Admission(app, lambda: self._config), self._keys)
         if not self._args.cors_origins:
             return guard
         return CORSMiddleware(

@@ -15,7 +15,7 @@ Node = tuple[str, Any]
 
 def sample(grammar: str, seed: int) -> str:
     """One text of the language of ``grammar``; the deeper it gets, the shorter."""
-    rules = {name: _parsed(rule) for name, rule in (line.split(" ::= ", 1) for line in grammar.splitlines())}
+    rules = {name: _parsed(rule) for name, rule in (line.split(" ::= ", 1) for line in grammar.split("\n"))}
     return _said(("rule", "root"), rules, random.Random(seed), 0)
 
 
