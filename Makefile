@@ -25,13 +25,14 @@ LLAMA_BUILD += $(foreach d,$(LLAMA_CMAKE),--config-settings-package "llama-cpp-p
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
 
+# Compiled once here: a start is a dozen Python processes, and none should parse its libraries from source.
 setup: .venv/.ready  ## virtual environment, locked dependencies, llama-cpp-python built for this machine
 
 .venv/.ready: requirements.lock Makefile
 	@PYTHON=$(PYTHON) sh scripts/preflight.sh
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -o '^uv==[0-9.]*' requirements.lock)"
-	$(BIN)/uv pip install --python $(BIN)/python --require-hashes -r requirements.lock $(LLAMA_BUILD)
+	$(BIN)/uv pip install --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock $(LLAMA_BUILD)
 	@touch $@
 
 serve: setup  ## serve the whole graph; CONFIG=configs/x.yaml, HOST= and PORT= choose

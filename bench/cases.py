@@ -11,10 +11,10 @@ import random
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations, product
 from typing import Literal
 
-from bench.pictures import COLOURS, SHAPES
+from bench.pictures import COLOURS, SHAPES, Thing
 
 Verdict = Literal["right", "crossed", "wrong"]
 
@@ -26,8 +26,14 @@ _CAPITALS = {
     "China": "Beijing", "Japan": "Tokyo", "Thailand": "Bangkok", "Indonesia": "Jakarta", "Iran": "Tehran",
     "Canada": "Ottawa", "Cuba": "Havana", "Peru": "Lima", "Australia": "Canberra", "Croatia": "Zagreb",
 }  # fmt: skip
-_ADJECTIVES = ("big", "small", "happy", "old", "young", "green", "yellow", "purple", "quiet", "hungry")
-_ANIMALS = ("tiger", "monkey", "rabbit", "horse", "elephant", "dolphin", "spider", "camel", "dragon", "penguin")
+_ADJECTIVES = (
+    *("old", "young", "yellow", "purple", "quiet", "red", "blue", "white", "black", "dark", "bright", "long"),
+    *("short", "fast", "slow", "strong", "soft", "clean", "rich", "sweet", "brown", "silver", "angry", "gentle"),
+)
+_NOUNS = (
+    *("tiger", "monkey", "rabbit", "horse", "elephant", "dolphin", "spider", "camel", "dragon", "penguin", "donkey"),
+    *("parrot", "zebra", "giraffe", "turtle", "snail", "garden", "ladder", "candle", "hammer", "basket", "mountain"),
+)
 _COUNTS = ("two", "three", "four")
 _SIGHT = ("What do you see?", "What is in the picture?", "Describe the picture.", "What can you see?")
 
@@ -40,31 +46,35 @@ _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ni
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A question, about a picture or not, and the key words of its answer as ``key_words`` gives them."""
+    """A question, with a picture of such things or none, and the key words of its answer (see ``key_words``)."""
 
     question: str
     keys: frozenset[str]
-    picture: tuple[int, str, str] | None = None
+    picture: tuple[Thing, ...] | None = None
 
 
 def questions(seed: int) -> list[Case]:
     """Questions without a picture, no two with the same answer, in random order."""
     capitals = [Case(f"What is the capital of {c}?", key_words(a)) for c, a in _CAPITALS.items()]
     sums = [Case(f"What is {n - n // 2} plus {n // 2}?", key_words(str(n))) for n in range(21, 41)]
-    phrases = [f"{adjective} {animal}" for adjective, animal in product(_ADJECTIVES, _ANIMALS)]
+    phrases = [f"{adjective} {noun}" for adjective, noun in product(_ADJECTIVES, _NOUNS)]
     rng = random.Random(seed)
-    repeats = [Case(f"Repeat after me: {phrase}.", key_words(phrase)) for phrase in rng.sample(phrases, 50)]
+    repeats = [Case(f"Repeat after me: {phrase}.", key_words(phrase)) for phrase in rng.sample(phrases, 250)]
     return _shuffled([*capitals, *sums, *repeats], rng)
 
 
 def sights(seed: int) -> list[Case]:
-    """Questions about a picture, no two pictures the same, in random order."""
-    kinds = product(enumerate(_COUNTS, 2), COLOURS, SHAPES)
-    cases = [
-        Case(_SIGHT[at % len(_SIGHT)], key_words(f"{name} {colour} {shape}"), (count, colour, shape))
-        for at, ((count, name), colour, shape) in enumerate(kinds)
+    """Questions about a picture, of which no answer fits two, in random order."""
+    many = [
+        (key_words(f"{name} {colour} {shape}"), ((colour, shape),) * count)
+        for (count, name), colour, shape in product(enumerate(_COUNTS, 2), COLOURS, SHAPES)
     ]
-    return _shuffled(cases, random.Random(seed))
+    two = [
+        (key_words(" ".join((*colours, *shapes))), tuple(zip(colours, shapes, strict=True)))
+        for colours, shapes in product(combinations(COLOURS, 2), combinations(SHAPES, 2))
+    ]
+    rng = random.Random(seed)
+    return _shuffled([Case(rng.choice(_SIGHT), keys, picture) for keys, picture in (*many, *two)], rng)
 
 
 def judge(answer: str, case: Case, others: Iterable[Case]) -> Verdict:

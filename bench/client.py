@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import av
@@ -55,8 +56,9 @@ class Request:
 class Answer:
     """What came back. ``first_s`` and ``last_s`` are seconds from the call to the first and the last of the answer.
 
-    The first of a text is its first words, of a voice its first sample after the WAV header. ``text`` is empty for a
-    voice, ``audio`` is ``None`` for a text; of a refusal, ``text`` is the error body.
+    The first of a text is its first words, of a voice its first sample after the WAV header; ``pieces_s`` are the times
+    of all that came, the first included. ``text`` is empty for a voice whose words are not told, ``audio`` is ``None``
+    for a text; of a refusal, ``text`` is the error body and ``retry_after`` that header.
     """
 
     status: int
@@ -64,27 +66,34 @@ class Answer:
     audio: Audio | None
     first_s: float
     last_s: float
+    pieces_s: tuple[float, ...] = ()
+    retry_after: str = ""
 
 
 class Stopwatch:
-    """Seconds since it was made, and when the first of something came."""
+    """Seconds since it was made, and when each piece of something came."""
 
     def __init__(self) -> None:
         self._started = time.perf_counter()
-        self.first_s: float | None = None
+        self.pieces_s: list[float] = []
 
     def elapsed_s(self) -> float:
         return time.perf_counter() - self._started
 
-    def mark_first(self) -> None:
-        """Note the time, unless something came before."""
-        if self.first_s is None:
-            self.first_s = self.elapsed_s()
+    def mark(self) -> None:
+        """A piece has come."""
+        self.pieces_s.append(self.elapsed_s())
+
+    @property
+    def first_s(self) -> float | None:
+        """When the first piece came."""
+        return self.pieces_s[0] if self.pieces_s else None
 
 
-def connect(url: str, *, timeout_s: float = 120) -> httpx.AsyncClient:
-    """A client with kept-alive connections and no proxy of the environment."""
-    return httpx.AsyncClient(base_url=url, timeout=timeout_s, trust_env=False)
+def connect(url: str, *, timeout_s: float = 120, connections: int | None = 100) -> httpx.AsyncClient:
+    """A client with kept-alive connections, at most so many, and no proxy of the environment."""
+    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+    return httpx.AsyncClient(base_url=url, timeout=timeout_s, limits=limits, trust_env=False)
 
 
 async def ask(client: httpx.AsyncClient, request: Request) -> Answer:
@@ -93,24 +102,37 @@ async def ask(client: httpx.AsyncClient, request: Request) -> Answer:
     accept = "audio/wav" if request.output == "voice" else "text/event-stream"
     async with client.stream("POST", "/chat", files=request.form(), headers={"Accept": accept}) as response:
         if response.status_code != 200:
-            refusal = (await response.aread()).decode(errors="replace")
-            return Answer(response.status_code, refusal, None, watch.elapsed_s(), watch.elapsed_s())
+            return await refused(response, watch)
         if request.output == "voice":
-            return await _voice(response, watch)
+            return await wav_answer(response, watch)
         return await _text(response, watch)
 
 
-async def _voice(response: httpx.Response, watch: Stopwatch) -> Answer:
+async def refused(response: httpx.Response, watch: Stopwatch) -> Answer:
+    """The answer that says no."""
+    refusal = (await response.aread()).decode(errors="replace")
+    took_s = watch.elapsed_s()
+    retry_after = response.headers.get("Retry-After", "")
+    return Answer(response.status_code, refusal, None, took_s, took_s, retry_after=retry_after)
+
+
+def answer_of(watch: Stopwatch, text: str, audio: Audio | None = None) -> Answer:
+    """The answer whose pieces ``watch`` has seen. Raises ``BrokenAnswer`` if there were none."""
+    if watch.first_s is None:
+        raise BrokenAnswer("an answer without anything in it")
+    return Answer(200, text, audio, watch.first_s, watch.elapsed_s(), tuple(watch.pieces_s))
+
+
+async def wav_answer(response: httpx.Response, watch: Stopwatch) -> Answer:
+    """A voice as a WAV file that comes while it is spoken."""
     received = bytearray()
     header = 0
     async for chunk in response.aiter_raw():
         received += chunk
         header = header or wav_header_bytes(received)
         if header and len(received) > header:
-            watch.mark_first()
-    if watch.first_s is None:
-        raise BrokenAnswer(f"no sound in {len(received)} bytes")
-    return Answer(200, "", read_wav(bytes(received)), watch.first_s, watch.elapsed_s())
+            watch.mark()
+    return answer_of(watch, "", read_wav(bytes(received)))
 
 
 async def _text(response: httpx.Response, watch: Stopwatch) -> Answer:
@@ -119,21 +141,19 @@ async def _text(response: httpx.Response, watch: Stopwatch) -> Answer:
         if name == "error":
             raise BrokenAnswer(data["error"]["message"])
         if name == "text":
-            watch.mark_first()
+            watch.mark()
             pieces.append(data["text"])
-    if watch.first_s is None:
-        raise BrokenAnswer("no words in the answer")
-    return Answer(200, "".join(pieces), None, watch.first_s, watch.elapsed_s())
+    return answer_of(watch, "".join(pieces))
 
 
 async def server_sent(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-    """Name and data of each server-sent event."""
+    """Name and data of each server-sent event, up to OpenAI's mark of the end."""
     name = ""
     async for line in lines:
         field, _, value = line.partition(": ")
         if field == "event":
             name = value
-        elif field == "data":
+        elif field == "data" and value != "[DONE]":
             yield name, json.loads(value)
 
 
@@ -189,6 +209,11 @@ def percentile(values: Sequence[float], share: float) -> float:
 def spread_ms(seconds: Sequence[float]) -> dict[str, float]:
     """Median and 95th percentile of timings, in milliseconds."""
     return {"p50_ms": round(1000 * percentile(seconds, 0.5), 1), "p95_ms": round(1000 * percentile(seconds, 0.95), 1)}
+
+
+def gaps_s(pieces_s: Sequence[float]) -> list[float]:
+    """Seconds between the pieces of an answer."""
+    return [after - before for before, after in pairwise(pieces_s)]
 
 
 def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:

@@ -5,7 +5,7 @@ Built from the same YAML and through the same ``deployments.engine`` as the repl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,8 @@ from typing import Any, Self
 import numpy as np
 import yaml
 
-from bench.client import Output, Stopwatch, resample
+from bench.client import Output, Request, Stopwatch, read_wav, resample
+from bench.pictures import pixels
 from deployments.engine import ChatModel, Recognizer, Synthesizer, chat_model, recognizer, synthesizer
 from deployments.messages import Audio, ChatMessage, Image, TextDelta
 from deployments.settings import AppArgs, ChatConfig, SpeechToTextConfig, TextToSpeechConfig
@@ -29,13 +30,15 @@ class Answered:
     """What the engines made and how long their calls took, in seconds.
 
     ``first_s`` ends at the first words, or at the first chunk of sound when a voice was wanted; ``last_s`` is the sum
-    of all the calls.
+    of all the calls. ``pieces_s`` are the times of all the words or chunks, from the beginning of the call that made
+    the first of them.
     """
 
     text: str
     audio: Audio | None
     first_s: float
     last_s: float
+    pieces_s: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class _Said:
 
     text: str
     sentences: tuple[str, ...]
+    pieces_s: tuple[float, ...]
     words_s: float
     sentence_s: float
     last_s: float
@@ -85,6 +89,12 @@ class Engines:
     def _synthesizer(self) -> Synthesizer:
         return synthesizer(self._args.text_to_speech)
 
+    async def worked_out(self, request: Request) -> Answered:
+        """The answer to a request as it is sent; its media are decoded first, off the clock."""
+        speech = read_wav(request.audio) if request.audio else None
+        image = pixels(request.image) if request.image else None
+        return await self.answer(request.output, request.text or "", speech, image)
+
     async def answer(self, output: Output, text: str, speech: Audio | None, image: Image | None) -> Answered:
         """Do what the graph does for such a request, one call after another. ``speech`` is 16 kHz."""
         watch = Stopwatch()
@@ -93,12 +103,11 @@ class Engines:
         heard_s = watch.elapsed_s()
         said = await self._chat(text, image)
         if output == "text":
-            return Answered(said.text, None, heard_s + said.words_s, heard_s + said.last_s)
+            return Answered(said.text, None, heard_s + said.words_s, heard_s + said.last_s, said.pieces_s)
         watch = Stopwatch()
-        chunks = [await self.speak(sentence, watch) for sentence in said.sentences]
-        sound = Audio(np.concatenate([chunk.samples for chunk in chunks]), chunks[0].rate_hz)
+        sound = _joined([await self.speak(sentence, watch) for sentence in said.sentences])
         first_s = heard_s + said.sentence_s + (watch.first_s or 0)
-        return Answered(said.text, sound, first_s, heard_s + said.last_s + watch.elapsed_s())
+        return Answered(said.text, sound, first_s, heard_s + said.last_s + watch.elapsed_s(), tuple(watch.pieces_s))
 
     async def read(self, speech: Audio) -> str:
         """What is said in a sound of any rate; empty when nothing is."""
@@ -107,14 +116,14 @@ class Engines:
             return " ".join([segment.text.strip() async for segment in segments])
 
     async def speak(self, sentence: str, watch: Stopwatch | None = None) -> Audio:
-        """The sentence as sound; ``watch`` notes the first chunk of it."""
+        """The sentence as sound; ``watch`` notes its chunks."""
         chunks: list[Audio] = []
         async with aclosing(self._synthesizer.speak(sentence, self._speaking)) as sounds:
             async for sound in sounds:
                 if watch:
-                    watch.mark_first()
+                    watch.mark()
                 chunks.append(sound)
-        return Audio(np.concatenate([chunk.samples for chunk in chunks]), chunks[0].rate_hz)
+        return _joined(chunks)
 
     async def _chat(self, text: str, image: Image | None) -> _Said:
         engine, config = (self._text_llm, self._talking) if image is None else (self._vision_llm, self._seeing)
@@ -122,21 +131,31 @@ class Engines:
         if config.system_prompt is not None:
             messages.insert(0, ChatMessage("system", config.system_prompt))
         splitter, sentences, pieces = Sentences(), list[str](), list[str]()
-        words, whole = Stopwatch(), Stopwatch()
+        words = Stopwatch()
+        sentence_s: float | None = None
         async with aclosing(engine.chat(messages, config)) as values:
             async for value in values:
                 if isinstance(value, TextDelta):
-                    words.mark_first()
+                    words.mark()
                     pieces.append(value.text)
                     sentences += splitter.feed(value.text)
-                    if sentences:
-                        whole.mark_first()
+                    if sentences and sentence_s is None:
+                        sentence_s = words.elapsed_s()
         sentences += splitter.finish()
         last_s = words.elapsed_s()
         return _Said(
             "".join(pieces),
             tuple(sentences),
+            tuple(words.pieces_s),
             words_s=last_s if words.first_s is None else words.first_s,
-            sentence_s=last_s if whole.first_s is None else whole.first_s,
+            sentence_s=last_s if sentence_s is None else sentence_s,
             last_s=last_s,
         )
+
+
+def _joined(chunks: Sequence[Audio]) -> Audio:
+    """Chunks of one rate as one sound; where nothing was spoken, a sound without samples."""
+    spoken = [chunk for chunk in chunks if len(chunk.samples)]
+    if not spoken:
+        return Audio(np.zeros(0, np.float32), HEARD_RATE_HZ)
+    return Audio(np.concatenate([chunk.samples for chunk in spoken]), spoken[0].rate_hz)

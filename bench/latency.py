@@ -2,19 +2,27 @@
 
     python -m bench.latency [--url http://127.0.0.1:8000] [--runs 50] [--row all] [--png latency.png]
 
-Rows. {text, speech} x {with a picture, without} x {text, voice}. Each run asks the running service over HTTP and, just
-before or just after it (in turn), makes the same calls of the same engines one after another in this process: what
-disturbs the machine disturbs both of a pair, and never do both work at the same time. Both take their settings from
-the same file and always choose the likeliest token, so they do the same work; a few different questions take turns, so
-that no prompt is answered from the one before. Nothing is decoded, resampled or sent on the direct side. Reported are
-the median and the 95th percentile of the times to the first and to the last byte, and the median over the runs of
-(HTTP / direct). The first byte of a text is its first words (server-sent events), that of a voice its first sample
-after the WAV header. On the direct side these end with the first words, or with the first chunk of sound of the first
-sentence; the last byte compares with the sum of all the calls. A ratio below 1 comes from overlap.
+Rows. {text, speech} x {with a picture, without} x {text, voice}, by POST /chat. Each run asks the running service over
+HTTP and, just before or just after it (in turn), makes the same calls of the same engines one after another in this
+process: what disturbs the machine disturbs both of a pair, and never do both work at the same time. Both take their
+settings from the same file and always choose the likeliest token, so they do the same work; a few different questions
+take turns, so that no prompt is answered from the one before. Nothing is decoded, resampled or sent on the direct side.
+Reported are the median and the 95th percentile of the times to the first and to the last byte, the median over the runs
+of (HTTP / direct), and that of (HTTP - direct), ``added_ms``. The first byte of a text is its first words (server-sent
+events), that of a voice its first sample after the WAV header. On the direct side these end with the first words, or
+with the first chunk of sound of the first sentence; the last byte compares with the sum of all the calls. A ratio below
+1 comes from overlap.
+
+Chat. The same for streamed chat completions (POST /v1/chat/completions) that tell a story, as text and with a voice:
+the first byte is the first delta with words, or with sound, and ``gap`` is the time between two such deltas, beside
+that between the pieces that the engines make.
+
+The graph alone. With engines that only pretend (``make serve CONFIG=bench/fakes.yaml``, then ``--config
+bench/fakes.yaml --row chat->text``) ``added_ms`` is what HTTP, Ray Serve and the graph cost one client.
 
 Story. Time to the first sample of a told story with the Gateway's ``overlap_speech`` on, off, off and on: half of the
-runs each time, so that a machine that grows slower harms both alike. It is switched by what `serve deploy` does, which
-starts new replicas, and is left as it was found.
+runs each time, so that a machine that grows slower harms both alike. It is switched as `serve deploy` does it, with no
+replica restarted, and is left as it was found.
 
 Runs of a warm-up are not counted. The service must have nothing else to do. The last line is the figures in JSON.
 """
@@ -23,33 +31,37 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import numpy as np
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from bench.client import Answer, Request, ask, connect, median_ratio, percentile, read_wav, report, spread_ms
+from bench.client import Answer, Output, Request, ask, connect, gaps_s, median_ratio, percentile, report, spread_ms
 from bench.direct import Answered, Engines
-from bench.pictures import draw, pixels
-from bench.rows import ROWS, Row
+from bench.openai import complete
+from bench.rows import ROWS, requests_of
 from bench.service import Service
-from deployments.settings import GatewayArgs
+from deployments.settings import GatewayConfig
 
-CLIPS = Path(__file__).parent.parent / "tests" / "data"
-SAID = {
-    "What is the capital of France?": "question.wav",
-    "What is seven plus five?": "seven_plus_five.wav",
-    "What is your name?": "what_is_your_name.wav",
-}
-SEEN = {"What do you see?": "what_do_you_see.wav"}
-DRAWN = ((2, "red", "circle"), (1, "blue", "square"), (3, "green", "star"), (1, "black", "triangle"))
 HEROES = ("fox", "dog", "cat", "bear", "lion")
 WARM_UP = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Requests that take turns, and the route that they are sent to. With ``gaps`` the time between pieces counts."""
+
+    name: str
+    output: Output
+    requests: list[Request]
+    ask: Callable[[httpx.AsyncClient, Request], Awaitable[Answer]]
+    gaps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,59 +72,62 @@ class Pair:
     direct: Answered
 
 
-def requests_of(row: Row) -> list[Request]:
-    """The requests that take turns in a row."""
-    asked = [(text, (CLIPS / clip).read_bytes()) for text, clip in (SEEN if row.picture else SAID).items()]
-    drawn = [draw(*what) for what in DRAWN] if row.picture else [None]
+def lines() -> list[Line]:
+    """The eight rows, and the streamed completions."""
+    completed = partial(complete, stream=True)
+    outputs: tuple[Output, ...] = get_args(Output)
     return [
-        Request(row.output, None if row.speech else text, clip if row.speech else None, picture)
-        for picture in drawn
-        for text, clip in asked
+        *(Line(str(row), row.output, requests_of(row), ask) for row in ROWS),
+        *(Line(f"chat->{output}", output, _stories(output), completed, gaps=True) for output in outputs),
     ]
 
 
-async def answered(client: httpx.AsyncClient, request: Request) -> Answer:
+def _stories(output: Output) -> list[Request]:
+    return [Request(output, f"Tell me a story about a {hero}.") for hero in HEROES]
+
+
+async def answered(client: httpx.AsyncClient, line: Line, request: Request) -> Answer:
     """The service's answer; a refusal makes the whole measurement worthless."""
-    answer = await ask(client, request)
+    answer = await line.ask(client, request)
     if answer.status != 200:
         raise SystemExit(f"the service answered {answer.status}: {answer.text}")
     return answer
 
 
-async def worked_out(engines: Engines, request: Request) -> Answered:
-    """The engines' answer to a request whose media are decoded first, off the clock."""
-    speech = read_wav(request.audio) if request.audio else None
-    image = pixels(request.image) if request.image else None
-    return await engines.answer(request.output, request.text or "", speech, image)
-
-
-async def compare(client: httpx.AsyncClient, engines: Engines, row: Row, runs: int) -> list[Pair]:
-    """Pairs of one row, service first and engines first in turn."""
+async def compare(client: httpx.AsyncClient, engines: Engines, line: Line, runs: int) -> list[Pair]:
+    """Pairs of one line, service first and engines first in turn."""
     pairs = []
-    requests = islice(cycle(requests_of(row)), WARM_UP + runs)
-    for at, request in enumerate(tqdm(requests, f"{row!s:<22}", WARM_UP + runs, leave=False)):
+    requests = islice(cycle(line.requests), WARM_UP + runs)
+    for at, request in enumerate(tqdm(requests, f"{line.name:<22}", WARM_UP + runs, leave=False)):
         if at % 2:
-            direct = await worked_out(engines, request)
-            http = await answered(client, request)
+            direct = await engines.worked_out(request)
+            http = await answered(client, line, request)
         else:
-            http = await answered(client, request)
-            direct = await worked_out(engines, request)
+            http = await answered(client, line, request)
+            direct = await engines.worked_out(request)
         pairs.append(Pair(http, direct))
     return pairs[WARM_UP:]
 
 
-def row_figures(row: Row, pairs: Sequence[Pair]) -> dict[str, Any]:
+def line_figures(line: Line, pairs: Sequence[Pair]) -> dict[str, Any]:
     """Timings of both sides, their ratios, and whether both sides made the same."""
     http, direct = [p.http for p in pairs], [p.direct for p in pairs]
-    figures: dict[str, Any] = {"row": str(row), "runs": len(pairs)}
+    figures: dict[str, Any] = {"row": line.name, "runs": len(pairs)}
     for name in ("first_s", "last_s"):
         ours, bare = [getattr(a, name) for a in http], [getattr(a, name) for a in direct]
         figures[name.removesuffix("_s")] = {
             "http": spread_ms(ours),
             "direct": spread_ms(bare),
             "ratio": median_ratio(ours, bare),
+            "added_ms": round(1000 * percentile([o - b for o, b in zip(ours, bare, strict=True)], 0.5), 1),
         }
-    if row.output == "text":
+    gaps = {
+        side: [gap for answer in answers for gap in gaps_s(answer.pieces_s)]
+        for side, answers in (("http", http), ("direct", direct))
+    }
+    if line.gaps and all(gaps.values()):  # none where all came at once
+        figures["gap"] = {side: spread_ms(seconds) for side, seconds in gaps.items()}
+    if line.output == "text":
         figures["same_answers"] = sum(p.http.text.strip() == p.direct.text.strip() for p in pairs)
     else:
         figures["mean_sound_s"] = {"http": _mean_sound_s(http), "direct": _mean_sound_s(direct)}
@@ -125,23 +140,24 @@ def _mean_sound_s(answers: Sequence[Answer] | Sequence[Answered]) -> float:
 
 async def tell_stories(client: httpx.AsyncClient, service: Service, runs: int) -> dict[bool, list[Answer]]:
     """Answers with overlap (``True``) and without; the application ends as it began."""
-    heroes = list(islice(cycle(HEROES), runs))
+    story = Line("story", "voice", _stories("voice"), ask)
+    requests = list(islice(cycle(story.requests), runs))
     half = runs // 2
     told: dict[bool, list[Answer]] = {True: [], False: []}
     before = await service.application()
     bar = tqdm(total=2 * runs, desc=f"{'story':<22}", leave=False)
     try:
         for overlap, block in (
-            (True, heroes[:half]),
-            (False, heroes[:half]),
-            (False, heroes[half:]),
-            (True, heroes[half:]),
+            (True, requests[:half]),
+            (False, requests[:half]),
+            (False, requests[half:]),
+            (True, requests[half:]),
         ):
             await _set_overlap(service, overlap)
-            for hero in HEROES:  # warm-up
-                await answered(client, _story(hero))
-            for hero in block:
-                told[overlap].append(await answered(client, _story(hero)))
+            for request in story.requests:  # warm-up
+                await answered(client, story, request)
+            for request in block:
+                told[overlap].append(await answered(client, story, request))
                 bar.update()
     finally:
         bar.close()
@@ -149,15 +165,12 @@ async def tell_stories(client: httpx.AsyncClient, service: Service, runs: int) -
     return told
 
 
-def _story(hero: str) -> Request:
-    return Request("voice", f"Tell me a story about a {hero}.")
-
-
 async def _set_overlap(service: Service, overlap: bool) -> None:
     application = await service.application()
-    gateway = GatewayArgs.model_validate(application.setdefault("args", {}).setdefault("gateway", {}))
-    if gateway.overlap_speech is not overlap:
-        application["args"]["gateway"]["overlap_speech"] = overlap
+    (gateway,) = (deployment for deployment in application["deployments"] if deployment["name"] == "Gateway")
+    config = gateway.setdefault("user_config", {})
+    if GatewayConfig.model_validate(config).overlap_speech is not overlap:
+        config["overlap_speech"] = overlap
         await service.deploy(application)
 
 
@@ -179,21 +192,27 @@ def story_figures(told: dict[bool, list[Answer]]) -> dict[str, Any]:
 
 def table(figures: Sequence[dict[str, Any]]) -> str:
     """The figures for a person; times in ms as median / 95th percentile."""
-    lines = [f"{'row':<22}{'first byte':>16}{'direct':>16}{'ratio':>7}{'last byte':>18}{'direct':>16}{'ratio':>7}"]
+    head = f"{'row':<22}{'first byte':>16}{'direct':>16}{'ratio':>7}{'last byte':>18}{'direct':>16}{'ratio':>7}"
+    shown = [head, *(_row(row) for row in figures if row["row"] != "story")]
     for row in figures:
-        if row["row"] == "story":
-            audio = row["first_audio"]
-            lines.append(
-                f"\nfirst audio of a story: {_shown(audio['overlap'])} ms; without overlap "
+        if gap := row.get("gap"):
+            shown.append(
+                f"{row['row']}: {_shown(gap['http'])} ms between deltas; the engines' own {_shown(gap['direct'])}"
+            )
+        if audio := row.get("first_audio"):
+            shown.append(
+                f"first audio of a story: {_shown(audio['overlap'])} ms; without overlap "
                 f"{_shown(audio['no_overlap'])} ms: {audio['times_earlier']:.2f} times earlier"
             )
-            continue
-        first, last = row["first"], row["last"]
-        lines.append(
-            f"{row['row']:<22}{_shown(first['http']):>16}{_shown(first['direct']):>16}{first['ratio']:>7.2f}"
-            f"{_shown(last['http']):>18}{_shown(last['direct']):>16}{last['ratio']:>7.2f}"
-        )
-    return "\n".join(lines)
+    return "\n".join(shown)
+
+
+def _row(row: dict[str, Any]) -> str:
+    first, last = row["first"], row["last"]
+    return (
+        f"{row['row']:<22}{_shown(first['http']):>16}{_shown(first['direct']):>16}{first['ratio']:>7.2f}"
+        f"{_shown(last['http']):>18}{_shown(last['direct']):>16}{last['ratio']:>7.2f}"
+    )
 
 
 def _shown(spread: dict[str, float]) -> str:
@@ -222,13 +241,13 @@ def draw_chart(pairs: dict[str, list[Pair]], file: Path) -> None:
 
 async def measure(asked: argparse.Namespace) -> None:
     engines = Engines.of(asked.config)
-    chosen = [row for row in ROWS if asked.row in ("all", str(row))]
+    chosen = [line for line in lines() if asked.row in ("all", line.name)]
     pairs: dict[str, list[Pair]] = {}
     figures: list[dict[str, Any]] = []
     async with connect(asked.url) as client, connect(asked.dashboard) as dashboard:
-        for row in chosen:
-            pairs[str(row)] = await compare(client, engines, row, asked.runs)
-            figures.append(row_figures(row, pairs[str(row)]))
+        for line in chosen:
+            pairs[line.name] = await compare(client, engines, line, asked.runs)
+            figures.append(line_figures(line, pairs[line.name]))
         if asked.row in ("all", "story"):
             figures.append(story_figures(await tell_stories(client, Service(dashboard), asked.runs)))
     if asked.png and pairs:
@@ -243,7 +262,7 @@ def main() -> None:
     parser.add_argument("--dashboard", default="http://127.0.0.1:8265", help="where Ray is asked to switch overlap")
     parser.add_argument("--config", default="serve_config.yaml", type=Path, help="what is served there")
     parser.add_argument("--runs", default=50, type=int)
-    parser.add_argument("--row", default="all", choices=["all", *map(str, ROWS), "story"])
+    parser.add_argument("--row", default="all", choices=["all", *(line.name for line in lines()), "story"])
     parser.add_argument("--png", type=Path, help="draw a chart into this file")
     asyncio.run(measure(parser.parse_args()))
 

@@ -1,8 +1,9 @@
-"""Memory of the whole application by process, Ray's own included, as proportional set size (PSS).
+"""Memory and open handles of the whole application by process, Ray's own included.
 
     python -m bench.memory [--port 8265]
 
-PSS counts a page that several processes share in equal parts, so that the total is what the application really takes.
+Memory is the proportional set size (PSS): a page that several processes share counts in equal parts, so that the total
+is what the application really takes. Handles are file descriptors: files, sockets, pipes.
 The application is the Ray whose dashboard listens on the port: the processes that name its session, all that descend
 from them, and the ``serve`` commands that started it. The last line is the figures in JSON.
 """
@@ -10,9 +11,13 @@ from them, and the ``serve`` commands that started it. The last line is the figu
 from __future__ import annotations
 
 import argparse
+import asyncio
 import re
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import PurePath
+from typing import Literal, Self
 
 import psutil  # type: ignore[import-untyped]
 
@@ -41,15 +46,84 @@ def _listener(port: int) -> psutil.Process:
     raise LookupError(f"no process of yours listens on port {port}; is the service running?")
 
 
-def pss_mib(processes: Iterable[psutil.Process]) -> list[tuple[str, int, float]]:
-    """(name, pid, MiB) of each process that is still there, the largest first."""
-    rows = []
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one process takes."""
+
+    name: str
+    pid: int
+    pss_mib: float
+    handles: int
+
+
+def measured(processes: Iterable[psutil.Process]) -> list[Taken]:
+    """What each process takes that is still there, the largest first."""
+    found = []
     for process in processes:
         try:
-            rows.append((readable(process.cmdline()), process.pid, process.memory_full_info().pss / MIB))
+            pss_mib = process.memory_full_info().pss / MIB
+            found.append(Taken(readable(process.cmdline()), process.pid, round(pss_mib, 1), process.num_fds()))
         except (psutil.NoSuchProcess, psutil.ZombieProcess):
             continue
-    return sorted(rows, key=lambda row: -row[2])
+    return sorted(found, key=lambda taken: -taken.pss_mib)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """All processes at one moment, ``at_s`` seconds after the first."""
+
+    at_s: float
+    taken: Sequence[Taken]
+
+    @property
+    def pss_mib(self) -> float:
+        return round(sum(taken.pss_mib for taken in self.taken), 1)
+
+    @property
+    def handles(self) -> int:
+        return sum(taken.handles for taken in self.taken)
+
+    def by_name(self, what: Literal["pss_mib", "handles"]) -> dict[str, float]:
+        """The sum over the processes of each name."""
+        totals: dict[str, float] = {}
+        for taken in self.taken:
+            totals[taken.name] = totals.get(taken.name, 0.0) + getattr(taken, what)
+        return totals
+
+
+class Sampler:
+    """Measures the application behind a dashboard port, once or, while it is entered, every ``period_s``.
+
+    ``only`` keeps the processes with this in their names. Every measurement stops a process for some milliseconds.
+    """
+
+    def __init__(self, port: int, period_s: float, only: str = "") -> None:
+        self._port = port
+        self._period_s = period_s
+        self._only = only
+        self._started_s = time.monotonic()
+        self.samples: list[Sample] = []
+
+    async def take(self) -> Sample:
+        """The application now. Raises ``LookupError`` when there is none."""
+        found = await asyncio.to_thread(lambda: measured(application(self._port)))
+        at_s = time.monotonic() - self._started_s
+        return Sample(at_s, [taken for taken in found if self._only in taken.name])
+
+    async def __aenter__(self) -> Self:
+        self._started_s = time.monotonic()
+        self.samples.append(await self.take())
+        self._task = asyncio.create_task(self._go_on())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        self.samples.append(await self.take())
+
+    async def _go_on(self) -> None:
+        while True:
+            await asyncio.sleep(self._period_s)
+            self.samples.append(await self.take())
 
 
 def readable(command: list[str]) -> str:
@@ -88,15 +162,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", default=8265, type=int, help="of the Ray dashboard")
     try:
-        rows = pss_mib(application(parser.parse_args().port))
+        found = measured(application(parser.parse_args().port))
     except LookupError as problem:
         raise SystemExit(f"memory: {problem}") from None
-    for name, pid, mib in rows:
-        print(f"{mib:8.1f} MiB  {pid:>7}  {name}")
-    total = sum(mib for _, _, mib in rows)
-    print(f"{total:8.1f} MiB  in {len(rows)} processes")
-    processes = [{"name": name, "pid": pid, "pss_mib": round(mib, 1)} for name, pid, mib in rows]
-    report("memory", {"total_pss_mib": round(total, 1), "processes": processes})
+    for taken in found:
+        print(f"{taken.pss_mib:8.1f} MiB  {taken.handles:>5} handles  {taken.pid:>7}  {taken.name}")
+    total = {"total_pss_mib": round(sum(t.pss_mib for t in found), 1), "total_handles": sum(t.handles for t in found)}
+    print(f"{total['total_pss_mib']:8.1f} MiB  {total['total_handles']:>5} handles  in {len(found)} processes")
+    report("memory", {**total, "processes": [asdict(taken) for taken in found]})
 
 
 if __name__ == "__main__":

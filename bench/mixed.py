@@ -2,12 +2,18 @@
 
     python -m bench.mixed [--url http://127.0.0.1:8000] [--requests 200] [--at-once 8]
 
-Each request asks something that only its own answer fits: a capital, a sum, words to repeat, or a drawing made for it.
-Spoken questions are demo clips, or are synthesized beforehand by the configured voice in this process; a clip counts
-as a question only if the configured recognizer reads it back right, since the models have evaluations of their own.
-Nothing of that kind is done with the answers: each one that comes back is judged, voices after the recognizer has read
-them, when the last answer is there. What did not fit is asked once more alone, which tells a model that does not know
-from a service that mixes things up. The last line is the figures in JSON; the exit status is 1 unless all were right.
+What is measured is the service with many callers, not what its models know: those have evaluations of their own. So
+the questions are chosen beforehand. A candidate is a capital, a sum, words to repeat or a drawing made for it, each
+with key words that no other answer of the run has. It is asked once of the configured engines in this process, one
+call after another, with the same bytes that the service will get; a spoken question is a demo clip or is spoken by the
+configured voice, and an answer in a voice is read by the configured recognizer. If what comes out has the key words,
+the candidate is taken, otherwise it is passed over for this row, and counted: ``passed_over`` are those that the models
+did not know by themselves. Nothing of the kind is done afterwards: every answer of the service is judged, and is right
+if it means the same as it did alone. What did not fit is asked once more alone, which tells an answer that comes out
+differently each time from a service that mixes things up.
+
+Nothing else should be asked of the service meanwhile. The last line is the figures in JSON; the exit status is 1
+unless all were right.
 """
 
 from __future__ import annotations
@@ -15,23 +21,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import cycle
+from itertools import chain, zip_longest
 from pathlib import Path
 
 import httpx
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from bench.cases import Case, judge, key_words, questions, sights
-from bench.client import Answer, BrokenAnswer, Request, Stopwatch, ask, connect, read_wav, report, write_wav
-from bench.direct import Engines
+from bench.cases import Case, judge, questions, sights
+from bench.client import Answer, BrokenAnswer, Request, Stopwatch, ask, connect, report, resample, write_wav
+from bench.direct import HEARD_RATE_HZ, Engines
 from bench.pictures import draw
-from bench.rows import ROWS, Row
-
-CLIPS = Path(__file__).parent.parent / "tests" / "data"
-DEMO = {"What is the capital of France?": "question.wav", "What do you see?": "what_do_you_see.wav"}
-ATTEMPTS = 3  # at a clip that can be read back
+from bench.rows import CLIPS, ROWS, SAID, SEEN, Row
+from deployments.messages import Audio
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +48,15 @@ class Planned:
 class Figures:
     """``errors`` counts refusals by status and broken connections by kind; ``unfit`` tells of every answer not right.
 
+    ``passed_over`` counts by row the candidates that the engines did not answer right when asked alone and directly.
+
     An answer is crossed when it fits another request and the same question is answered right alone. ``wrong_alone``
     counts those of the wrong that were wrong alone as well: there it is the model that does not know.
     """
 
     requests: int
     at_once: int
+    passed_over: dict[str, int]
     right: int = 0
     crossed: int = 0
     wrong: int = 0
@@ -62,8 +68,9 @@ class Figures:
 
 async def mix(url: str, engines: Engines, *, requests: int = 200, at_once: int = 8, seed: int = 1) -> Figures:
     """Ask ``requests`` different things, ``at_once`` at a time, and judge what comes back."""
-    planned = await _plan(engines, requests, seed)
-    figures = Figures(len(planned), at_once)
+    known = _Known(engines, seed)
+    planned = await known.choose(requests)
+    figures = Figures(len(planned), at_once, known.passed_over)
     async with connect(url) as client:
         watch = Stopwatch()
         answers = await _ask_all(client, planned, at_once)
@@ -95,51 +102,63 @@ def _count(figures: Figures, one: Planned, words: str, verdict: str, alone: str)
     )
 
 
-async def _plan(engines: Engines, requests: int, seed: int) -> list[Planned]:
-    """Requests that take turns over the rows."""
-    asked, seen = iter(questions(seed)), iter(sights(seed))
-    clips = _Clips(engines)
-    planned: list[Planned] = []
-    for row, _ in zip(cycle(ROWS), tqdm(range(requests), "preparing", leave=False), strict=False):
-        case, clip = await _suitable(seen if row.picture else asked, clips if row.speech else None)
-        drawing = draw(*case.picture) if case.picture else None
-        text = None if row.speech else case.question
-        planned.append(Planned(row, case, Request(row.output, text, clip, drawing)))
-    return planned
+class _Known:
+    """Chooses requests that the engines answer right by themselves, each with a case of its own."""
 
-
-async def _suitable(cases: Iterator[Case], clips: _Clips | None) -> tuple[Case, bytes | None]:
-    """The next case; with ``clips``, the next that can be said so that it is understood."""
-    for case in cases:
-        if clips is None:
-            return case, None
-        if clip := await clips.saying(case.question):
-            return case, clip
-    raise SystemExit("not enough different questions for so many requests, or a voice that its recognizer cannot read")
-
-
-class _Clips:
-    """Questions as WAV files, each made once."""
-
-    def __init__(self, engines: Engines) -> None:
+    def __init__(self, engines: Engines, seed: int) -> None:
         self._engines = engines
-        self._made: dict[str, bytes | None] = {}
+        self._free = {False: questions(seed), True: sights(seed)}
+        self._clips: dict[str, bytes] = {}
+        self.passed_over = dict.fromkeys(map(str, ROWS), 0)
 
-    async def saying(self, question: str) -> bytes | None:
-        """The spoken question; ``None`` when the recognizer does not read it back."""
-        if question not in self._made:
-            self._made[question] = await self._make(question)
-        return self._made[question]
+    async def choose(self, requests: int) -> list[Planned]:
+        """Requests that take turns over the rows; those in which most can go wrong choose first."""
+        shares = {row: len(range(at, requests, len(ROWS))) for at, row in enumerate(ROWS)}
+        hardest_first = sorted(ROWS, key=lambda row: row.speech + (row.output == "voice"), reverse=True)
+        with tqdm(total=requests, desc="choosing", leave=False) as bar:
+            chosen = {row: await self._choose(row, shares[row], bar) for row in hardest_first}
+        return [one for one in chain(*zip_longest(*(chosen[row] for row in ROWS))) if one]
 
-    async def _make(self, question: str) -> bytes | None:
-        if demo := DEMO.get(question):
-            return (CLIPS / demo).read_bytes()
-        wanted = Case(question, key_words(question))
-        for _ in range(ATTEMPTS):
-            clip = write_wav(await self._engines.speak(question))
-            if judge(await self._engines.read(read_wav(clip)), wanted, ()) == "right":
-                return clip
-        return None
+    async def _choose(self, row: Row, share: int, bar: tqdm) -> list[Planned]:
+        chosen: list[Planned] = []
+        for case in list(self._free[row.picture]):
+            if len(chosen) == share:
+                return chosen
+            request = await self._request(row, case)
+            alone = await self._engines.worked_out(request)
+            if judge(await _words(self._engines, alone.text, alone.audio), case, ()) == "right":
+                self._free[row.picture].remove(case)
+                chosen.append(Planned(row, case, request))
+                bar.update()
+            else:
+                self.passed_over[str(row)] += 1
+        if len(chosen) < share:
+            raise SystemExit(f"{row}: the models know only {len(chosen)} of the questions for {share} requests")
+        return chosen
+
+    async def _request(self, row: Row, case: Case) -> Request:
+        return Request(
+            row.output,
+            text=None if row.speech else case.question,
+            audio=await self._spoken(case.question) if row.speech else None,
+            image=draw(case.picture) if case.picture else None,
+        )
+
+    async def _spoken(self, question: str) -> bytes:
+        """The question as a WAV file at the recognizer's rate, so that both sides hear the same samples."""
+        if question not in self._clips:
+            demo = (SAID | SEEN).get(question)
+            self._clips[question] = (
+                (CLIPS / demo).read_bytes()
+                if demo
+                else write_wav(resample(await self._engines.speak(question), HEARD_RATE_HZ))
+            )
+        return self._clips[question]
+
+
+async def _words(engines: Engines, text: str, audio: Audio | None) -> str:
+    """An answer in words, whichever way it was given."""
+    return text if audio is None else await engines.read(audio)
 
 
 async def _ask_all(client: httpx.AsyncClient, planned: Sequence[Planned], at_once: int) -> list[Answer | str]:
@@ -170,7 +189,7 @@ async def _judged(engines: Engines, one: Planned, answer: Answer | str, all_: Se
         return answer.partition(":")[0], answer
     if answer.status != 200:
         return str(answer.status), answer.text
-    words = answer.text if answer.audio is None else await engines.read(answer.audio)
+    words = await _words(engines, answer.text, answer.audio)
     return judge(words, one.case, (other.case for other in all_ if other is not one)), words
 
 
@@ -191,7 +210,8 @@ def main() -> int:
     )
     for unfit in figures.unfit:
         print(f"{unfit['verdict']:>8}  {unfit['row']:<22} {unfit['question']}  ->  {unfit['answer']}")
-    print(f"{figures.right} of {figures.requests} right in {figures.wall_s} s")
+    print(f"{figures.right} of {figures.requests} right, {figures.crossed} crossed, in {figures.wall_s} s")
+    print(f"{sum(figures.passed_over.values())} candidates passed over: the models alone did not know them")
     report("mixed", asdict(figures))
     return 0 if figures.right == figures.requests else 1
 

@@ -1,9 +1,10 @@
-"""Plain drawings to ask about: some shapes of one kind and colour, in a row."""
+"""Plain drawings to ask about: coloured shapes in a row."""
 
 from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image as Pillow
@@ -25,13 +26,16 @@ SHAPES = ("circle", "square", "triangle", "rectangle", "star", "cross")
 _SIDE = 120  # pixels given to each shape
 _Points = list[tuple[float, float]]
 
+Thing = tuple[str, str]
+"""A colour of COLOURS and a shape of SHAPES."""
 
-def draw(count: int, colour: str, shape: str) -> bytes:
-    """A PNG of ``count`` such shapes on white."""
-    picture = Pillow.new("RGB", (_SIDE * max(count, 2), 2 * _SIDE), "white")
+
+def draw(things: Sequence[Thing]) -> bytes:
+    """A PNG of the things from left to right on white."""
+    picture = Pillow.new("RGB", (_SIDE * max(len(things), 2), 2 * _SIDE), "white")
     pen = ImageDraw.Draw(picture)
-    for place in range(count):
-        x, y, size = (place + 0.5) * picture.width / count, _SIDE, 0.36 * _SIDE
+    for place, (colour, shape) in enumerate(things):
+        x, y, size = (place + 0.5) * picture.width / len(things), _SIDE, 0.36 * _SIDE
         if shape == "circle":
             pen.ellipse((x - size, y - size, x + size, y + size), COLOURS[colour])
         else:

@@ -21,15 +21,18 @@ class SpeechToText(Replica[Recognizer, SpeechToTextConfig]):
     def __init__(self, args: SpeechToTextArgs) -> None:
         super().__init__(recognizer(args), SpeechToTextConfig())
 
-    async def transcribe(self, audio: Audio, options: TranscribeOptions) -> AsyncGenerator[Segment, None]:
+    async def transcribe(
+        self, audio: Audio, options: TranscribeOptions, called_at: float | None = None
+    ) -> AsyncGenerator[Segment, None]:
         """Segments as they are recognized; none when there is no speech."""
         config = self._config.for_request(options)
-        with self._request():
+        with self._request(called_at) as watch:
             if audio.duration_s > config.max_audio_s:
                 raise TooLarge(
                     f"the audio is {audio.duration_s:.0f} s long; at most {config.max_audio_s:g} s are heard",
                     param="audio",
                 )
+            watch.audio(audio.duration_s)
             async with aclosing(self._engine.transcribe(audio, config)) as segments:
                 async for segment in segments:
                     yield segment

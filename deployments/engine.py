@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any, Protocol, cast
 
 from deployments import settings
-from deployments.messages import Audio, ChatEnd, ChatMessage, Segment, TextDelta
+from deployments.messages import Audio, ChatEnd, ChatMessage, Load, Segment, TextDelta
 from deployments.settings import ChatConfig, SpeechToTextConfig, TextToSpeechConfig
 
 
@@ -22,6 +22,9 @@ class Engine(Protocol):
     @property
     def produced(self) -> int:
         """Tokens, segments or chunks made so far, those that nobody took included."""
+
+    def load(self) -> Load:
+        """How full it is now; cheap, for it is asked at the beginning and the end of every request."""
 
     async def check(self) -> None:
         """Ask the engine for a small real answer; raise when it cannot give one.

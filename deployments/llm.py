@@ -7,9 +7,11 @@ from contextlib import aclosing
 
 from ray import serve
 
+from deployments.coalesce import coalesced
 from deployments.engine import ChatModel, chat_model
 from deployments.errors import UnsupportedMedia
 from deployments.messages import ChatEnd, ChatMessage, ChatOptions, TextDelta
+from deployments.metrics import FIRST_TOKEN
 from deployments.replica import Replica
 from deployments.settings import ChatArgs, ChatConfig
 
@@ -22,16 +24,20 @@ class ChatLLM(Replica[ChatModel, ChatConfig]):
         super().__init__(chat_model(args), ChatConfig())
 
     async def chat(
-        self, messages: Sequence[ChatMessage], options: ChatOptions
+        self, messages: Sequence[ChatMessage], options: ChatOptions, called_at: float | None = None
     ) -> AsyncGenerator[TextDelta | ChatEnd, None]:
         """The answer in pieces, then how it ended. ``ContextOverflow`` comes before the first piece."""
         config = self._config.for_request(options)
-        with self._request():
+        with self._request(called_at) as watch:
             if not self._engine.vision and any(message.images for message in messages):
                 raise UnsupportedMedia("this model reads no pictures; ask the vision model", param="image")
             conversation = _with_system_prompt(messages, config.system_prompt)
-            async with aclosing(self._engine.chat(conversation, config)) as values:
+            async with aclosing(coalesced(self._engine.chat(conversation, config))) as values:
                 async for value in values:
+                    if isinstance(value, ChatEnd):
+                        watch.tokens(value.prompt_tokens, value.completion_tokens)
+                    else:
+                        watch.first(FIRST_TOKEN)
                     yield value
 
 

@@ -130,3 +130,17 @@ class ReplicaStats:
     cancelled: int
     produced: int
     refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How full an engine is: the requests that it works on, those that wait inside it, and how many it takes at once.
+
+    ``cache_used`` of ``cache_size`` tokens hold something; both are 0 for an engine without a cache.
+    """
+
+    active: int
+    waiting: int
+    slots: int
+    cache_used: int = 0
+    cache_size: int = 0

@@ -27,6 +27,7 @@ from deployments.messages import ChatOptions, SpeakOptions, TranscribeOptions
 ROOT = Path(__file__).resolve().parent.parent
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+PictureHost = Annotated[str, Field(pattern=r"^(\*|(\*\.)?[A-Za-z0-9._-]+)(:[0-9]{1,5})?$")]
 LanguageCode = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[a-z]{2,4})?$")]
 
 
@@ -210,7 +211,11 @@ class FakeChatArgs(FakeArgs):
 
     engine: Literal["fake"] = "fake"
     vision: bool = Field(default=False, description="Whether pictures are taken.")
-    answer: str | None = Field(default=None, description="What is said; null says the last message back.")
+    answer: str | None = Field(
+        default=None,
+        description="What is said; null says the last message back. {clock} becomes the seconds of the machine's "
+        "monotonic clock when the word is made.",
+    )
     context_length: PositiveInt = Field(default=2048, description="Words of a conversation and its answer.")
 
 
@@ -252,7 +257,7 @@ class ChatConfig(Settings):
             max_tokens=options.max_tokens,
             temperature=options.temperature,
             top_p=options.top_p,
-            stop=(*self.stop, *options.stop),
+            stop=(*self.stop, *options.stop) if options.stop else None,
             seed=options.seed,
             presence_penalty=options.presence_penalty,
             frequency_penalty=options.frequency_penalty,
@@ -324,7 +329,18 @@ OPENAI_VOICES = (
 
 
 class GatewayArgs(Settings):
-    """The gateway's limits: what may come in, what becomes of it, and how long an answer may take."""
+    """Who may ask the gateway."""
+
+    api_keys_file: str | None = Field(
+        default=None, description="A file with an API key in each line, besides those in PARLEY_API_KEYS."
+    )
+    cors_origins: tuple[str, ...] = Field(
+        default=(), description="Web pages of these origins may call the service from a browser; * is all."
+    )
+
+
+class GatewayConfig(Settings):
+    """Live settings of the Gateway: what may come in, what becomes of it, and how long an answer may take."""
 
     max_body_bytes: PositiveInt = Field(default=32 * 2**20, description="Largest request.")
     max_text_chars: PositiveInt = Field(default=200_000, description="Longest text of one message.")
@@ -332,6 +348,15 @@ class GatewayArgs(Settings):
     max_image_pixels: PositiveInt = Field(default=25_000_000, description="Largest picture; looked at before decoding.")
     max_images: PositiveInt = Field(default=4, description="Pictures of one request.")
     image_side_px: PositiveInt = Field(default=1344, description="Larger pictures are shrunk to this longer side.")
+    picture_hosts: tuple[PictureHost, ...] = Field(
+        default=(),
+        description="Hosts whose pictures an image_url may name: example.org, *.example.org, with :port for another "
+        "than the usual, * for all. None as shipped. Private addresses are refused all the same.",
+    )
+    picture_max_bytes: PositiveInt = Field(default=16 * 2**20, description="Largest picture that is fetched.")
+    picture_timeout_s: PositiveFloat = Field(default=10, description="Longest fetch of a picture, redirects included.")
+    picture_redirects: NonNegativeInt = Field(default=3, description="Redirects followed; each has to be allowed, too.")
+    picture_fetches: PositiveInt = Field(default=8, description="Pictures fetched at once by one gateway.")
     max_upload_bytes: PositiveInt = Field(
         default=512 * 2**20, description="Largest recording to transcribe; it waits on disk, not in memory."
     )
@@ -348,12 +373,6 @@ class GatewayArgs(Settings):
         default_factory=lambda: dict.fromkeys(OPENAI_VOICES),
         description="Names for voices of the speech model; null is its default voice. OpenAI's names as shipped.",
     )
-    api_keys_file: str | None = Field(
-        default=None, description="A file with an API key in each line, besides those in PARLEY_API_KEYS."
-    )
-    cors_origins: tuple[str, ...] = Field(
-        default=(), description="Web pages of these origins may call the service from a browser; * is all."
-    )
     image_prompt: str = Field(
         default="What do you see?", min_length=1, description="Asked of a picture that comes without a word."
     )
@@ -365,6 +384,15 @@ class GatewayArgs(Settings):
         default=10, description="Wait for each deployment at GET /health; a busy one queues."
     )
     retry_after_s: PositiveFloat = Field(default=2, description="Advice to a client that found every place taken.")
+    max_concurrent_requests: PositiveInt = Field(
+        default=128, description="Requests under way in one gateway; keep it below its max_ongoing_requests."
+    )
+    max_concurrent_per_key: PositiveInt | None = Field(
+        default=None, description="Of these, requests with the same API key; null is all."
+    )
+    requests_per_minute_per_key: PositiveInt | None = Field(
+        default=None, description="Requests with the same API key to one gateway; null is any number."
+    )
 
 
 POCKET_VOICE = CoquiArgs(
@@ -396,6 +424,8 @@ S = TypeVar("S", bound=Settings)
 def _chosen(settings: S, **choices: object) -> S:
     """``settings`` with those choices that are not ``None``; raises ``InvalidRequest`` for one out of bounds."""
     given = {name: value for name, value in choices.items() if value is not None}
+    if not given:
+        return settings
     try:
         return settings.model_validate(settings.model_dump() | given)
     except ValidationError as error:

@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 from deployments.errors import EngineUnavailable
+from deployments.messages import Load
 from deployments.settings import EngineArgs
 
 logger = logging.getLogger("ray.serve")
@@ -37,6 +38,11 @@ class Worker:
         self._stall_timeout_s = stall_timeout_s
         self._work: Callable[[], object] | None = None
         self._busy_since: float | None = None
+        self._callers = 0
+
+    def load(self) -> Load:
+        """One caller's work is done at a time; the others wait."""
+        return Load(active=min(self._callers, 1), waiting=max(self._callers - 1, 0), slots=1)
 
     async def stream(
         self, make: Callable[[], Generator[T | None, None, None]], linger_s: float = 0.0
@@ -47,17 +53,21 @@ class Worker:
         after the value in hand; it yields ``None`` where it can be stopped before it has a value. A caller that leaves
         while he waits for his turn never starts.
         """
-        async with self._turn:
-            pull = _Pull(make(), linger_s)
-            ahead = self._submit(pull)
-            try:
-                while batch := await asyncio.wrap_future(ahead):
-                    ahead = self._submit(pull)
-                    yield batch
-            finally:
-                # Not awaited, so that nothing can interrupt it; the next caller's work queues behind it.
-                pull.stop = True
-                self._submit(pull.close)
+        self._callers += 1
+        try:
+            async with self._turn:
+                pull = _Pull(make(), linger_s)
+                ahead = self._submit(pull)
+                try:
+                    while batch := await asyncio.wrap_future(ahead):
+                        ahead = self._submit(pull)
+                        yield batch
+                finally:
+                    # Not awaited, so that nothing can interrupt it; the next caller's work queues behind it.
+                    pull.stop = True
+                    self._submit(pull.close)
+        finally:
+            self._callers -= 1
 
     async def check(self, probe: Callable[[], object]) -> None:
         """Run ``probe`` if the thread is idle; if it is at work, raise only when it hangs."""

@@ -10,6 +10,7 @@ from ray import serve
 from deployments.engine import Synthesizer, synthesizer
 from deployments.errors import TooLarge
 from deployments.messages import Audio, SpeakOptions
+from deployments.metrics import FIRST_AUDIO
 from deployments.replica import Replica
 from deployments.settings import TextToSpeechArgs, TextToSpeechConfig
 
@@ -21,14 +22,18 @@ class TextToSpeech(Replica[Synthesizer, TextToSpeechConfig]):
     def __init__(self, args: TextToSpeechArgs) -> None:
         super().__init__(synthesizer(args), TextToSpeechConfig())
 
-    async def speak(self, text: str, options: SpeakOptions) -> AsyncGenerator[Audio, None]:
+    async def speak(
+        self, text: str, options: SpeakOptions, called_at: float | None = None
+    ) -> AsyncGenerator[Audio, None]:
         """Sound, sentence by sentence; none when there is nothing to pronounce."""
         config = self._config.for_request(options)
-        with self._request():
+        with self._request(called_at) as watch:
             if len(text) > config.max_text_chars:
                 raise TooLarge(
                     f"the text has {len(text):,} characters; at most {config.max_text_chars:,} are spoken", param="text"
                 )
             async with aclosing(self._engine.speak(text, config)) as chunks:
                 async for chunk in chunks:
+                    watch.first(FIRST_AUDIO)
+                    watch.audio(chunk.duration_s)
                     yield chunk

@@ -16,7 +16,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deployments.errors import EngineUnavailable, InvalidRequest
-from deployments.settings import GatewayArgs, resolve
+from deployments.live import Live
+from deployments.settings import GatewayArgs, GatewayConfig, resolve
+from graphs.admission import Admission
 from graphs.keys import Guard, Keys
 from graphs.plan import TABLE, Stage, plan
 from graphs.run import hear, run, say
@@ -24,6 +26,7 @@ from graphs.stages import HandleStages
 from graphs.wire import errors, openapi
 from graphs.wire.answers import Answer
 from graphs.wire.body import json_body, request_id
+from graphs.wire.fetch import Fetcher
 from graphs.wire.http import read_chat
 from graphs.wire.openai import schema
 from graphs.wire.openai.catalogue import catalogue
@@ -65,7 +68,7 @@ app.add_middleware(Door)
 
 @serve.deployment(name="Gateway")
 @serve.ingress(app)
-class Gateway:
+class Gateway(Live[GatewayConfig]):
     """Takes requests, decides their way through the graph, and answers."""
 
     def __init__(
@@ -77,15 +80,28 @@ class Gateway:
         vision: DeploymentHandle,
         tts: DeploymentHandle,
     ) -> None:
+        super().__init__(GatewayConfig())
         self._args = args
-        handles = {Stage.ASR: asr, Stage.LLM: llm, Stage.VISION: vision, Stage.TTS: tts}
-        self._stages = HandleStages(handles, args.retry_after_s)
-        self._catalogue = catalogue(models, int(time.time()), args.model_aliases)
+        self._handles = {Stage.ASR: asr, Stage.LLM: llm, Stage.VISION: vision, Stage.TTS: tts}
+        self._models = models
+        self._started = int(time.time())
         self._keys = Keys.load(resolve(args.api_keys_file) if args.api_keys_file else None)
+        self._follow()
+
+    def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Replace the live settings; requests under way keep theirs."""
+        super().reconfigure(user_config)
+        self._follow()
+
+    def _follow(self) -> None:
+        """What is made of the settings in force."""
+        self._stages = HandleStages(self._handles, self._config.retry_after_s)
+        self._catalogue = catalogue(self._models, self._started, self._config.model_aliases)
+        self._fetcher = Fetcher(self._config)
 
     def guarded(self, app: ASGIApp) -> ASGIApp:
-        """``app`` behind the keys, and open to the pages of the origins that the settings name."""
-        guard = Guard(app, self._keys)
+        """``app`` behind the limits and the keys, and open to the pages of the origins that the settings name."""
+        guard = Guard(Admission(app, lambda: self._config), self._keys)
         if not self._args.cors_origins:
             return guard
         return CORSMiddleware(
@@ -106,14 +122,14 @@ class Gateway:
     async def chat(self, request: Request) -> Response:
         """Text, speech or pictures in; text or a voice out. The same fields in three forms: a form, JSON, or a raw
         body of one kind whose other fields stand in the query."""
-        turn, form = await read_chat(request, self._args)
+        turn, form = await read_chat(request, self._config)
         way = plan(turn.inputs, turn.output)
         events = run(
             way,
             turn,
             self._stages,
-            deadline_s=self._args.request_timeout_s,
-            overlap=self._args.overlap_speech,
+            deadline_s=self._config.request_timeout_s,
+            overlap=self._config.overlap_speech,
         )
         return await Answer(turn, way, events).respond(form)
 
@@ -127,8 +143,8 @@ class Gateway:
     async def chat_completions(self, request: Request) -> Response:
         """Text, speech and pictures in; text or a voice out, whole or streamed. What Parley does not do is refused by
         the parameter's name."""
-        data = await json_body(request, self._args.max_body_bytes)
-        asked = await asyncio.to_thread(read_chat_completion, data, request_id(request), self._args, self._catalogue)
+        data = await json_body(request, self._config.max_body_bytes)
+        asked = await read_chat_completion(data, request_id(request), self._config, self._catalogue, self._fetcher)
         way = plan(asked.turn.inputs, asked.turn.output)
         if asked.stage:
             way = way.thought_by(asked.stage)
@@ -136,10 +152,10 @@ class Gateway:
             way,
             asked.turn,
             self._stages,
-            deadline_s=self._args.request_timeout_s,
-            overlap=self._args.overlap_speech,
+            deadline_s=self._config.request_timeout_s,
+            overlap=self._config.overlap_speech,
         )
-        return await ChatAnswer(asked, way, events, self._args.audio_id_ttl_s).respond()
+        return await ChatAnswer(asked, way, events, self._config.audio_id_ttl_s).respond()
 
     @app.post(
         "/v1/audio/speech",
@@ -150,9 +166,9 @@ class Gateway:
     )
     async def speech(self, request: Request) -> Response:
         """Sent while it is being spoken, in any of six formats, or as events."""
-        data = await json_body(request, self._args.max_body_bytes)
-        asked = await asyncio.to_thread(read_speech, data, self._args, self._catalogue)
-        events = say(asked.text, asked.options, self._stages, deadline_s=self._args.request_timeout_s)
+        data = await json_body(request, self._config.max_body_bytes)
+        asked = await asyncio.to_thread(read_speech, data, self._config, self._catalogue)
+        events = say(asked.text, asked.options, self._stages, deadline_s=self._config.request_timeout_s)
         return await SpeechAnswer(asked, events).respond()
 
     @app.post(
@@ -164,8 +180,8 @@ class Gateway:
     )
     async def transcriptions(self, request: Request) -> Response:
         """Recordings of hours are heard in pieces; with stream the words come as they are heard."""
-        asked = await read_transcription(request, self._args, self._catalogue)
-        events = hear(asked.pieces(), asked.options, self._stages, deadline_s=self._args.request_timeout_s)
+        asked = await read_transcription(request, self._config, self._catalogue)
+        events = hear(asked.pieces(), asked.options, self._stages, deadline_s=self._config.request_timeout_s)
         return await TranscriptionAnswer(asked, events).respond()
 
     @app.post(
@@ -192,7 +208,7 @@ class Gateway:
         """404 for one that is not served."""
         return self._catalogue.entry(name)
 
-    @app.get("/graph", summary="The stages of every kind of request")
+    @app.get("/graph", summary="The stages of every kind of request", responses=openapi.error_answers(401))
     async def graph(self) -> dict[str, list[dict[str, Any]]]:
         """What must have come in, what may come along, what is wanted, and who is called for it."""
         return {
@@ -210,9 +226,9 @@ class Gateway:
     @app.get("/health", summary="Whether every deployment answers", responses=openapi.error_answers(503))
     async def health(self) -> dict[str, Any]:
         """200 when every deployment answers; 503 that names those which do not."""
-        silent = await self._stages.silent(self._args.health_timeout_s)
+        silent = await self._stages.silent(self._config.health_timeout_s)
         if silent:
-            raise EngineUnavailable(f"No answer from {', '.join(silent)}.", retry_after_s=self._args.retry_after_s)
+            raise EngineUnavailable(f"No answer from {', '.join(silent)}.", retry_after_s=self._config.retry_after_s)
         return {"status": "ready", "deployments": ["Gateway", *self._stages.names]}
 
     @app.get("/docs", include_in_schema=False)

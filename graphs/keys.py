@@ -13,6 +13,7 @@ from pathlib import Path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deployments.errors import Unauthorized
+from graphs.admission import KEY
 from graphs.wire.errors import answer
 
 ENVIRONMENT = "PARLEY_API_KEYS"
@@ -48,12 +49,12 @@ class Keys:
     def __bool__(self) -> bool:
         return bool(self.digests)
 
-    def open_for(self, authorization: str) -> bool:
-        """Whether an Authorization header carries a key. Takes the same time whichever it is."""
+    def named_by(self, authorization: str) -> str | None:
+        """The digest of the key in an Authorization header, if it is one of these. Takes the same time whichever."""
         scheme, _, key = authorization.partition(" ")
         given = _digest(key.strip())
         matches = [hmac.compare_digest(given, known) for known in self.digests]
-        return scheme.lower() == "bearer" and any(matches)
+        return given.hex() if scheme.lower() == "bearer" and any(matches) else None
 
 
 class Guard:
@@ -64,8 +65,11 @@ class Guard:
         self._keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._keys or scope["path"] in OPEN_PATHS or self._keys.open_for(_authorization(scope)):
+        if not self._keys or scope["path"] in OPEN_PATHS:
             await self._app(scope, receive, send)
+            return
+        if key := self._keys.named_by(_authorization(scope)):
+            await self._app({**scope, KEY: key}, receive, send)
             return
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": "an API key is needed"})

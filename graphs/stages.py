@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ray.exceptions import RayError, RayTaskError
@@ -56,6 +57,7 @@ class HandleStages:
 
     handles: dict[Stage, DeploymentHandle]
     retry_after_s: float
+    _methods: dict[tuple[Stage, str], DeploymentHandle] = field(default_factory=dict, init=False)
 
     def transcribe(self, audio: Audio, options: TranscribeOptions) -> AsyncGenerator[Segment, None]:
         return self._call(Stage.ASR, "transcribe", audio, options)
@@ -78,10 +80,17 @@ class HandleStages:
         answers = await asyncio.gather(*(_answers(handle, timeout_s) for handle in self.handles.values()))
         return [name for name, answered in zip(self.names, answers, strict=True) if not answered]
 
+    def _method(self, stage: Stage, name: str) -> DeploymentHandle:
+        """The method of a stage, to be called for a stream. Kept, because Ray takes a while to make one."""
+        method = self._methods.get((stage, name))
+        if method is None:
+            method = self._methods[stage, name] = getattr(self.handles[stage].options(stream=True), name)
+        return method
+
     async def _call(self, stage: Stage, method: str, *arguments: Any) -> AsyncGenerator[Any, None]:
-        handle = self.handles[stage].options(stream=True)
         try:
-            response = getattr(handle, method).remote(*arguments)
+            called_at = time.time()  # by which the replica knows how long it waited
+            response = self._method(stage, method).remote(*arguments, called_at)
             try:
                 async for value in response:
                     yield value

@@ -37,6 +37,7 @@ SECTIONS: tuple[tuple[str, tuple[type[Settings], ...]], ...] = (
     ("`args.text_llm` and `args.vision_llm`", (settings.LlamaArgs, settings.FakeChatArgs)),
     ("`args.text_to_speech`", (settings.CoquiArgs, settings.FakeSynthesizerArgs)),
     ("`args.gateway`", (settings.GatewayArgs,)),
+    ("`user_config` of Gateway", (settings.GatewayConfig,)),
     ("`user_config` of SpeechToText", (settings.SpeechToTextConfig,)),
     ("`user_config` of TextLLM and VisionLLM", (settings.ChatConfig,)),
     ("`user_config` of TextToSpeech", (settings.TextToSpeechConfig,)),

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.errors import InvalidRequest
-from deployments.messages import Audio
+from deployments.messages import Audio, Load
 from deployments.settings import CoquiArgs, TextToSpeechConfig, resolve
 from deployments.threads import Worker, prepare
 
@@ -61,6 +61,9 @@ class CoquiSynthesizer:
             async for batch in batches:
                 for audio in batch:
                     yield audio
+
+    def load(self) -> Load:
+        return self._worker.load()
 
     async def check(self) -> None:
         await self._worker.check(self._probe)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
+from time import monotonic
 from typing import TypeVar
 
 import numpy as np
 
 from deployments.errors import ContextOverflow, EngineUnavailable
-from deployments.messages import Audio, ChatEnd, ChatMessage, Segment, TextDelta
+from deployments.messages import Audio, ChatEnd, ChatMessage, Load, Segment, TextDelta
 from deployments.settings import (
     ChatConfig,
     FakeArgs,
@@ -32,6 +34,11 @@ class _Fake:
     def __init__(self, args: FakeArgs) -> None:
         self._timing = args
         self.produced = 0
+        self._active = 0
+
+    def load(self) -> Load:
+        """It takes any number at once."""
+        return Load(active=self._active, waiting=0, slots=max(self._active, 1))
 
     async def check(self) -> None:
         if not self._timing.healthy:
@@ -42,16 +49,20 @@ class _Fake:
 
     async def _paced(self, values: Iterable[T]) -> AsyncGenerator[T, None]:
         """The values at the set pace, until the set failure."""
-        await asyncio.sleep(self._timing.first_s)
-        for count, value in enumerate(values):
-            if count == self._timing.fail_after:
+        self._active += 1
+        try:
+            await asyncio.sleep(self._timing.first_s)
+            for count, value in enumerate(values):
+                if count == self._timing.fail_after:
+                    raise self._failure()
+                if count:
+                    await asyncio.sleep(self._timing.step_s)
+                self.produced += 1
+                yield value
+            if self._timing.fail_after is not None:
                 raise self._failure()
-            if count:
-                await asyncio.sleep(self._timing.step_s)
-            self.produced += 1
-            yield value
-        if self._timing.fail_after is not None:
-            raise self._failure()
+        finally:
+            self._active -= 1
 
     def _failure(self) -> Exception:
         if self._timing.fail_with == "crash":
@@ -72,8 +83,9 @@ class FakeRecognizer(_Fake):
         parts = [part for part in np.array_split(words, self._args.steps) if len(part)]
         span_s = audio.duration_s / max(len(parts), 1)
         segments = (Segment(" ".join(part), i * span_s, (i + 1) * span_s) for i, part in enumerate(parts))
-        async for segment in self._paced(segments):
-            yield segment
+        async with aclosing(self._paced(segments)) as paced:
+            async for segment in paced:
+                yield segment
 
 
 class FakeChat(_Fake):
@@ -97,12 +109,13 @@ class FakeChat(_Fake):
         words = re.findall(r"\S+\s*", self._answer(messages[-1]))
         stop = StopScanner(config.stop)
         spoken = 0
-        async for word in self._paced(words[: config.max_tokens]):
-            spoken += 1
-            if text := stop.push(word):
-                yield TextDelta(text)
-            if stop.stopped:
-                break
+        async with aclosing(self._paced(words[: config.max_tokens])) as paced:
+            async for word in paced:
+                spoken += 1
+                if text := stop.push(word.replace("{clock}", f"{monotonic():.6f}")):
+                    yield TextDelta(text)
+                if stop.stopped:
+                    break
         if text := stop.flush():
             yield TextDelta(text)
         cut = spoken < len(words) and not stop.stopped
@@ -126,5 +139,6 @@ class FakeSynthesizer(_Fake):
         rate = self._args.rate_hz
         seconds = np.arange(int(rate * self._args.word_s / config.speed), dtype=np.float32) / rate
         tone = (0.3 * np.sin(2 * np.pi * TONE_HZ * seconds)).astype(np.float32)
-        async for _ in self._paced(re.findall(r"\w+", text)):
-            yield Audio(tone, rate)
+        async with aclosing(self._paced(re.findall(r"\w+", text))) as words:
+            async for _ in words:
+                yield Audio(tone, rate)

@@ -18,7 +18,7 @@ from typing import Any
 from deployments.engines.projector import Picture, Projector
 from deployments.engines.prompt import Prompt, Spelled
 from deployments.errors import ContextOverflow, InvalidRequest, UnsupportedMedia
-from deployments.messages import ChatEnd, ChatMessage, FinishReason, Image, TextDelta
+from deployments.messages import ChatEnd, ChatMessage, FinishReason, Image, Load, TextDelta
 from deployments.settings import ChatConfig, LlamaArgs, resolve
 from deployments.stop import StopScanner
 from deployments.threads import Worker, prepare
@@ -74,6 +74,9 @@ class LlamaChat:
             async for batch in batches:
                 for value in _joined(batch):
                     yield value
+
+    def load(self) -> Load:
+        return self._worker.load()
 
     async def check(self) -> None:
         await self._worker.check(self._probe)

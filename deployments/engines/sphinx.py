@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.errors import InvalidRequest
-from deployments.messages import Audio, Segment
+from deployments.messages import Audio, Load, Segment
 from deployments.settings import SpeechToTextConfig, SphinxArgs, resolve
 from deployments.threads import Worker, prepare
 
@@ -44,6 +44,9 @@ class SphinxRecognizer:
             async for batch in batches:
                 for segment in batch:
                     yield segment
+
+    def load(self) -> Load:
+        return self._worker.load()
 
     async def check(self) -> None:
         await self._worker.check(self._probe)

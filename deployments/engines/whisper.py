@@ -7,7 +7,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 from deployments.errors import InvalidRequest
-from deployments.messages import Audio, Segment, Word
+from deployments.messages import Audio, Load, Segment, Word
 from deployments.settings import SpeechToTextConfig, WhisperArgs, resolve
 from deployments.threads import Worker, prepare
 
@@ -42,6 +42,9 @@ class WhisperRecognizer:
             async for batch in batches:
                 for segment in batch:
                     yield segment
+
+    def load(self) -> Load:
+        return self._worker.load()
 
     async def check(self) -> None:
         await self._worker.check(self._probe)

@@ -25,6 +25,8 @@ from graphs.wire.accept import Form
 from graphs.wire.encode import AudioFormat, pcm16, wav_header, whole_file
 from graphs.wire.errors import as_parley, shape
 
+AT_ONCE = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # no proxy on the way holds it back
+
 logger = logging.getLogger("ray.serve")
 
 
@@ -114,7 +116,7 @@ class Answer:
 
     async def _streamed(self) -> Response:
         first = await anext(self.events)
-        return Stream(self.events, self._sse(first), Form.EVENTS, headers(self.plan) | {"Cache-Control": "no-store"})
+        return Stream(self.events, self._sse(first), Form.EVENTS, headers(self.plan))
 
     async def _sse(self, first: Event) -> AsyncGenerator[str, None]:
         told = Told()
@@ -162,7 +164,7 @@ class Stream(StreamingResponse):
         media_type: str,
         headers: dict[str, str],
     ) -> None:
-        super().__init__(content, media_type=media_type, headers=headers)
+        super().__init__(content, media_type=media_type, headers=headers | AT_ONCE)
         self._events = events
         self._content = content
 

@@ -35,8 +35,8 @@ class Fields(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _bytes(value: Any) -> Any:
-    """Base64, bare or as a data URI, to bytes; bytes stay as they are."""
+def decoded(value: Any) -> Any:
+    """Base64, bare or as a data URI, to bytes; bytes stay as they are. Raises ``ValueError``."""
     if not isinstance(value, str):
         return value
     uri = _DATA_URI.match(value)
@@ -56,7 +56,7 @@ def _encodable(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_encodable)]
-Media = Annotated[bytes, BeforeValidator(_bytes), WithJsonSchema({"type": "string", "format": "byte"})]
+Media = Annotated[bytes, BeforeValidator(decoded), WithJsonSchema({"type": "string", "format": "byte"})]
 
 
 def validated(model: type[M], fields: Mapping[str, Any], tags: frozenset[str] = frozenset()) -> M:
@@ -124,16 +124,22 @@ async def json_body(request: Request, max_bytes: int) -> bytes:
     return data
 
 
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
 def read_json(data: bytes) -> dict[str, Any]:
     """A JSON object. Blocks; raises ``MalformedBody``."""
     try:
-        fields = json.loads(data)
+        fields = json.loads(data, parse_constant=_no_number)
     except UnicodeDecodeError:
         raise MalformedBody("The JSON is not UTF-8.") from None
     except json.JSONDecodeError as error:
         raise MalformedBody(f"The JSON is broken: {error.msg} at line {error.lineno}, column {error.colno}.") from None
     except (ValueError, RecursionError):
-        raise MalformedBody("The JSON is nested too deeply or holds a number that is too long.") from None
+        raise MalformedBody(
+            "The JSON is nested too deeply, or holds NaN, an infinity, or a number that is too long."
+        ) from None
     if not isinstance(fields, dict):
         raise MalformedBody('The JSON should be an object such as {"text": "Hello"}.')
     return fields

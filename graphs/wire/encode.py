@@ -57,16 +57,21 @@ SILENT_RATE_HZ = 16_000  # of a voice that had nothing to say
 
 
 class Encoder:
-    """One file in the making. The first chunk fixes the rate of the voice; later ones have the same."""
+    """One file in the making. The first chunk fixes the rate of the voice; later ones have the same.
+
+    ``fed_s`` is the length of the sound so far, in seconds.
+    """
 
     def __init__(self, audio_format: AudioFormat) -> None:
         self.media_type = CODECS[audio_format].media_type
         self._codec = CODECS[audio_format]
         self._writer: _Container | _Raw | None = None
         self._with_header = audio_format is AudioFormat.WAV
+        self.fed_s = 0.0
 
     def feed(self, audio: Audio) -> bytes:
         """The bytes that this sound completes; may be none yet."""
+        self.fed_s += audio.duration_s
         if self._writer is None:
             rate = self._codec.rate_hz or audio.rate_hz
             self._writer = (

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from deployments.errors import MalformedBody, NotFound, ParleyError
+from deployments.metrics import REFUSALS
 
 ALWAYS_SAY_WHEN = (429, 503)  # Retry-After is part of these, whoever raised them
 
@@ -39,6 +40,7 @@ def shape(error: ParleyError) -> dict[str, Any]:
 
 def answer(error: ParleyError) -> JSONResponse:
     """The HTTP answer to an error."""
+    REFUSALS.record(1, reason=error.code)
     headers = {}
     if error.retry_after_s is not None or error.status in ALWAYS_SAY_WHEN:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s or 0)))

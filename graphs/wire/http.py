@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from deployments.errors import InvalidRequest, MalformedBody, NothingToAnswer, TooLarge, UnsupportedMedia
 from deployments.messages import Audio, ChatOptions, Image, Role, SpeakOptions
-from deployments.settings import GatewayArgs, LanguageCode
+from deployments.settings import GatewayConfig, LanguageCode
 from graphs.turn import Output, Turn, TurnMessage
 from graphs.wire.accept import Form, negotiate
 from graphs.wire.body import Fields, Media, Text, bounded, content_type, read_form, read_json, request_id, validated
@@ -66,7 +66,7 @@ class ChatRequest(Fields):
     temperature: float | None = Field(default=None, ge=0, le=2, description="0 always takes the likeliest token.")
 
 
-async def read_chat(request: Request, limits: GatewayArgs) -> tuple[Turn, Form]:
+async def read_chat(request: Request, limits: GatewayConfig) -> tuple[Turn, Form]:
     """The turn that a request asks for, and the form in which its answer is wanted.
 
     Raises types of ``deployments.errors``; a body beyond its limit is refused without being read to its end.
@@ -82,7 +82,7 @@ async def read_chat(request: Request, limits: GatewayArgs) -> tuple[Turn, Form]:
     return await asyncio.to_thread(_decoded, fields, turn_id, request.headers.get("accept", "*/*"), limits)
 
 
-async def _read_body(request: Request, limits: GatewayArgs) -> dict[str, Any]:
+async def _read_body(request: Request, limits: GatewayConfig) -> dict[str, Any]:
     kind_sent = content_type(request)
     if kind_sent in ("multipart/form-data", "application/x-www-form-urlencoded"):  # the latter cannot carry files
         return await _read_form(request, limits)
@@ -99,7 +99,7 @@ async def _read_body(request: Request, limits: GatewayArgs) -> dict[str, Any]:
     raise UnsupportedMedia(f"Content-Type {kind_sent or 'is missing and'} is not read. Send {CONTENT_TYPES}.")
 
 
-async def _read_form(request: Request, limits: GatewayArgs) -> dict[str, Any]:
+async def _read_form(request: Request, limits: GatewayConfig) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     images: list[Any] = []
     form = await read_form(request, limits.max_body_bytes)
@@ -128,7 +128,7 @@ def _text(data: bytes) -> str:
         raise MalformedBody("The text is not UTF-8.", param="text") from None
 
 
-def _decoded(fields: Mapping[str, Any], turn_id: str, accept: str, limits: GatewayArgs) -> tuple[Turn, Form]:
+def _decoded(fields: Mapping[str, Any], turn_id: str, accept: str, limits: GatewayConfig) -> tuple[Turn, Form]:
     """Everything that takes the processor: validation, base64 and media."""
     asked = validated(ChatRequest, fields)
     output, form = negotiate(accept, asked.output)
@@ -154,7 +154,7 @@ def _decoded(fields: Mapping[str, Any], turn_id: str, accept: str, limits: Gatew
     )
 
 
-def _user_message(asked: ChatRequest, limits: GatewayArgs) -> TurnMessage:
+def _user_message(asked: ChatRequest, limits: GatewayConfig) -> TurnMessage:
     text = (asked.text or "").strip()
     if len(asked.image) > limits.max_images:
         raise InvalidRequest(

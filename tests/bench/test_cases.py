@@ -9,8 +9,8 @@ from bench.cases import Case, judge, key_words, questions, sights
 SUM = Case("What is 20 plus 19?", key_words("39"))
 TIGER = Case("Repeat after me: yellow tiger.", key_words("yellow tiger"))
 ROME = Case("What is the capital of Italy?", key_words("Rome"))
-CIRCLES = Case("What do you see?", key_words("two red circle"), (2, "red", "circle"))
-CROSSES = Case("What do you see?", key_words("three blue cross"), (3, "blue", "cross"))
+CIRCLES = Case("What do you see?", key_words("two red circle"), (("red", "circle"),) * 2)
+CROSSES = Case("What do you see?", key_words("three blue cross"), (("blue", "cross"),) * 3)
 OTHERS = (SUM, TIGER, ROME, CIRCLES, CROSSES)
 
 
@@ -48,7 +48,7 @@ def test_not_right(answer: str, case: Case, verdict: str) -> None:
 
 @pytest.mark.parametrize("cases", [questions(1), sights(1)])
 def test_a_right_answer_fits_one_question_only(cases: list[Case]) -> None:
-    assert len(cases) >= 100
+    assert len(cases) >= 300
     for case in cases:
         asked = key_words(case.question) | case.keys  # an answer that repeats its question
         assert [other for other in cases if other.keys <= asked] == [case]

@@ -39,13 +39,14 @@ def test_speech_to_voice_hears_thinks_and_speaks_every_sentence() -> None:
 
 
 def test_pictures_go_to_the_model_that_sees() -> None:
-    answered = asyncio.run(Engines(ARGS, {}).answer("text", "what?", None, pixels(draw(3, "red", "star"))))
+    answered = asyncio.run(Engines(ARGS, {}).answer("text", "what?", None, pixels(draw([("red", "star")] * 3))))
     assert "360 by 240" in answered.text
     assert "what?" in answered.text
 
 
-def test_the_shipped_configuration_is_understood() -> None:
-    Engines.of(Path(__file__).parents[2] / "serve_config.yaml")  # raises for a key that no setting has
+@pytest.mark.parametrize("config", ["serve_config.yaml", "bench/fakes.yaml"])
+def test_the_shipped_configurations_are_understood(config: str) -> None:
+    Engines.of(Path(__file__).parents[2] / config)  # raises for a key that no setting has
 
 
 def test_live_settings_are_those_of_the_deployments() -> None:

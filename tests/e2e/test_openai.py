@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import av
 import httpx
 import numpy as np
 import pytest
 import soundfile
+import yaml
 from openai import OpenAI
 
-from tests.e2e.conftest import DATA
+from tests.e2e.conftest import DATA, ROOT
+from tests.e2e.sounds import as_wav, mp3
 
 FORMATS = {"mp3": "mp3", "opus": "ogg", "aac": "aac", "flac": "flac", "wav": "wav"}
 CAPITAL = "What is the capital of France?"
@@ -49,22 +50,6 @@ def pictured(name: str, words: str) -> dict[str, Any]:
 
 def ask(api: OpenAI, *messages: Any, **more: Any) -> Any:
     return api.chat.completions.create(model="parley", messages=list(messages), **more)
-
-
-def as_wav(data: bytes, container: str | None) -> bytes:
-    """Any format as a WAV of 16 kHz, as the recognizer reads it; headerless PCM is OpenAI's 24 kHz."""
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=16_000)
-    if container is None:
-        frame = av.AudioFrame.from_ndarray(np.frombuffer(data, np.int16)[np.newaxis], format="s16", layout="mono")
-        frame.sample_rate = 24_000
-        frames = [frame]
-    else:
-        with av.open(io.BytesIO(data), format=container) as file:
-            frames = list(file.decode(audio=0))
-    resampled = [r.to_ndarray()[0] for frame in [*frames, None] for r in resampler.resample(frame)]
-    target = io.BytesIO()
-    soundfile.write(target, np.concatenate(resampled), 16_000, format="WAV")
-    return target.getvalue()
 
 
 def test_a_text_is_answered_whole_and_streamed(api: OpenAI) -> None:
@@ -151,6 +136,60 @@ def test_what_was_said_is_written_down(api: OpenAI) -> None:
     assert "capital of france" in api.audio.transcriptions.create(model="parley", file=recording).text.lower()
     events = list(api.audio.transcriptions.create(model="parley", file=recording, stream=True))
     assert "capital of france" in events[-1].text.lower()  # type: ignore[union-attr]
+
+
+def test_a_recording_of_minutes_is_written_down_with_its_times(api: OpenAI) -> None:
+    """Three questions by turns, ten seconds apart, for five minutes; as MP3, in pieces of half a minute."""
+    said = {"question.wav": "france", "seven_plus_five.wav": "seven", "what_is_your_name.wav": "name"}
+    clips = [soundfile.read(DATA / name, dtype="float32")[0] for name in said]
+    padded = [np.pad(clip, (0, 160_000 - len(clip))) for clip in clips]
+    minutes = np.concatenate(padded * 10)
+    recording = ("minutes.mp3", mp3(minutes))
+    answer = api.audio.transcriptions.create(model="parley", file=recording, response_format="verbose_json")
+    assert answer.duration == pytest.approx(300, abs=1)
+    starts = [segment.start for segment in answer.segments]
+    assert starts == sorted(starts)
+    found = [
+        (word, second)
+        for second, word in enumerate(list(said.values()) * 10)
+        if any(word in s.text.lower() and second * 10 - 1 <= s.start < second * 10 + 9 for s in answer.segments)
+    ]
+    assert len(found) >= 24, answer.text  # of thirty, each at its time; a recognizer may mishear a few
+
+
+def recognizer() -> str:
+    """The engine that serve_config.yaml names."""
+    config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
+    return str(config["applications"][0]["args"]["speech_to_text"]["engine"])
+
+
+@pytest.mark.skipif(recognizer() != "whisper", reason="this recognizer does not tell when each word was spoken")
+def test_each_word_has_its_time(api: OpenAI) -> None:
+    answer = api.audio.transcriptions.create(
+        model="parley",
+        file=("question.wav", (DATA / "question.wav").read_bytes()),
+        response_format="verbose_json",
+        timestamp_granularities=["word", "segment"],
+    )
+    assert [word.word for word in answer.words or ()] == answer.text.split()
+    times = [time for word in answer.words or () for time in (word.start, word.end)]
+    assert times == sorted(times)
+    assert times[-1] <= answer.duration
+    assert " ".join(segment.text for segment in answer.segments or ()) == answer.text
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("srt", r"^1\n00:00:0\d,\d{3} --> 00:00:0\d,\d{3}\n."),
+        ("vtt", r"^WEBVTT\n\n00:00:0\d\.\d{3} --> 00:00:0\d\.\d{3}\n."),
+    ],
+)
+def test_subtitles(api: OpenAI, name: Any, line: str) -> None:
+    recording = ("question.wav", (DATA / "question.wav").read_bytes())
+    answer = api.audio.transcriptions.create(model="parley", file=recording, response_format=name)
+    assert re.match(line, answer)
+    assert "capital of france" in answer.lower()
 
 
 def test_the_models_have_names(api: OpenAI) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from deployments.settings import GatewayConfig
+from tests.e2e import node
 from tests.e2e.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "recipes.md").read_text()
@@ -29,7 +30,7 @@ def run(command: list[str], base_url: str, folder: Path) -> str:
 
 
 def test_there_are_some() -> None:
-    assert [len(recipes(language)) for language in ("sh", "python", "js", "yaml")] == [4, 5, 1, 1]
+    assert [len(recipes(language)) for language in ("sh", "python", "js", "yaml")] == [4, 5, 1, 2]
 
 
 EXPECTED_OF_CURL = ["Paris", "data: [DONE]", "", "00:00:0"]
@@ -53,16 +54,9 @@ def test_python(base_url: str, tmp_path: Path, number: int) -> None:
     assert re.search(EXPECTED_OF_PYTHON[number], said, re.IGNORECASE), said
 
 
-def node_has_the_client() -> bool:
-    node = shutil.which("node")
-    return bool(node) and subprocess.run([node, "-e", "require('openai')"], capture_output=True).returncode == 0
-
-
-@pytest.mark.skipif(
-    not node_has_the_client(), reason="needs node and its openai package, found through NODE_PATH; npm install openai"
-)
 def test_node(base_url: str, tmp_path: Path) -> None:
-    lines = run(["node", "-e", recipes("js")[0]], base_url, tmp_path).splitlines()
+    recipe = recipes("js")[0].replace("http://127.0.0.1:8000", base_url)
+    lines = node.run(["-e", recipe], tmp_path).splitlines()
     assert [line for line in lines[:3] if "paris" not in line.lower()] == []
     assert int(lines[2].split()[-1]) > 10_000
     assert int(lines[3]) > 2_000
@@ -70,3 +64,7 @@ def test_node(base_url: str, tmp_path: Path) -> None:
 
 def test_the_settings_of_litellm_are_yaml() -> None:
     assert len(yaml.safe_load(recipes("yaml")[0])["model_list"]) == 3
+
+
+def test_the_settings_of_pictures_by_address_are_the_gateways() -> None:
+    assert GatewayConfig.model_validate(yaml.safe_load(recipes("yaml")[1])["user_config"]).picture_hosts

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from deployments.errors import InvalidRequest, ParleyError
-from deployments.settings import GatewayArgs
+from deployments.errors import InvalidRequest, ParleyError, UnsupportedMedia
+from deployments.settings import GatewayConfig
 from graphs.plan import Stage, plan
+from graphs.wire.fetch import Fetcher
 from graphs.wire.openai.audio_id import audio_id, transcript
 from graphs.wire.openai.catalogue import Catalogue, UnknownModel, catalogue
 from graphs.wire.openai.chat_request import ChatAsked, ChatCompletionRequest, read_chat_completion
@@ -19,6 +23,11 @@ from graphs.wire.openai.chat_request import ChatAsked, ChatCompletionRequest, re
 NAMES = catalogue(
     {Stage.ASR: "hears", Stage.LLM: "thinks", Stage.VISION: "thinks", Stage.TTS: "speaks"}, 1, {"gpt-4o": "parley"}
 )
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+WORDS = [{"role": "user", "content": "hi"}]
+LOOP = asyncio.Runner()
+FETCHER = Fetcher(GatewayConfig())  # of no host
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -31,7 +40,8 @@ PART = st.one_of(
         lambda data: {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}, st.text(max_size=9)
     ),
     st.builds(
-        lambda url: {"type": "image_url", "image_url": {"url": url}}, st.just("data:image/png;base64,AAAA") | JSON
+        lambda url: {"type": "image_url", "image_url": {"url": url}},
+        st.sampled_from(["data:image/png;base64,AAAA", "https://a.example/b.png", "http://[", "https://\ud800"]) | JSON,
     ),
     JSON,
 )
@@ -49,8 +59,9 @@ REQUEST = st.fixed_dictionaries(
 )
 
 
-def read(fields: Any, names: Catalogue = NAMES) -> ChatAsked:
-    return read_chat_completion(json.dumps(fields).encode(), "id", GatewayArgs(), names)
+def read(fields: Any, names: Catalogue = NAMES, fetcher: Fetcher = FETCHER) -> ChatAsked:
+    data = json.dumps(fields).encode()
+    return LOOP.run(read_chat_completion(data, "id", GatewayConfig(), names, fetcher))
 
 
 @settings(max_examples=300, deadline=None)
@@ -76,14 +87,71 @@ def test_what_cannot_be_counted_does_not_come_through() -> None:
         read({"messages": [{"role": "user", "content": "hi"}], "temperature": float("nan")})
 
 
+@pytest.mark.parametrize(
+    ("fields", "longest"), [({"max_tokens": 5}, 5), ({"max_completion_tokens": 6}, 6),
+                            ({"max_tokens": 7, "max_completion_tokens": 7}, 7), ({}, None)]
+)  # fmt: skip
+def test_the_longest_answer_has_two_names(fields: dict[str, int], longest: int | None) -> None:
+    assert read({"messages": WORDS, **fields}).turn.chat.max_tokens == longest
+
+
+def test_but_not_two_lengths() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read({"messages": WORDS, "max_tokens": 5, "max_completion_tokens": 6})
+    assert caught.value.param == "max_tokens"
+
+
+def test_pictures_are_counted_before_any_is_fetched() -> None:
+    part = {"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}
+    with pytest.raises(InvalidRequest, match="5 pictures came"):
+        read({"messages": [{"role": "user", "content": [part] * 5}]})
+
+
+def test_a_picture_that_was_fetched_is_looked_at() -> None:
+    picture = (DATA / "two_red_circles.png").read_bytes()
+
+    class Stand(Fetcher):
+        async def fetch(self, url: str, param: str) -> bytes:
+            assert (url, param) == ("https://a.example/b.png", "messages.0.content.0.image_url.url")
+            return picture
+
+    part = {"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}
+    asked = read({"messages": [{"role": "user", "content": [part]}]}, fetcher=Stand(GatewayConfig()))
+    assert len(asked.turn.messages[0].images) == 1
+
+
+def test_what_was_fetched_and_is_no_picture_is_refused_by_its_place() -> None:
+    class Page(Fetcher):
+        async def fetch(self, url: str, param: str) -> bytes:
+            return b"<!doctype html>"
+
+    part = {"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}
+    with pytest.raises(UnsupportedMedia) as caught:
+        read({"messages": [{"role": "user", "content": [part]}]}, fetcher=Page(GatewayConfig()))
+    assert caught.value.param == "messages.0.content.0.image_url"
+
+
+def test_an_address_that_is_too_long_is_refused() -> None:
+    part = {"type": "image_url", "image_url": {"url": "https://a.example/" + "b" * 3000}}
+    with pytest.raises(InvalidRequest, match="or its address"):
+        read({"messages": [{"role": "user", "content": [part]}]})
+
+
+def test_an_audio_id_that_has_expired_is_refused_by_its_place() -> None:
+    name = audio_id("It is Paris.", int(time.time()) - 1)
+    with pytest.raises(InvalidRequest, match="expired") as caught:
+        read({"messages": [*WORDS, {"role": "assistant", "audio": {"id": name}}, *WORDS]})
+    assert caught.value.param == "messages.1.audio.id"
+
+
 def test_names_of_models() -> None:
-    words = [{"role": "user", "content": "hi"}]
-    assert read({"messages": words}).stage is None
-    assert read({"messages": words, "model": "gpt-4o"}).stage is None
-    assert read({"messages": words, "model": "thinks"}).stage is Stage.LLM
-    assert read({"messages": words, "model": "thinks-vision"}).stage is Stage.VISION
+
+    assert read({"messages": WORDS}).stage is None
+    assert read({"messages": WORDS, "model": "gpt-4o"}).stage is None
+    assert read({"messages": WORDS, "model": "thinks"}).stage is Stage.LLM
+    assert read({"messages": WORDS, "model": "thinks-vision"}).stage is Stage.VISION
     with pytest.raises(UnknownModel):
-        read({"messages": words, "model": "speaks"})
+        read({"messages": WORDS, "model": "speaks"})
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=500))

@@ -7,7 +7,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import jsonschema
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from deployments import engine
 from deployments.engine import ChatModel
@@ -16,6 +19,7 @@ from deployments.messages import ChatEnd, ChatMessage, TextDelta
 from deployments.settings import ChatConfig, LlamaArgs
 from graphs.wire.openai.grammar import ANY_OBJECT, grammar
 from tests.engines import tiny
+from tests.openai.gbnf import sample
 
 PERSON = {
     "type": "object",
@@ -43,6 +47,15 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "an empty choice": ({"enum": []}, "p.enum"),
     "too many": ({"items": {}, "maxItems": 10**9}, "p.maxItems"),
     "upside down": ({"type": "string", "minLength": 3, "maxLength": 2}, "p.maxLength"),
+    "beside a reference": ({"$ref": "#/$defs/a", "maxLength": 1, "$defs": {"a": {}}}, "p.maxLength"),
+    "beside a choice": ({"anyOf": [{}], "type": "object"}, "p.type"),
+    "beside an enum": ({"enum": ["a"], "minLength": 2}, "p.minLength"),
+    "an enum of another type": ({"enum": [1, "a"], "type": "string"}, "p.enum"),
+    "a constant of another type": ({"const": 1.5, "type": "integer"}, "p.const"),
+    "required where nothing is named": ({"type": "object", "required": ["a"]}, "p.required"),
+    "required by a number": ({"properties": {"1": {}}, "required": [1]}, "p.required"),
+    "values of a dictionary": ({"additionalProperties": {"pattern": "a"}}, "p.additionalProperties.pattern"),
+    "more than there is": ({"const": float("inf")}, "p"),
     "half a character": ({"const": "\ud800"}, "p"),
 }
 
@@ -61,6 +74,48 @@ def test_too_deep_is_refused() -> None:
         schema = {"items": schema}
     with pytest.raises(InvalidRequest, match="deeper"):
         grammar(schema, "p")
+
+
+SCALAR = st.none() | st.booleans() | st.integers(-9, 9) | st.floats(-9, 9) | st.text(max_size=4)
+VALUE = st.recursive(SCALAR, lambda v: st.lists(v, max_size=2) | st.dictionaries(st.text(max_size=3), v, max_size=2))
+NAME = st.text(st.characters(codec="utf-8"), max_size=4)
+
+
+def bounded(kind: str, least: str, most: str, **more: Any) -> st.SearchStrategy[dict[str, Any]]:
+    bounds = st.tuples(st.integers(0, 3), st.integers(0, 3)).map(
+        lambda pair: {"type": kind, least: pair[0], most: sum(pair)}
+    )
+    return st.tuples(bounds, st.fixed_dictionaries(more)).map(lambda parts: parts[0] | parts[1])
+
+
+@st.composite
+def objects(draw: st.DrawFn, inner: st.SearchStrategy[Any]) -> dict[str, Any]:
+    properties = draw(st.dictionaries(NAME, inner, max_size=4))
+    required = draw(st.lists(st.sampled_from(sorted(properties)), unique=True)) if properties else []
+    schema = {"properties": properties, "required": required, "additionalProperties": draw(st.booleans())}
+    return schema | ({"type": "object"} if draw(st.booleans()) else {})
+
+
+SCHEMA = st.recursive(
+    st.sampled_from([{}, True, {"type": "string"}, {"type": ["integer", "null"]}, {"type": "boolean"}, {"minItems": 2},
+                     {"maxLength": 2}, {"type": "object", "additionalProperties": False}, {"$ref": "#/$defs/a"}])
+    | st.builds(lambda value: {"const": value}, VALUE)
+    | st.builds(lambda values: {"enum": values}, st.lists(VALUE, min_size=1, max_size=3))
+    | bounded("string", "minLength", "maxLength"),
+    lambda inner: objects(inner)
+    | st.builds(lambda values: {"type": "object", "additionalProperties": values}, inner)
+    | st.builds(lambda schemas: {"anyOf": schemas}, st.lists(inner, min_size=1, max_size=3))
+    | bounded("array", "minItems", "maxItems", items=inner),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@given(SCHEMA, SCHEMA.filter(lambda schema: "$ref" not in repr(schema)), st.integers(0, 2**32))
+def test_whatever_a_grammar_allows_is_json_that_fits_its_schema(inner: Any, named: Any, seed: int) -> None:
+    schema = {"properties": {"it": inner}, "required": ["it"], "$defs": {"a": named}}
+    said = sample(grammar(schema, "p"), seed)
+    jsonschema.Draft202012Validator(schema).validate(json.loads(said))
 
 
 @pytest.fixture(scope="module")

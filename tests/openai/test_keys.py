@@ -52,7 +52,7 @@ def test_nothing_else_does(header: str | None) -> None:
 
 @given(st.text(max_size=60))
 def test_no_guess_does(guess: str) -> None:
-    assert KEYS.open_for(f"Bearer {guess}") == (guess.strip() in (FIRST, SECOND))
+    assert bool(KEYS.named_by(f"Bearer {guess}")) == (guess.strip() in (FIRST, SECOND))
 
 
 def test_health_is_open_to_all() -> None:
@@ -74,7 +74,7 @@ def test_a_socket_without_a_key_is_refused() -> None:
 def test_keys_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     path.write_text(f"# of the office\n{FIRST}\n\n{SECOND}\n")
-    assert Keys.load(path, {}).open_for(f"Bearer {SECOND}")
+    assert Keys.load(path, {}).named_by(f"Bearer {SECOND}")
     path.write_text("# none yet\n")
     with pytest.raises(ValueError, match="no API key"):
         Keys.load(path, {})

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpx
 import numpy as np
 import soundfile
 
@@ -29,7 +33,6 @@ FAKES: dict[str, Any] = {
         "text_llm": {"engine": "fake", "served_name": "fake-llm", "step_s": 0.02},
         "vision_llm": {"engine": "fake", "served_name": "fake-vision", "step_s": 0.02, "vision": True},
         "text_to_speech": {"engine": "fake", "served_name": "fake-tts", "step_s": 0.02, "word_s": 0.05},
-        "gateway": {"max_body_bytes": 4_000_000, "max_audio_s": 60},
     },
     "deployments": [
         {
@@ -41,6 +44,7 @@ FAKES: dict[str, Any] = {
             "graceful_shutdown_timeout_s": 1,
             "health_check_period_s": 1,
         }
+        | ({"user_config": {"max_body_bytes": 4_000_000, "max_audio_s": 60}} if name == "Gateway" else {})
         for name, places in [
             ("SpeechToText", 8),
             ("TextLLM", 8),
@@ -50,6 +54,20 @@ FAKES: dict[str, Any] = {
         ]
     ],
 }
+
+
+def gateway(**options: Any) -> dict[str, Any]:
+    """The same application with other options of its Gateway's deployment."""
+    deployments = [d | options if d["name"] == "Gateway" else d for d in FAKES["deployments"]]
+    return FAKES | {"deployments": deployments}
+
+
+def replicas() -> set[str]:
+    """The names of the replicas that live, which are those of their actors."""
+    import ray
+
+    actors = ray.util.list_named_actors(all_namespaces=True)
+    return {actor["name"] for actor in actors if f"{APPLICATION}#" in actor["name"]}
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float) -> None:
@@ -64,3 +82,14 @@ def wav(samples: np.ndarray, subtype: str = "PCM_16") -> bytes:
     target = io.BytesIO()
     soundfile.write(target, samples, 16_000, format="WAV", subtype=subtype)
     return target.getvalue()
+
+
+@contextmanager
+def asked(url: str, **parts: Any) -> Iterator[socket.socket]:
+    """A request that was sent; leaving the context hangs up."""
+    address = urlsplit(url)
+    request = httpx.Request("POST", url, **parts)
+    head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    with socket.create_connection((address.hostname or "", address.port or 0), timeout=30) as connection:
+        connection.sendall(f"POST {address.path} HTTP/1.1\r\n{head}\r\n".encode() + request.read())
+        yield connection

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,23 +13,12 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.serve.serve_fakes import APPLICATION, PICTURE, wait_until, wav
+from tests.serve.serve_fakes import APPLICATION, PICTURE, asked, wait_until, wav
 
 LONG = "One two three four. " * 100  # five seconds of thinking, which ends at the limit of tokens
 SOUND = wav(np.sin(np.arange(16_000) / 10))
 
 Stats = Callable[[str], Any]
-
-
-@contextmanager
-def asked(url: str, **parts: Any) -> Iterator[socket.socket]:
-    """A request that was sent; leaving the context hangs up."""
-    address = urlsplit(url)
-    request = httpx.Request("POST", f"{url}/chat", **parts)
-    head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
-    with socket.create_connection((address.hostname or "", address.port or 0), timeout=30) as connection:
-        connection.sendall(f"POST /chat HTTP/1.1\r\n{head}\r\n".encode() + request.read())
-        yield connection
 
 
 @pytest.mark.parametrize(
@@ -49,7 +37,7 @@ def test_a_client_that_leaves_stops_the_engine(
     fakes: str, stats: Stats, deployment: str, parts: dict[str, Any]
 ) -> None:
     before = stats(deployment)
-    with asked(fakes, **parts):
+    with asked(f"{fakes}/chat", **parts):
         wait_until(lambda: stats(deployment).active > 0, 10)
     wait_until(lambda: stats(deployment).active == 0, 5)
     after = stats(deployment)

@@ -77,6 +77,8 @@ def test_speech_as_events(fakes: str) -> None:
     assert {event["type"] for event in events[:-1]} == {"speech.audio.delta"}
     assert events[-1]["type"] == "speech.audio.done"
     assert seconds(b"".join(base64.b64decode(event["audio"]) for event in events[:-1]), "pcm") > 0.2
+    # Characters in, and each 50 ms of sound out: six words of as much.
+    assert events[-1]["usage"] == {"input_tokens": len(TEXT), "output_tokens": 6, "total_tokens": len(TEXT) + 6}
 
 
 def test_speech_async(fakes: str) -> None:

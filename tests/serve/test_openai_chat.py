@@ -171,6 +171,23 @@ def test_a_message_of_the_client_is_taken_back_as_it_is(ask: Callable[..., Any])
         assert ask([WORDS, first, WORDS]).usage.prompt_tokens == 12
 
 
+def test_an_engine_that_is_overrun_is_the_clients_own_exception(fakes: str) -> None:
+    """VisionLLM has two places and two more to wait in."""
+
+    async def ask_all() -> list[Any]:
+        said = user(picture(), text("word " * 100))
+        async with AsyncOpenAI(base_url=f"{fakes}/v1", api_key="none", max_retries=0, timeout=60) as client:
+            asks = [client.chat.completions.create(model="parley", messages=said) for _ in range(10)]  # type: ignore[arg-type]
+            return await asyncio.gather(*asks, return_exceptions=True)
+
+    answers = asyncio.run(ask_all())
+    errors = [answer for answer in answers if isinstance(answer, Exception)]
+    assert 0 < len(errors) < 10
+    assert {type(error) for error in errors} == {openai.InternalServerError}
+    assert {error.code for error in errors} == {"overloaded"}  # type: ignore[attr-defined]
+    assert all(int(error.response.headers["retry-after"]) >= 1 for error in errors)  # type: ignore[attr-defined]
+
+
 def test_a_conversation_of_all_kinds(ask: Callable[..., Any]) -> None:
     turns: list[Any] = [{"role": "developer", "content": "Be brief."}]
     for parts in ([text("a b")], [recording()], [picture(), text("c")], [text("d"), recording()], [text("e")]):
@@ -276,5 +293,15 @@ def test_what_is_no_json_is_refused(fakes: str) -> None:
 def test_the_models_are_those_of_the_configuration(api: OpenAI) -> None:
     assert [model.id for model in api.models.list()] == ["parley", "fake-asr", "fake-llm", "fake-vision", "fake-tts"]
     assert api.models.retrieve("fake-llm").object == "model"
-    with pytest.raises(openai.NotFoundError):
+    with pytest.raises(openai.NotFoundError) as caught:
         api.models.retrieve("gpt/4o")
+    assert caught.value.code == "model_not_found"
+
+
+# --- pages of a browser -----------------------------------------------------------------------------------------------
+
+
+def test_no_page_may_read_an_answer_unless_the_settings_say_so(fakes: str) -> None:
+    answer = httpx.get(f"{fakes}/v1/models", headers={"Origin": "https://page.example"})
+    assert answer.status_code == 200
+    assert "access-control-allow-origin" not in answer.headers

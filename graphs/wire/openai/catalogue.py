@@ -25,6 +25,12 @@ class UnknownModel(InvalidRequest):
     code = "model_not_found"
 
 
+class NoSuchModel(NotFound):
+    """There is no entry of this name."""
+
+    code = UnknownModel.code
+
+
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     """``models``: the name of each stage's model. ``created``: when they were loaded, in seconds of Unix time."""
@@ -49,10 +55,10 @@ class Catalogue:
         return {"object": "list", "data": [self._entry(name) for name in self._names()]}
 
     def entry(self, name: str) -> dict[str, Any]:
-        """One model; raises ``NotFound``."""
+        """One model; raises ``NoSuchModel``."""
         wanted = self.aliases.get(name, name)
         if wanted not in self._names():
-            raise NotFound(f"There is no model '{name[:100]}'. GET /v1/models lists what there is.", param="model")
+            raise NoSuchModel(f"There is no model '{name[:100]}'. GET /v1/models lists what there is.", param="model")
         return self._entry(name)
 
     def _names(self) -> list[str]:

@@ -42,9 +42,7 @@ class ChatAnswer:
         """Raises what the run raises before the headers."""
         if self.asked.stream:
             first = await anext(self.events)
-            return Stream(
-                self.events, self._chunks(first), EVENT_STREAM, headers(self.plan) | {"Cache-Control": "no-store"}
-            )
+            return Stream(self.events, self._chunks(first), EVENT_STREAM, headers(self.plan))
         told = Told()
         async for event in self.events:
             told.add(event)

@@ -5,20 +5,23 @@ It knows neither who answers nor how; the way out is ``chat_answer``.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PlainValidator, PositiveInt, WithJsonSchema, model_validator
 
-from deployments.errors import InvalidRequest, NothingToAnswer, TooLarge
+from deployments.errors import InvalidRequest, NothingToAnswer, ParleyError, TooLarge
 from deployments.messages import ChatOptions, Role, SpeakOptions
-from deployments.settings import GatewayArgs
+from deployments.settings import GatewayConfig
 from graphs.plan import Stage
 from graphs.turn import Output, Turn, TurnMessage
-from graphs.wire.body import Fields, Media, Text, read_json, validated
+from graphs.wire.body import Fields, Media, Text, decoded, read_json, validated
 from graphs.wire.encode import AudioFormat
+from graphs.wire.fetch import Fetcher
 from graphs.wire.media import decode_audio, decode_image
 from graphs.wire.openai import audio_id
 from graphs.wire.openai.catalogue import GRAPH, Catalogue
@@ -28,6 +31,7 @@ from graphs.wire.openai.voice import VoiceName, engine_voice
 PART_TAGS = frozenset({"text", "input_audio", "image_url", "json_object", "json_schema", "refusal"})
 MAX_MESSAGES = 1000
 MAX_RECORDINGS = 64
+MAX_URL_CHARS = 2048
 
 
 def _parts(content: Any) -> Any:
@@ -46,10 +50,14 @@ def _nothing(value: Any) -> Any:
     return None
 
 
-def _data_uri(url: Any) -> Any:
-    if isinstance(url, str) and not url[:5].lower() == "data:":
-        raise ValueError("should be a picture as data:image/png;base64,...; addresses are not fetched")
-    return url
+def _data_or_address(url: Any) -> bytes | str:
+    """A data: URI as its bytes, an address as it is."""
+    if isinstance(url, str) and url[:5].lower() == "data:":
+        data: bytes = decoded(url)
+        return data
+    if isinstance(url, str) and url[:8].lower().startswith(("https://", "http://")) and len(url) <= MAX_URL_CHARS:
+        return url
+    raise ValueError("should be a picture as data:image/png;base64,..., or its address")
 
 
 Unsupported = Annotated[Any, BeforeValidator(_nothing), Field(description="Not done by Parley; may only be empty.")]
@@ -74,7 +82,9 @@ class AudioPart(Fields):
 
 
 class Picture(Fields):
-    url: Annotated[Media, BeforeValidator(_data_uri)] = Field(description="A data: URI.")
+    url: Annotated[bytes | str, PlainValidator(_data_or_address), WithJsonSchema({"type": "string"})] = Field(
+        description="A data: URI; or the address of a picture, of a host in picture_hosts."
+    )
     detail: Literal["auto", "low", "high"] = Field(default="auto", description="Of no effect: all is looked at.")
 
 
@@ -205,16 +215,51 @@ class ChatAsked:
     include_usage: bool
 
 
-def read_chat_completion(data: bytes, turn_id: str, limits: GatewayArgs, catalogue: Catalogue) -> ChatAsked:
-    """What a JSON body asks for. Blocks: it decodes the media. Raises types of ``deployments.errors``."""
-    asked = validated(ChatCompletionRequest, read_json(data), PART_TAGS)
+async def read_chat_completion(
+    data: bytes, turn_id: str, limits: GatewayConfig, catalogue: Catalogue, fetcher: Fetcher
+) -> ChatAsked:
+    """What a JSON body asks for, its pictures fetched and its media decoded. Raises types of ``deployments.errors``."""
+    asked = await asyncio.to_thread(_validated, data, limits)
     stage = catalogue.stage(asked.model, (Stage.LLM, Stage.VISION))
+    pictures = await _fetched(asked, fetcher)
+    return await asyncio.to_thread(_decoded, asked, stage, pictures, turn_id, limits)
+
+
+def _validated(data: bytes, limits: GatewayConfig) -> ChatCompletionRequest:
+    asked = validated(ChatCompletionRequest, read_json(data), PART_TAGS)
     _require_whole(asked)
-    aloud = "audio" in (asked.modalities or ())
-    audio = asked.audio or AudioAnswer()
-    messages = tuple(_message(message, at, limits) for at, message in enumerate(asked.messages))
+    _require_few(asked, limits)
+    return asked
+
+
+async def _fetched(asked: ChatCompletionRequest, fetcher: Fetcher) -> dict[str, bytes]:
+    """The pictures that came as addresses, each by its address; the first that fails ends the others."""
+    places = {
+        part.image_url.url: f"{param}.image_url.url"
+        for param, part in _parts_of(asked)
+        if isinstance(part, ImagePart) and isinstance(part.image_url.url, str)
+    }
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = {url: group.create_task(fetcher.fetch(url, param)) for url, param in places.items()}
+    except* ParleyError as errors:
+        raise errors.exceptions[0] from None
+    return {url: task.result() for url, task in tasks.items()}
+
+
+def _decoded(
+    asked: ChatCompletionRequest,
+    stage: Stage | None,
+    pictures: Mapping[str, bytes],
+    turn_id: str,
+    limits: GatewayConfig,
+) -> ChatAsked:
+    """Everything that takes the processor: base64 and media."""
+    messages = tuple(_message(message, at, pictures, limits) for at, message in enumerate(asked.messages))
     messages = (*messages[:-1], _with_question(messages[-1], limits))
     _require_within(messages, stage, limits)
+    aloud = "audio" in (asked.modalities or ())
+    audio = asked.audio or AudioAnswer()
     turn = Turn(
         turn_id,
         messages,
@@ -233,6 +278,13 @@ def read_chat_completion(data: bytes, turn_id: str, limits: GatewayArgs, catalog
     )
 
 
+def _parts_of(asked: ChatCompletionRequest) -> Iterator[tuple[str, Part]]:
+    """Every part of every message, with its place in the request."""
+    for at, message in enumerate(asked.messages):
+        for index, part in enumerate(message.content or ()):
+            yield f"messages.{at}.content.{index}", part
+
+
 def _require_whole(asked: ChatCompletionRequest) -> None:
     """Fields that only make sense together."""
     aloud = "audio" in (asked.modalities or ())
@@ -246,6 +298,24 @@ def _require_whole(asked: ChatCompletionRequest) -> None:
         raise InvalidRequest("A streamed voice comes as pcm16; the other formats come whole.", param="audio.format")
     if aloud and isinstance(asked.response_format, JsonFormat | SchemaFormat):
         raise InvalidRequest("JSON is not read aloud; leave out one of the two.", param="response_format")
+    longest = {asked.max_tokens, asked.max_completion_tokens} - {None}
+    if len(longest) > 1:
+        raise InvalidRequest(
+            '"max_tokens" is the older name of "max_completion_tokens"; send one of them.', param="max_tokens"
+        )
+
+
+def _require_few(asked: ChatCompletionRequest, limits: GatewayConfig) -> None:
+    """Counted before any picture is fetched and any medium is decoded."""
+    kinds = Counter(part.type for _, part in _parts_of(asked))
+    if kinds["image_url"] > limits.max_images:
+        raise InvalidRequest(
+            f"{kinds['image_url']} pictures came; at most {limits.max_images} are looked at.", param="messages"
+        )
+    if kinds["input_audio"] > MAX_RECORDINGS:
+        raise InvalidRequest(
+            f"{kinds['input_audio']} recordings came; at most {MAX_RECORDINGS} are heard.", param="messages"
+        )
 
 
 def _options(asked: ChatCompletionRequest) -> ChatOptions:
@@ -270,7 +340,7 @@ def _grammar(asked: ChatCompletionRequest) -> str | None:
     return None
 
 
-def _message(message: Message, at: int, limits: GatewayArgs) -> TurnMessage:
+def _message(message: Message, at: int, pictures: Mapping[str, bytes], limits: GatewayConfig) -> TurnMessage:
     role: Role = "system" if message.role == "developer" else message.role
     audio, images = [], []
     for index, part in enumerate(message.content or ()):
@@ -278,9 +348,10 @@ def _message(message: Message, at: int, limits: GatewayArgs) -> TurnMessage:
         if isinstance(part, AudioPart):
             audio.append(decode_audio(part.input_audio.data, max_s=limits.max_audio_s, param=f"{param}.input_audio"))
         elif isinstance(part, ImagePart):
+            url = part.image_url.url
             images.append(
                 decode_image(
-                    part.image_url.url,
+                    pictures[url] if isinstance(url, str) else url,
                     max_pixels=limits.max_image_pixels,
                     side_px=limits.image_side_px,
                     param=f"{param}.image_url",
@@ -301,7 +372,7 @@ def _texts(message: Message, at: int) -> Iterator[str]:
         yield audio_id.transcript(message.audio.id, time.time(), f"messages.{at}.audio.id")
 
 
-def _with_question(last: TurnMessage, limits: GatewayArgs) -> TurnMessage:
+def _with_question(last: TurnMessage, limits: GatewayConfig) -> TurnMessage:
     """The message to be answered; of a picture that comes without a word it is asked what is to be seen."""
     if last.text or last.audio:
         return last
@@ -310,15 +381,9 @@ def _with_question(last: TurnMessage, limits: GatewayArgs) -> TurnMessage:
     return TurnMessage(last.role, limits.image_prompt, last.audio, last.images)
 
 
-def _require_within(messages: tuple[TurnMessage, ...], stage: Stage | None, limits: GatewayArgs) -> None:
-    pictures = sum(len(message.images) for message in messages)
-    if pictures > limits.max_images:
-        raise InvalidRequest(f"{pictures} pictures came; at most {limits.max_images} are looked at.", param="messages")
-    if pictures and stage is Stage.LLM:
+def _require_within(messages: tuple[TurnMessage, ...], stage: Stage | None, limits: GatewayConfig) -> None:
+    if stage is Stage.LLM and any(message.images for message in messages):
         raise InvalidRequest("This model reads no pictures. Name the vision model, or parley.", param="model")
-    recordings = sum(len(message.audio) for message in messages)
-    if recordings > MAX_RECORDINGS:
-        raise InvalidRequest(f"{recordings} recordings came; at most {MAX_RECORDINGS} are heard.", param="messages")
     for message in messages:
         if len(message.text) > limits.max_text_chars:
             raise TooLarge(

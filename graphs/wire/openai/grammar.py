@@ -33,6 +33,11 @@ null ::= "null"
 """.strip()
 
 ANY_OBJECT = f"root ::= object\n{_BASE}"
+KEYWORDS = {
+    "object": {"properties", "required", "additionalProperties"},
+    "array": {"items", "minItems", "maxItems"},
+    "string": {"minLength", "maxLength"},
+}
 TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 
 
@@ -65,31 +70,38 @@ class _Grammar:
             raise self._refusal(place, "should be a schema: an object")
         self._require_held(schema, place)
         if "$ref" in schema:
+            self._require_alone("$ref", schema, place)
             return self._reference(schema, place, opening, depth)
         if "anyOf" in schema:
+            self._require_alone("anyOf", schema, place)
             members = self._listed(schema, "anyOf", place)
             return _either([self._value(m, f"{place}.anyOf.{i}", opening, depth + 1) for i, m in enumerate(members)])
-        if "const" in schema:
-            return self._literal(schema["const"], place)
-        if "enum" in schema:
-            return _either([self._literal(value, place) for value in self._listed(schema, "enum", place)])
+        for key in ("const", "enum"):
+            if key in schema:
+                self._require_alone(key, schema, place, beside=("type",))
+                values = [schema["const"]] if key == "const" else self._listed(schema, "enum", place)
+                return _either([self._literal(value, place) for value in self._of_type(values, schema, place, key)])
         return _either([self._typed(kind, schema, place, depth) for kind in self._types(schema, place)])
 
     def _types(self, schema: dict[str, Any], place: str) -> Sequence[str]:
-        implied = "object" if "properties" in schema else "array" if "items" in schema else None
-        kinds = schema.get("type", implied)
-        kinds = kinds if isinstance(kinds, list) else [kinds]
-        if kinds == [None]:
-            return ["any"]
+        """The types that a schema names; else the one that its keywords are about; else any."""
+        if "type" not in schema:
+            return [next((kind for kind, keys in KEYWORDS.items() if keys & schema.keys()), "any")]
+        kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
         if not kinds or any(kind not in TYPES for kind in kinds):
             raise self._refusal(f"{place}.type", f"should be of {', '.join(TYPES)}")
         return kinds
 
+    def _of_type(self, values: list[Any], schema: dict[str, Any], place: str, key: str) -> list[Any]:
+        if "type" in schema and not all(
+            any(_is(value, kind) for kind in self._types(schema, place)) for value in values
+        ):
+            raise self._refusal(f"{place}.{key}", "should hold only what its type allows")
+        return values
+
     def _typed(self, kind: str, schema: dict[str, Any], place: str, depth: int) -> str:
-        if kind == "object" and "properties" in schema:
+        if kind == "object" and KEYWORDS["object"] & schema.keys():
             return self._object(schema, place, depth)
-        if kind == "object" and schema.get("additionalProperties") is False:
-            return '"{}"'
         if kind == "array":
             items = self._value(schema.get("items", True), f"{place}.items", (), depth + 1)
             low, high = self._bounds(schema, "minItems", "maxItems", place)
@@ -100,12 +112,16 @@ class _Grammar:
         return kind
 
     def _object(self, schema: dict[str, Any], place: str, depth: int) -> str:
-        properties = schema["properties"]
+        """Its properties in their order. Others come only where it names none, as a dictionary does."""
+        properties = schema.get("properties", {})
         if not isinstance(properties, dict):
             raise self._refusal(f"{place}.properties", "should be an object")
         required = schema.get("required", [])
-        if not isinstance(required, list) or any(name not in properties for name in map(str, required)):
+        if not isinstance(required, list) or any(not isinstance(n, str) or n not in properties for n in required):
             raise self._refusal(f"{place}.required", "should be a list of names that stand in properties")
+        if "properties" not in schema:
+            others = schema.get("additionalProperties", True)
+            return '"{}"' if others is False else self._dictionary(others, place, depth)
         pairs = [
             (self._pair(name, value, f"{place}.properties.{name}", depth), name in required)
             for name, value in properties.items()
@@ -116,6 +132,12 @@ class _Grammar:
             first = f"{pair} {after}" if needed else f"({pair} {after} | {self._rule(first)})"
             following = f'", " {pair} {after}' if needed else f'(", " {pair})? {after}'
         return f'"{{" {first} "}}"'
+
+    def _dictionary(self, values: Any, place: str, depth: int) -> str:
+        """Any names, each with a value of one schema."""
+        value = self._value(values, f"{place}.additionalProperties", (), depth + 1)
+        pair = self._rule(f'string ": " {value}')
+        return f'"{{" ({pair} (", " {pair})*)? "}}"'
 
     def _pair(self, name: str, schema: Any, place: str, depth: int) -> str:
         value = self._value(schema, place, (), depth + 1)
@@ -155,6 +177,12 @@ class _Grammar:
             if key not in HELD and key not in REMARKS:
                 raise self._refusal(f"{place}.{key}", f"is a keyword that is not held; held are {', '.join(HELD)}")
 
+    def _require_alone(self, key: str, schema: dict[str, Any], place: str, beside: Sequence[str] = ()) -> None:
+        """What stands beside one of these would be passed over."""
+        for other in schema:
+            if other not in (key, "$defs", "definitions", *REMARKS, *beside):
+                raise self._refusal(f"{place}.{other}", f"stands beside {key}, where it is not held")
+
     def _listed(self, schema: dict[str, Any], key: str, place: str) -> list[Any]:
         values = schema[key]
         if not isinstance(values, list) or not values:
@@ -163,11 +191,13 @@ class _Grammar:
 
     def _literal(self, value: Any, place: str) -> str:
         """A value as JSON, in the quotes of the grammar."""
-        written = json.dumps(value, ensure_ascii=False)
         try:
+            written = json.dumps(value, ensure_ascii=False, allow_nan=False)
             written.encode()
         except UnicodeEncodeError:
             raise self._refusal(place, "should be whole characters of Unicode") from None
+        except (ValueError, RecursionError):
+            raise self._refusal(place, "holds a number that is too large, or is nested too deeply") from None
         escaped = written.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
 
@@ -180,6 +210,20 @@ class _Grammar:
     def _refusal(self, place: str, why: str) -> InvalidRequest:
         where = f"{self._param}{place if place.startswith('.') or not place else '.' + place}"[:300]
         return InvalidRequest(f"The field '{where}' {why}.", param=where)
+
+
+def _is(value: Any, kind: str) -> bool:
+    """Whether JSON schema calls a value of this type."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return {
+        "object": isinstance(value, dict),
+        "array": isinstance(value, list),
+        "string": isinstance(value, str),
+        "number": number,
+        "integer": number and float(value).is_integer(),
+        "boolean": isinstance(value, bool),
+        "null": value is None,
+    }[kind]
 
 
 def _either(expressions: Sequence[str]) -> str:

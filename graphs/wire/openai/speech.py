@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import math
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 from starlette.responses import Response
 
 from deployments.errors import NothingToAnswer
 from deployments.messages import Audio, SpeakOptions
-from deployments.settings import GatewayArgs
+from deployments.settings import GatewayConfig
 from graphs.events import AudioChunk, Event
 from graphs.plan import Plan, Stage
 from graphs.wire.answers import Stream, headers
 from graphs.wire.body import Fields, Text, read_json, validated
-from graphs.wire.encode import CODECS, AudioFormat, Encoder
+from graphs.wire.encode import AudioFormat, Encoder
 from graphs.wire.errors import as_parley, shape
 from graphs.wire.openai.catalogue import GRAPH, Catalogue
 from graphs.wire.openai.chat_answer import EVENT_STREAM, sse
@@ -25,6 +27,7 @@ from graphs.wire.openai.chat_request import Unsupported
 from graphs.wire.openai.voice import VoiceName, engine_voice
 
 MAX_CHARS = 4096
+TOKEN_S = 0.05  # of sound, as OpenAI counts what its models say
 WAY = Plan((Stage.TTS,))
 
 
@@ -48,7 +51,7 @@ class SpeechAsked:
     as_events: bool
 
 
-def read_speech(data: bytes, limits: GatewayArgs, catalogue: Catalogue) -> SpeechAsked:
+def read_speech(data: bytes, limits: GatewayConfig, catalogue: Catalogue) -> SpeechAsked:
     """What a JSON body asks for. Raises types of ``deployments.errors``."""
     asked = validated(SpeechRequest, read_json(data))
     catalogue.stage(asked.model, (Stage.TTS,))
@@ -67,35 +70,37 @@ class SpeechAnswer:
         """Raises what the run raises before the first sound, and ``NothingToAnswer`` when there is none."""
         async for event in self.events:
             if isinstance(event, AudioChunk):
-                media_type = EVENT_STREAM if self.asked.as_events else CODECS[self.asked.audio_format].media_type
-                content = self._sse(event.audio) if self.asked.as_events else self._encoded(event.audio)
-                return Stream(self.events, content, media_type, headers(WAY) | {"Cache-Control": "no-store"})
+                encoder = Encoder(self.asked.audio_format)
+                content = (self._sse if self.asked.as_events else self._encoded)(encoder, event.audio)
+                media_type = EVENT_STREAM if self.asked.as_events else encoder.media_type
+                return Stream(self.events, content, media_type, headers(WAY))
         raise NothingToAnswer("There is nothing in this text that can be pronounced.", param="input")
 
-    async def _encoded(self, first: Audio) -> AsyncGenerator[bytes, None]:
-        encoder = Encoder(self.asked.audio_format)
-        if data := encoder.feed(first):
+    async def _encoded(self, encoder: Encoder, first: Audio) -> AsyncGenerator[bytes, None]:
+        # A sentence of ten seconds takes an encoder a tenth of one: not in the event loop.
+        if data := await asyncio.to_thread(encoder.feed, first):
             yield data
         async for event in self.events:
-            if isinstance(event, AudioChunk) and (data := encoder.feed(event.audio)):
+            if isinstance(event, AudioChunk) and (data := await asyncio.to_thread(encoder.feed, event.audio)):
                 yield data
-        if data := encoder.finish():
+        if data := await asyncio.to_thread(encoder.finish):
             yield data
 
-    async def _sse(self, first: Audio) -> AsyncGenerator[str, None]:
+    async def _sse(self, encoder: Encoder, first: Audio) -> AsyncGenerator[str, None]:
         try:
-            async for data in self._encoded(first):
+            async for data in self._encoded(encoder, first):
                 yield _delta(data)
         except Exception as error:
             yield sse(shape(as_parley(error)))
         else:
-            yield sse({"type": "speech.audio.done", "usage": _no_tokens()})
+            yield sse({"type": "speech.audio.done", "usage": _usage(self.asked.text, encoder.fed_s)})
 
 
 def _delta(data: bytes) -> str:
     return sse({"type": "speech.audio.delta", "audio": base64.b64encode(data).decode()})
 
 
-def _no_tokens() -> dict[str, Any]:
-    """A voice model counts none."""
-    return {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+def _usage(text: str, spoken_s: float) -> dict[str, int]:
+    """A voice model has no tokens of its own: a character counts as one, and so does each begun 50 ms of sound."""
+    spoken = math.ceil(spoken_s / TOKEN_S)
+    return {"input_tokens": len(text), "output_tokens": spoken, "total_tokens": len(text) + spoken}

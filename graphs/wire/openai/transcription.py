@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from deployments.errors import InvalidRequest, UnsupportedMedia
 from deployments.messages import Audio, Segment, TranscribeOptions
-from deployments.settings import GatewayArgs, LanguageCode
+from deployments.settings import GatewayConfig, LanguageCode
 from graphs.events import Event, SegmentHeard
 from graphs.plan import Plan, Stage
 from graphs.wire.answers import Stream, headers
@@ -52,7 +52,7 @@ class TranscriptionRequest(Fields):
         default=None, description="Text that sets spelling and style."
     )
     response_format: Written = Written.JSON
-    temperature: float = Field(default=0.0, ge=0, le=1, description="0 always takes the likeliest word.")
+    temperature: float | None = Field(default=None, ge=0, le=1, description="0 always takes the likeliest word.")
     stream: bool = False
     timestamp_granularities: list[Literal["segment", "word"]] = Field(
         default_factory=list, alias="timestamp_granularities[]", description="Of verbose_json."
@@ -75,7 +75,7 @@ class TranscriptionAsked:
         return TranscribeOptions(
             language=self.fields.language,
             prompt=self.fields.prompt,
-            temperature=self.fields.temperature or None,
+            temperature=self.fields.temperature,
             words="word" in self.fields.timestamp_granularities,
         )
 
@@ -92,7 +92,7 @@ class TranscriptionAsked:
             yield piece
 
 
-async def read_transcription(request: Request, limits: GatewayArgs, catalogue: Catalogue) -> TranscriptionAsked:
+async def read_transcription(request: Request, limits: GatewayConfig, catalogue: Catalogue) -> TranscriptionAsked:
     """What a form asks for. Raises types of ``deployments.errors``."""
     if content_type(request) != "multipart/form-data":
         raise UnsupportedMedia("A recording comes as multipart/form-data, in the field 'file'.")
@@ -143,7 +143,7 @@ class TranscriptionAnswer:
         """Raises what the run raises before the headers."""
         if self.asked.fields.stream:
             first = await anext(self.events)
-            return Stream(self.events, self._deltas(first), EVENT_STREAM, headers(WAY) | {"Cache-Control": "no-store"})
+            return Stream(self.events, self._deltas(first), EVENT_STREAM, headers(WAY))
         try:
             segments = [event.segment async for event in self.events if isinstance(event, SegmentHeard)]
         finally:
@@ -202,7 +202,7 @@ class TranscriptionAnswer:
                     "end": round(segment.end_s, 3),
                     "text": segment.text,
                     "tokens": [],
-                    "temperature": fields.temperature,
+                    "temperature": fields.temperature or 0.0,
                     # The engines do not tell these.
                     "avg_logprob": None,
                     "compression_ratio": None,

@@ -26,12 +26,12 @@ from deployments.errors import (
     UnknownField,
     UnsupportedMedia,
 )
-from deployments.settings import GatewayArgs
+from deployments.settings import GatewayConfig
 from graphs.turn import Input, Output, Turn
 from graphs.wire.accept import Form
 from graphs.wire.http import read_chat
 
-LIMITS = GatewayArgs(max_body_bytes=100_000, max_text_chars=1000, max_audio_s=1.5, max_image_pixels=10_000)
+LIMITS = GatewayConfig(max_body_bytes=100_000, max_text_chars=1000, max_audio_s=1.5, max_image_pixels=10_000)
 
 
 def wav(seconds: float = 0.5) -> bytes:
@@ -50,7 +50,7 @@ def png(width: int = 8, height: int = 6) -> bytes:
     return target.getvalue()
 
 
-def read(limits: GatewayArgs = LIMITS, chunk_bytes: int = 1000, **parts: Any) -> tuple[Turn, Form]:
+def read(limits: GatewayConfig = LIMITS, chunk_bytes: int = 1000, **parts: Any) -> tuple[Turn, Form]:
     """What ``read_chat`` makes of the request that httpx would send."""
     sent = httpx.Request("POST", "http://parley/chat", **parts)
     body = sent.read()

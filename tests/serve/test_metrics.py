@@ -1,0 +1,100 @@
+"""Known requests, read back from Ray's Prometheus endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.serve.serve_fakes import SPEECH, wait_until
+
+REPORTED_S = 60  # Ray's processes report every ten seconds
+
+
+class Endpoint:
+    """What Ray's Prometheus endpoint says now."""
+
+    def __init__(self) -> None:
+        import ray
+
+        node = ray.nodes()[0]
+        self._url = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
+
+    def value(self, name: str, **labels: str) -> float:
+        """The sum of the samples of this name that have these labels."""
+        from prometheus_client.parser import text_string_to_metric_families
+
+        text = httpx.get(self._url, timeout=30, trust_env=False).text
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+
+@pytest.fixture
+def endpoint(fakes: str) -> Endpoint:
+    return Endpoint()
+
+
+@pytest.fixture
+def settled(endpoint: Endpoint, stats: Callable[[str], Any]) -> Callable[[str], None]:
+    """Waits until the endpoint has every request that the deployment's replica has finished."""
+
+    def wait(deployment: str) -> None:
+        def told() -> bool:
+            counted = endpoint.value("ray_parley_requests_total", deployment=deployment, outcome="finished")
+            return counted >= stats(deployment).finished > 0
+
+        wait_until(told, REPORTED_S)
+
+    return wait
+
+
+def test_requests_and_tokens_arrive(
+    client: httpx.Client, endpoint: Endpoint, settled: Callable[[str], None], stats: Callable[[str], Any]
+) -> None:
+    def ask() -> None:
+        assert client.post("/chat", json={"text": "one two three"}).status_code == 200
+
+    def tokens() -> tuple[float, float]:
+        return (
+            endpoint.value("ray_parley_completion_tokens_total", deployment="TextLLM"),
+            endpoint.value("ray_parley_first_token_seconds_count", deployment="TextLLM"),
+        )
+
+    ask()
+    settled("TextLLM")
+    made, answers = tokens()
+    for _ in range(4):
+        ask()
+    settled("TextLLM")
+    assert tokens() == (made + 4 * 3, answers + 4)
+    assert endpoint.value("ray_parley_engine_active_requests", deployment="TextLLM") == 0
+
+
+def test_a_spoken_turn_is_timed_at_every_stage(
+    client: httpx.Client, endpoint: Endpoint, settled: Callable[[str], None]
+) -> None:
+    assert client.post("/chat?output=voice", content=SPEECH, headers={"Content-Type": "audio/wav"}).status_code == 200
+    for stage in ("SpeechToText", "TextLLM", "TextToSpeech"):
+        settled(stage)
+        waits = endpoint.value("ray_parley_queue_wait_seconds_count", deployment=stage)
+        assert waits == endpoint.value("ray_parley_request_seconds_count", deployment=stage) > 0
+    for stage in ("SpeechToText", "TextToSpeech"):
+        assert endpoint.value("ray_parley_real_time_factor_count", deployment=stage) > 0
+        assert endpoint.value("ray_parley_audio_seconds_total", deployment=stage) > 0
+    assert endpoint.value("ray_parley_first_audio_seconds_count", deployment="TextToSpeech") > 0
+
+
+def test_a_refusal_is_counted_by_its_reason(client: httpx.Client, endpoint: Endpoint) -> None:
+    def refusals() -> float:
+        return endpoint.value("ray_parley_refusals_total", deployment="Gateway", reason="unsupported_media")
+
+    before = refusals()
+    refused = client.post("/chat", content=b"<svg/>", headers={"Content-Type": "image/svg+xml"})
+    assert refused.json()["error"]["code"] == "unsupported_media"
+    wait_until(lambda: refusals() >= before + 1, REPORTED_S)

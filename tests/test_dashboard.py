@@ -1,0 +1,84 @@
+"""The Grafana dashboard and the table of metrics in the documents hold against deployments/metrics.py."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.dashboard import Panel, panels
+from deployments.metrics import ALL, Metric
+
+ROOT = Path(__file__).resolve().parent.parent
+FILE = ROOT / "configs" / "grafana" / "parley.json"
+SHOWN = panels(FILE)
+
+EXPORTED = {metric.exported: metric for metric in ALL}
+OF_A_HISTOGRAM = ("_bucket", "_sum", "_count")
+
+
+@pytest.fixture(scope="module")
+def dashboard() -> dict[str, Any]:
+    return json.loads(FILE.read_text())
+
+
+def named(expression: str) -> set[str]:
+    """The names of our metrics in a query."""
+    return set(re.findall(r"ray_parley_\w+", expression))
+
+
+@pytest.mark.parametrize("panel", SHOWN, ids=lambda panel: panel.title)
+def test_every_panel_asks_for_metrics_that_there_are(panel: Panel) -> None:
+    assert panel.queries
+    for query in panel.queries:
+        assert named(query.expression)
+        for name in named(query.expression):
+            base = re.sub(f"({'|'.join(OF_A_HISTOGRAM)})$", "", name)
+            assert base in EXPORTED
+            assert (name != base) == (EXPORTED[base].kind == "histogram")
+
+
+@pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.name)
+def test_every_metric_is_shown(metric: Metric) -> None:
+    assert any(metric.exported in query.expression for panel in SHOWN for query in panel.queries)
+
+
+def test_only_labels_that_there_are_group_or_select(dashboard: dict[str, Any]) -> None:
+    known = {"le", "deployment", *(label for metric in ALL for label in metric.labels)}
+    for panel in SHOWN:
+        for query in panel.queries:
+            labels = {
+                label.strip() for group in re.findall(r"by \(([^)]*)\)", query.expression) for label in group.split(",")
+            }
+            assert labels | set(re.findall(r"(\w+)=~", query.expression)) <= known
+            assert set(re.findall(r"{{(\w+)}}", query.legend)) <= labels
+
+
+def test_panels_have_ids_and_places_of_their_own(dashboard: dict[str, Any]) -> None:
+    all_ = dashboard["panels"]
+    assert len({panel["id"] for panel in all_}) == len(all_)
+    covered = [
+        (x, y)
+        for place in (panel["gridPos"] for panel in all_)
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(set(covered)) == len(covered)
+    assert max(x for x, _ in covered) < 24
+
+
+def test_no_data_source_is_built_in(dashboard: dict[str, Any]) -> None:
+    sources = re.findall(r'"uid": "([^"]*)"', json.dumps(dashboard["panels"]))
+    assert set(sources) == {"${datasource}"}
+
+
+@pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.name)
+def test_the_documents_list_every_metric(metric: Metric) -> None:
+    rows = [line for line in (ROOT / "docs" / "operations.md").read_text().splitlines() if line.startswith("| `")]
+    (row,) = [row for row in rows if row.startswith(f"| `{metric.exported}` |")]
+    assert metric.kind in row
+    assert metric.meaning in row
+    assert all(f"`{label}`" in row for label in metric.labels)
