@@ -42,8 +42,7 @@ def draw_steps(name: str, steps: Sequence[tuple[float, dict[str, Any]]], file: P
             axes.plot(at, [figures[what].get(percentile, np.nan) for _, figures in steps], "o-", label=percentile[:3])
         axes.set_ylabel(f"{what} byte, ms")
         axes.legend()
-    for axes in (rate, first, last):
-        axes.set_ylim(bottom=0)
+    _from_zero([rate, first, last])
     last.set_xlabel(name.replace("_per_s", ", requests / s"))
     figure.savefig(file)
 
@@ -64,9 +63,8 @@ def draw_seconds(shots: Sequence[Shot], samples: Sequence[Sample], file: Path) -
     if samples:
         _draw_samples(samples, panels[2], panels[3])
     panels[-1].set_xlabel("seconds")
-    for axes in panels:
-        axes.set_ylim(bottom=0)
-        axes.set_xlim(0, end_s)
+    _from_zero(panels)
+    panels[-1].set_xlim(0, end_s)
     figure.savefig(file)
 
 
@@ -81,6 +79,12 @@ def _draw_samples(samples: Sequence[Sample], memory: Axes, handles: Axes) -> Non
     memory.legend(fontsize="small", ncols=2)
     handles.plot(at, [sample.handles for sample in samples])
     handles.set_ylabel("open handles")
+
+
+def _from_zero(panels: Sequence[Axes]) -> None:
+    """Room above the curves, and 0 below them."""
+    for axes in panels:
+        axes.set_ylim(0, 1.1 * max(axes.dataLim.y1, 1e-3))
 
 
 def _panels(count: int) -> tuple[Figure, Sequence[Axes]]:

@@ -35,7 +35,7 @@ def application(port: int) -> list[psutil.Process]:
     if not found:
         raise LookupError(f"port {port} belongs to {dashboard.name()}, which is no Ray dashboard")
     named = [p for p in everything if found.group() in " ".join(p.info["cmdline"] or ())]
-    starters = [p for one in named for p in one.parents() if "serve" in " ".join(_cmdline(p))]
+    starters = [p for one in named for p in one.parents() if readable(_cmdline(p)).startswith("serve")]
     return sorted({*starters, *named, *(child for p in named for child in p.children(recursive=True))}, key=_pid)
 
 
