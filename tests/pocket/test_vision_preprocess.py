@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pocket.vision.preprocess import GRID, PAD_COLOUR, SIZE, inner_size, patch_labels, preprocess
+from pocket.vision.preprocess import GRID, LABELS, PAD_COLOUR, SIZE, inner_size, patch_labels, preprocess
 from pocket.vision.things import COLOURS, KINDS, Thing
 
 sides = st.integers(1, 700)
@@ -45,13 +45,14 @@ def test_a_things_middle_is_labelled(width: int, height: int, x: float, y: float
     half = size * min(width, height) / 2
     thing = Thing("star", "purple", x * width, y * height, half, half)
     labels = patch_labels((width, height), [thing])
-    assert labels.shape == (2, GRID, GRID)
+    assert labels.shape == (len(LABELS), GRID, GRID)
     inner = inner_size(width, height)
     column = int(((SIZE - inner[0]) // 2 + x * inner[0]) * GRID / SIZE)
     row = int(((SIZE - inner[1]) // 2 + y * inner[1]) * GRID / SIZE)
     assert labels[0, row, column] == 1 + KINDS.index("star")
     assert labels[1, row, column] == 1 + COLOURS.index("purple")
     assert ((labels[0] > 0) == (labels[1] > 0)).all()
+    assert labels[2].sum() == labels[2, row, column] == 1
 
 
 def test_no_things_no_labels():
