@@ -55,7 +55,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=10, help="processes that read aloud")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--batch", type=int, default=160, help="clips of 30 s in a step; three times as many of 10 s")
-    parser.add_argument("--pocket-share", type=float, default=0.0, help="share of sentences that the pocket voice reads")
+    parser.add_argument(
+        "--pocket-share", type=float, default=0.0, help="share of sentences that the pocket voice reads"
+    )
     parser.add_argument("--hours", type=float, default=180.0, help="room for this many hours of speech on the device")
     parser.add_argument("--noises", type=int, default=800, help="room for this many half-minutes of noise")
     parser.add_argument("--peak", type=float, default=1.5e-3, help="highest learning rate; lower it with --resume")

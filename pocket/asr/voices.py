@@ -49,7 +49,7 @@ TRAINING = (*FLITE, *ESPEAK)
 
 
 def pick(rng: random.Random, pocket_share: float = 0.0) -> Voice:
-    """A training voice; the natural ones (flite's) most often, and the pocket voice, which is slow, as often as told."""
+    """A training voice; the natural ones (flite's) most often, the slow pocket voice as often as told."""
     if rng.random() < pocket_share:
         return POCKET
     if rng.random() < 0.3:

@@ -42,7 +42,7 @@ LABELS = ("kind", "colour", "centre", "x", "y", "half_width", "half_height")
 
 
 def patch_labels(size: tuple[int, int], things: Sequence[Thing]) -> np.ndarray:
-    """uint8 (len(LABELS), GRID, GRID): per patch the kind (0 none, else 1 + index in KINDS) and colour (likewise) on it;
+    """uint8 (len(LABELS), GRID, GRID): per patch the kind (0 none, else 1 + index in KINDS) and colour (likewise);
     1 where a thing has its centre, and there its centre and half extents in pixels of the square."""
     inner = inner_size(*size)
     scale = inner[0] / size[0], inner[1] / size[1]
