@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pocket.vision.preprocess import GRID, LABELS, PAD_COLOUR, SIZE, inner_size, patch_labels, preprocess
+from pocket.vision.preprocess import GRID, LABELS, PAD_COLOUR, PATCH, SIZE, inner_size, patch_labels, preprocess
 from pocket.vision.things import COLOURS, KINDS, Thing
 
 sides = st.integers(1, 700)
@@ -47,8 +47,8 @@ def test_a_things_middle_is_labelled(width: int, height: int, x: float, y: float
     labels = patch_labels((width, height), [thing])
     assert labels.shape == (len(LABELS), GRID, GRID)
     inner = inner_size(width, height)
-    column = int(((SIZE - inner[0]) // 2 + x * inner[0]) * GRID / SIZE)
-    row = int(((SIZE - inner[1]) // 2 + y * inner[1]) * GRID / SIZE)
+    column = int(((SIZE - inner[0]) // 2 + thing.x * (inner[0] / width)) / PATCH)
+    row = int(((SIZE - inner[1]) // 2 + thing.y * (inner[1] / height)) / PATCH)
     assert labels[0, row, column] == 1 + KINDS.index("star")
     assert labels[1, row, column] == 1 + COLOURS.index("purple")
     assert ((labels[0] > 0) == (labels[1] > 0)).all()
