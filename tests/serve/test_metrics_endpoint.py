@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.serve.serve_fakes import SPEECH, wait_until
+from tests.serve.serve_fakes import APPLICATION, SPEECH, wait_until
 
 REPORTED_S = 60  # Ray's processes report every ten seconds
 
@@ -40,13 +40,22 @@ def endpoint(fakes: str) -> Endpoint:
     return Endpoint()
 
 
+def replica_labels(deployment: str) -> dict[str, str]:
+    """The labels of what its one replica has reported; the endpoint still tells of the replicas of earlier tests."""
+    from ray.serve.context import _get_global_client
+
+    details = _get_global_client().get_serve_details()["applications"][APPLICATION]["deployments"][deployment]
+    (replica,) = (replica for replica in details["replicas"] if replica["state"] == "RUNNING")
+    return {"deployment": deployment, "replica": replica["replica_id"]}
+
+
 @pytest.fixture
 def settled(endpoint: Endpoint, stats: Callable[[str], Any]) -> Callable[[str], None]:
     """Waits until the endpoint has every request that the deployment's replica has finished."""
 
     def wait(deployment: str) -> None:
         def told() -> bool:
-            counted = endpoint.value("ray_parley_requests_total", deployment=deployment, outcome="finished")
+            counted = endpoint.value("ray_parley_requests_total", outcome="finished", **replica_labels(deployment))
             return counted >= stats(deployment).finished > 0
 
         wait_until(told, REPORTED_S)
@@ -60,10 +69,12 @@ def test_requests_and_tokens_arrive(
     def ask() -> None:
         assert client.post("/chat", json={"text": "one two three"}).status_code == 200
 
+    labels = replica_labels("TextLLM")
+
     def tokens() -> tuple[float, float]:
         return (
-            endpoint.value("ray_parley_completion_tokens_total", deployment="TextLLM"),
-            endpoint.value("ray_parley_first_token_seconds_count", deployment="TextLLM"),
+            endpoint.value("ray_parley_completion_tokens_total", **labels),
+            endpoint.value("ray_parley_first_token_seconds_count", **labels),
         )
 
     ask()
@@ -73,7 +84,7 @@ def test_requests_and_tokens_arrive(
         ask()
     settled("TextLLM")
     assert tokens() == (made + 4 * 3, answers + 4)
-    assert endpoint.value("ray_parley_engine_active_requests", deployment="TextLLM") == 0
+    assert endpoint.value("ray_parley_engine_active_requests", **labels) == 0
 
 
 def test_a_spoken_turn_is_timed_at_every_stage(
@@ -82,8 +93,9 @@ def test_a_spoken_turn_is_timed_at_every_stage(
     assert client.post("/chat?output=voice", content=SPEECH, headers={"Content-Type": "audio/wav"}).status_code == 200
     for stage in ("SpeechToText", "TextLLM", "TextToSpeech"):
         settled(stage)
-        waits = endpoint.value("ray_parley_queue_wait_seconds_count", deployment=stage)
-        assert waits == endpoint.value("ray_parley_request_seconds_count", deployment=stage) > 0
+        labels = replica_labels(stage)
+        waits = endpoint.value("ray_parley_queue_wait_seconds_count", **labels)
+        assert waits == endpoint.value("ray_parley_request_seconds_count", **labels) > 0
     for stage in ("SpeechToText", "TextToSpeech"):
         assert endpoint.value("ray_parley_real_time_factor_count", deployment=stage) > 0
         assert endpoint.value("ray_parley_audio_seconds_total", deployment=stage) > 0
