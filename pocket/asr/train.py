@@ -4,7 +4,8 @@
 
 Writes DIR/checkpoint.pt every few minutes and DIR/final.pt at the end: half-precision weights, the shape of the
 network and its tokenizer. `--resume FILE` starts from such a file, `--shipped` from the bundled weights: without their
-CTC head, which is not in them, and gently enough for a CPU: `--shipped --peak 2e-4 --batch 6 --workers 1 --hours 4`.
+CTC head, which is not in them, and gently enough for a CPU: `--shipped --peak 2e-4 --batch 4 --workers 1 --hours 4
+--look-s 1e9`.
 """
 
 import argparse
@@ -37,7 +38,6 @@ WINDOWS = ((0.3, 5), (0.7, 3))
 """Up to these shares of the time windows are a fifth and a third of 30 s long, as many times more of them; then whole
 ones."""
 PROGRESS_S = 15.0
-LOOK_S = 75.0
 CHECKPOINT_S = 180.0
 
 
@@ -67,6 +67,7 @@ def main() -> None:
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--resume", type=Path, help="weights to start from")
     start.add_argument("--shipped", action="store_true", help="start from the bundled weights")
+    parser.add_argument("--look-s", type=float, default=75.0, help="seconds between looks at held-out clips")
     parser.add_argument("--compile", action="store_true", help="use torch.compile on the encoder")
     parser.add_argument("--tiny", action="store_true", help="a toy model: tries the code on a CPU")
     args = parser.parse_args()
@@ -132,7 +133,7 @@ def train(args: argparse.Namespace, readers: Readers, started: float) -> None:
                 flush=True,
             )
             progressed, reported = now, step
-        if now - looked > LOOK_S:
+        if now - looked > args.look_s:
             print("  held out, word errors:", _figures(model, looks, tokens), flush=True)
             looked = time.monotonic()
         if now - saved > CHECKPOINT_S:
