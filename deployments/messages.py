@@ -59,6 +59,13 @@ class ChatOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """A replica's first value, if it was told when it was called: the request waited so long to be taken up."""
+
+    waited_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class TextDelta:
     """A piece of an answer; pieces that are ready together travel together."""
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -118,6 +120,14 @@ def test_every_answer_is_right_or_says_when_to_come_back(narrow: str, name: str)
         error = response.json()["error"]
         assert error["code"] == "overloaded"
         assert error.keys() == {"message", "type", "param", "code"}
+
+
+def test_an_answer_says_how_long_it_waited(narrow: str) -> None:
+    """Two are heard at a time, each takes 0.4 seconds: the other two wait at least so long."""
+    with ThreadPoolExecutor() as pool:
+        answers = list(pool.map(lambda _: httpx.post(f"{narrow}/chat", files={"audio": SOUND}, timeout=30), range(4)))
+    waits_ms = [re.findall(r"asr-queue;dur=([0-9.]+)", answer.headers["server-timing"]) for answer in answers]
+    assert sorted(float(wait) > 350 for (wait,) in waits_ms) == [False, False, True, True]
 
 
 def test_afterwards_every_place_is_free_again(narrow: str) -> None:
