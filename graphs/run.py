@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
 from deployments.errors import DeadlineExceeded, EngineUnavailable, NoSpeech
-from deployments.messages import Audio, ChatEnd, ChatMessage, Segment, SpeakOptions, Taken, TranscribeOptions
+from deployments.messages import Audio, ChatEnd, ChatMessage, Segment, SpeakOptions, Taken, TextDelta, TranscribeOptions
 from graphs.events import AudioChunk, Done, Event, SegmentHeard, StageDone, TextChunk, TranscriptReady
 from graphs.plan import Plan, Stage
 from graphs.sentences import Sentences
@@ -189,7 +189,10 @@ class _Answer:
         """Tells the text as it comes, and gives it away in sentences."""
         watch = _StageWatch(self._plan.chat)
         sentences = Sentences()
-        async with aclosing(watch.taken(self._stages.chat(self._plan.chat, messages, self._turn.chat))) as values:
+        values: AsyncGenerator[TextDelta | ChatEnd, None] = watch.taken(
+            self._stages.chat(self._plan.chat, messages, self._turn.chat)
+        )
+        async with aclosing(values):
             async for value in values:
                 if isinstance(value, ChatEnd):
                     self._end = value
