@@ -145,7 +145,8 @@ def _import_inflect() -> None:
     """
     import typeguard
 
-    typechecked, typeguard.typechecked = typeguard.typechecked, lambda target: target
+    typechecked = typeguard.typechecked
+    typeguard.typechecked = lambda target: target  # type: ignore[assignment]
     try:
         import inflect  # noqa: F401
     finally:
