@@ -70,7 +70,6 @@ async def hear(
     ``deployments.errors``.
     """
     waiting: asyncio.Queue[tuple[float, Audio] | None] = asyncio.Queue(PIECES_AHEAD)
-
     watch = _StageWatch(Stage.ASR)
 
     async def work(emit: Emit) -> None:
