@@ -60,6 +60,13 @@ def test_the_gateway_refuses_before_rays_proxy_does(config: dict[str, Any]) -> N
     assert gateway["max_ongoing_requests"] >= 8 * places
 
 
+def test_whom_the_gateway_lets_in_no_stage_refuses(config: dict[str, Any]) -> None:
+    """A request may have two recordings being heard, and two sentences being spoken, at a time."""
+    places = GatewayConfig.model_validate(deployments(config)["Gateway"]["user_config"]).max_concurrent_requests
+    for name, calls in (("SpeechToText", 2), ("TextLLM", 1), ("VisionLLM", 1), ("TextToSpeech", 2)):
+        assert deployments(config)[name]["max_queued_requests"] >= calls * places
+
+
 def test_a_deployment_that_scales_has_room_for_it(config: dict[str, Any]) -> None:
     """Replicas come before the places of those that are there run out, and leave when they have answered."""
     for deployment in deployments(config).values():
