@@ -9,7 +9,7 @@ from ray import serve
 
 from deployments.engine import Recognizer, recognizer
 from deployments.errors import TooLarge
-from deployments.messages import Audio, Segment, TranscribeOptions
+from deployments.messages import Audio, Segment, Taken, TranscribeOptions
 from deployments.replica import Replica
 from deployments.settings import SpeechToTextArgs, SpeechToTextConfig
 
@@ -23,10 +23,12 @@ class SpeechToText(Replica[Recognizer, SpeechToTextConfig]):
 
     async def transcribe(
         self, audio: Audio, options: TranscribeOptions, called_at: float | None = None
-    ) -> AsyncGenerator[Segment, None]:
+    ) -> AsyncGenerator[Taken | Segment, None]:
         """Segments as they are recognized; none when there is no speech."""
         config = self._config.for_request(options)
-        with self._request(called_at) as watch:
+        with self._request() as watch:
+            if taken := self._taken(called_at):
+                yield taken
             if audio.duration_s > config.max_audio_s:
                 raise TooLarge(
                     f"the audio is {audio.duration_s:.0f} s long; at most {config.max_audio_s:g} s are heard",

@@ -10,7 +10,7 @@ from ray import serve
 from deployments.coalesce import coalesced
 from deployments.engine import ChatModel, chat_model
 from deployments.errors import UnsupportedMedia
-from deployments.messages import ChatEnd, ChatMessage, ChatOptions, TextDelta
+from deployments.messages import ChatEnd, ChatMessage, ChatOptions, Taken, TextDelta
 from deployments.metrics import FIRST_TOKEN
 from deployments.replica import Replica
 from deployments.settings import ChatArgs, ChatConfig
@@ -25,10 +25,12 @@ class ChatLLM(Replica[ChatModel, ChatConfig]):
 
     async def chat(
         self, messages: Sequence[ChatMessage], options: ChatOptions, called_at: float | None = None
-    ) -> AsyncGenerator[TextDelta | ChatEnd, None]:
+    ) -> AsyncGenerator[Taken | TextDelta | ChatEnd, None]:
         """The answer in pieces, then how it ended. ``ContextOverflow`` comes before the first piece."""
         config = self._config.for_request(options)
-        with self._request(called_at) as watch:
+        with self._request() as watch:
+            if taken := self._taken(called_at):
+                yield taken
             if not self._engine.vision and any(message.images for message in messages):
                 raise UnsupportedMedia("this model reads no pictures; ask the vision model", param="image")
             conversation = _with_system_prompt(messages, config.system_prompt)

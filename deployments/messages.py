@@ -59,6 +59,13 @@ class ChatOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """A replica's first value, if it was told when it was called: the request waited so long to be taken up."""
+
+    waited_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class TextDelta:
     """A piece of an answer; pieces that are ready together travel together."""
 
@@ -98,12 +105,21 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of recognized speech, in seconds from the start of the audio."""
+    """A stretch of recognized speech, in seconds from the start of the audio.
+
+    The rest is how sure the engine was of it, where it can tell: the mean log probability of the ``tokens``, how well
+    the text compresses (much: it repeats itself), the probability that nobody spoke, and the temperature it was at.
+    """
 
     text: str
     start_s: float
     end_s: float
     words: tuple[Word, ...] = ()
+    tokens: tuple[int, ...] = ()
+    avg_logprob: float | None = None
+    compression_ratio: float | None = None
+    no_speech_prob: float | None = None
+    temperature: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

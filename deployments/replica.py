@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 from deployments.engine import Engine
 from deployments.errors import EngineUnavailable, ParleyError
 from deployments.live import Live
-from deployments.messages import ReplicaStats
+from deployments.messages import ReplicaStats, Taken
 from deployments.metrics import QUEUE_WAIT, Outcome, RequestWatch, record_load
 from deployments.settings import Settings
 
@@ -52,16 +52,22 @@ class Replica(Live[C], Generic[E, C]):
             refusal=self._refusal,
         )
 
-    @contextmanager
-    def _request(self, called_at: float | None) -> Iterator[RequestWatch]:
-        """Count and time one request, and let only types of ``deployments.errors`` out.
+    def _taken(self, called_at: float | None) -> Taken | None:
+        """How long a request waited for this replica, if that is known.
 
         ``called_at`` is when the gateway called, in seconds since the epoch: the only clock that two processes share.
         """
+        if called_at is None:
+            return None
+        waited_s = max(0.0, time.time() - called_at)
+        QUEUE_WAIT.record(waited_s)
+        return Taken(waited_s)
+
+    @contextmanager
+    def _request(self) -> Iterator[RequestWatch]:
+        """Count and time one request, and let only types of ``deployments.errors`` out."""
         self._started += 1
         watch = RequestWatch()
-        if called_at is not None:
-            QUEUE_WAIT.record(max(0.0, time.time() - called_at))
         outcome: Outcome = "failed"
         record_load(self._engine.load())
         try:

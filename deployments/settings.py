@@ -385,7 +385,9 @@ class GatewayConfig(Settings):
     )
     retry_after_s: PositiveFloat = Field(default=2, description="Advice to a client that found every place taken.")
     max_concurrent_requests: PositiveInt = Field(
-        default=128, description="Requests under way in one gateway; keep it below its max_ongoing_requests."
+        default=128,
+        description="Requests under way in one gateway; at most what may wait at every deployment behind it, so that "
+        "none refuses what came in.",
     )
     max_concurrent_per_key: PositiveInt | None = Field(
         default=None, description="Of these, requests with the same API key; null is all."

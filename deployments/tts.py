@@ -9,7 +9,7 @@ from ray import serve
 
 from deployments.engine import Synthesizer, synthesizer
 from deployments.errors import TooLarge
-from deployments.messages import Audio, SpeakOptions
+from deployments.messages import Audio, SpeakOptions, Taken
 from deployments.metrics import FIRST_AUDIO
 from deployments.replica import Replica
 from deployments.settings import TextToSpeechArgs, TextToSpeechConfig
@@ -24,10 +24,12 @@ class TextToSpeech(Replica[Synthesizer, TextToSpeechConfig]):
 
     async def speak(
         self, text: str, options: SpeakOptions, called_at: float | None = None
-    ) -> AsyncGenerator[Audio, None]:
+    ) -> AsyncGenerator[Taken | Audio, None]:
         """Sound, sentence by sentence; none when there is nothing to pronounce."""
         config = self._config.for_request(options)
-        with self._request(called_at) as watch:
+        with self._request() as watch:
+            if taken := self._taken(called_at):
+                yield taken
             if len(text) > config.max_text_chars:
                 raise TooLarge(
                     f"the text has {len(text):,} characters; at most {config.max_text_chars:,} are spoken", param="text"

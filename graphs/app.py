@@ -26,8 +26,8 @@ def build(args: AppArgs) -> Application:
             Stage.VISION: args.vision_llm.public_name,
             Stage.TTS: args.text_to_speech.public_name,
         },
+        tts=TextToSpeech.bind(args.text_to_speech),  # they start in this order: the slowest first
         asr=SpeechToText.bind(args.speech_to_text),
         llm=ChatLLM.options(name="TextLLM").bind(args.text_llm),
         vision=ChatLLM.options(name="VisionLLM").bind(args.vision_llm),
-        tts=TextToSpeech.bind(args.text_to_speech),
     )

@@ -36,10 +36,14 @@ class AudioChunk:
 
 @dataclass(frozen=True, slots=True)
 class StageDone:
-    """A stage has ended after ``wall_ms``, counted from its first call to its last value."""
+    """A stage has ended after ``wall_ms``, counted from its first call to its last value.
+
+    Its calls waited for ``queue_ms`` until replicas took them up; those of several at a time are added up.
+    """
 
     stage: str
     wall_ms: float
+    queue_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ Without postponed annotations: FastAPI could not resolve them once Ray Serve has
 
 import asyncio
 import time
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from deployments.errors import EngineUnavailable, InvalidRequest
 from deployments.live import Live
 from deployments.settings import GatewayArgs, GatewayConfig, resolve
 from graphs.admission import Admission
+from graphs.events import Event
 from graphs.keys import Guard, Keys
-from graphs.plan import TABLE, Stage, plan
+from graphs.plan import TABLE, Plan, Stage, plan
 from graphs.run import hear, run, say
 from graphs.stages import HandleStages
+from graphs.turn import Turn
 from graphs.wire import errors, openapi
 from graphs.wire.answers import Answer
 from graphs.wire.body import json_body, request_id
@@ -112,6 +115,12 @@ class Gateway(Live[GatewayConfig]):
             expose_headers=["X-Request-Id", "X-Graph", "Server-Timing", "Retry-After"],
         )
 
+    def _run(self, way: Plan, turn: Turn) -> AsyncGenerator[Event, None]:
+        """The events of one answer, under the settings in force."""
+        return run(
+            way, turn, self._stages, deadline_s=self._config.request_timeout_s, overlap=self._config.overlap_speech
+        )
+
     @app.post(
         "/chat",
         summary="One turn of a conversation",
@@ -124,14 +133,7 @@ class Gateway(Live[GatewayConfig]):
         body of one kind whose other fields stand in the query."""
         turn, form = await read_chat(request, self._config)
         way = plan(turn.inputs, turn.output)
-        events = run(
-            way,
-            turn,
-            self._stages,
-            deadline_s=self._config.request_timeout_s,
-            overlap=self._config.overlap_speech,
-        )
-        return await Answer(turn, way, events).respond(form)
+        return await Answer(turn, way, self._run(way, turn)).respond(form)
 
     @app.post(
         "/v1/chat/completions",
@@ -148,14 +150,7 @@ class Gateway(Live[GatewayConfig]):
         way = plan(asked.turn.inputs, asked.turn.output)
         if asked.stage:
             way = way.thought_by(asked.stage)
-        events = run(
-            way,
-            asked.turn,
-            self._stages,
-            deadline_s=self._config.request_timeout_s,
-            overlap=self._config.overlap_speech,
-        )
-        return await ChatAnswer(asked, way, events, self._config.audio_id_ttl_s).respond()
+        return await ChatAnswer(asked, way, self._run(way, asked.turn), self._config.audio_id_ttl_s).respond()
 
     @app.post(
         "/v1/audio/speech",

@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
 from deployments.errors import DeadlineExceeded, EngineUnavailable, NoSpeech
-from deployments.messages import Audio, ChatEnd, ChatMessage, Segment, SpeakOptions, TranscribeOptions
+from deployments.messages import Audio, ChatEnd, ChatMessage, Segment, SpeakOptions, Taken, TextDelta, TranscribeOptions
 from graphs.events import AudioChunk, Done, Event, SegmentHeard, StageDone, TextChunk, TranscriptReady
 from graphs.plan import Plan, Stage
 from graphs.sentences import Sentences
@@ -70,18 +70,18 @@ async def hear(
     ``deployments.errors``.
     """
     waiting: asyncio.Queue[tuple[float, Audio] | None] = asyncio.Queue(PIECES_AHEAD)
+    watch = _StageWatch(Stage.ASR)
 
     async def work(emit: Emit) -> None:
-        started = perf_counter()
         async with asyncio.TaskGroup() as group:
             group.create_task(_pump(pieces, waiting))
             async for start_s, audio in _drain(waiting):
                 await _within(deadline_s, _hear_piece(start_s, audio, emit))
-        await emit(StageDone(Stage.ASR, _ms_since(started)))
+        await emit(watch.done())
         await emit(Done("stop", 0, 0))
 
     async def _hear_piece(start_s: float, audio: Audio, emit: Emit) -> None:
-        async with aclosing(stages.transcribe(audio, options)) as segments:
+        async with aclosing(watch.taken(stages.transcribe(audio, options))) as segments:
             async for segment in segments:
                 await emit(SegmentHeard(_later(segment, start_s)))
 
@@ -157,11 +157,11 @@ class _Answer:
 
     async def _listen(self) -> list[ChatMessage]:
         """Every recording of the conversation to text; the last message's is told."""
-        started = perf_counter()
+        watch = _StageWatch(Stage.ASR)
         places = asyncio.Semaphore(LISTENERS)
         async with asyncio.TaskGroup() as group:
             hearings = [
-                [group.create_task(self._hear(audio, places)) for audio in message.audio]
+                [group.create_task(self._hear(audio, places, watch)) for audio in message.audio]
                 for message in self._turn.messages
             ]
         transcripts = [" ".join(filter(None, (task.result() for task in tasks))) for tasks in hearings]
@@ -173,11 +173,11 @@ class _Answer:
                     param="audio",
                 )
             await self._emit(TranscriptReady(transcripts[-1]))
-        await self._emit(StageDone(Stage.ASR, _ms_since(started)))
+        await self._emit(watch.done())
         return [_as_chat(m, heard) for m, heard in zip(self._turn.messages, transcripts, strict=True)]
 
-    async def _hear(self, audio: Audio, places: asyncio.Semaphore) -> str:
-        async with places, aclosing(self._stages.transcribe(audio, self._listening)) as segments:
+    async def _hear(self, audio: Audio, places: asyncio.Semaphore, watch: _StageWatch) -> str:
+        async with places, aclosing(watch.taken(self._stages.transcribe(audio, self._listening))) as segments:
             return " ".join([segment.text.strip() async for segment in segments]).strip()
 
     @property
@@ -186,10 +186,12 @@ class _Answer:
 
     async def _think(self, messages: list[ChatMessage]) -> AsyncGenerator[str, None]:
         """Tells the text as it comes, and gives it away in sentences."""
-        started = perf_counter()
+        watch = _StageWatch(self._plan.chat)
         sentences = Sentences()
-        stage = self._plan.chat
-        async with aclosing(self._stages.chat(stage, messages, self._turn.chat)) as values:
+        values: AsyncGenerator[TextDelta | ChatEnd, None] = watch.taken(
+            self._stages.chat(self._plan.chat, messages, self._turn.chat)
+        )
+        async with aclosing(values):
             async for value in values:
                 if isinstance(value, ChatEnd):
                     self._end = value
@@ -197,7 +199,7 @@ class _Answer:
                 await self._emit(TextChunk(value.text))
                 for sentence in sentences.feed(value.text):
                     yield sentence
-        await self._emit(StageDone(stage, _ms_since(started)))
+        await self._emit(watch.done())
         for sentence in sentences.finish():
             yield sentence
 
@@ -210,6 +212,7 @@ class _Voice:
         self._stages = stages
         self._emit = emit
         self._overlap = overlap
+        self._watch: _StageWatch | None = None
 
     async def say(self, text: AsyncGenerator[str, None]) -> None:
         """Speak sentences as they come; without overlap, once the last has come."""
@@ -224,18 +227,38 @@ class _Voice:
             async for sentence in _drain(sentences):
                 chunks: asyncio.Queue[Audio | None] = asyncio.Queue(CHUNKS_AHEAD)
                 await voices.put(chunks)
-                group.create_task(_pump(self._stages.speak(sentence, self._options), chunks))
+                self._watch = self._watch or _StageWatch(Stage.TTS)
+                group.create_task(_pump(self._watch.taken(self._stages.speak(sentence, self._options)), chunks))
             await voices.put(None)
 
     async def _play(self, voices: asyncio.Queue[asyncio.Queue[Audio | None] | None]) -> None:
         """The sound of each sentence, in the order of the text."""
-        started: float | None = None
         async for chunks in _drain(voices):
-            started = started or perf_counter()
             async for audio in _drain(chunks):
                 await self._emit(AudioChunk(audio))
-        if started is not None:
-            await self._emit(StageDone(Stage.TTS, _ms_since(started)))
+        if self._watch is not None:
+            await self._emit(self._watch.done())
+
+
+class _StageWatch:
+    """Times the calls to one stage, from the first one on, and adds up how long each waited to be taken up."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._started_s = perf_counter()
+        self._queued_s = 0.0
+
+    async def taken(self, values: AsyncGenerator[Taken | T, None]) -> AsyncGenerator[T, None]:
+        """The values of a call but for what tells of its wait."""
+        async with aclosing(values):
+            async for value in values:
+                if isinstance(value, Taken):
+                    self._queued_s += value.waited_s
+                else:
+                    yield value
+
+    def done(self) -> StageDone:
+        return StageDone(self._stage, (perf_counter() - self._started_s) * 1000, self._queued_s * 1000)
 
 
 async def _sentences(text: str) -> AsyncGenerator[str, None]:
@@ -268,7 +291,3 @@ async def _drain(queue: asyncio.Queue[T | None]) -> AsyncIterator[T]:
 def _as_chat(message: TurnMessage, transcript: str = "") -> ChatMessage:
     """The message as a model reads it: what was written, then what was said."""
     return ChatMessage(message.role, "\n".join(filter(None, (message.text, transcript))), message.images)
-
-
-def _ms_since(started: float) -> float:
-    return (perf_counter() - started) * 1000

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from grpc import RpcError  # type: ignore[import-untyped]
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
@@ -25,28 +26,34 @@ from deployments.messages import (
     ChatOptions,
     Segment,
     SpeakOptions,
+    Taken,
     TextDelta,
     TranscribeOptions,
 )
 from graphs.plan import Stage
 
+FAILURES = (RayError, RayServeException, RpcError)  # what Ray says of a call, over either of its transports
+
 logger = logging.getLogger("ray.serve")
 
 
 class Stages(Protocol):
-    """What ``run`` calls. Each generator may be closed at any time; then the work behind it stops."""
+    """What ``run`` calls. Each generator may be closed at any time; then the work behind it stops.
 
-    def transcribe(self, audio: Audio, options: TranscribeOptions) -> AsyncGenerator[Segment, None]:
+    Behind a queue, its first value tells how long the call waited there.
+    """
+
+    def transcribe(self, audio: Audio, options: TranscribeOptions) -> AsyncGenerator[Taken | Segment, None]:
         """Speech to segments of text; none when nobody speaks."""
         ...
 
     def chat(
         self, stage: Stage, messages: Sequence[ChatMessage], options: ChatOptions
-    ) -> AsyncGenerator[TextDelta | ChatEnd, None]:
+    ) -> AsyncGenerator[Taken | TextDelta | ChatEnd, None]:
         """A conversation to its next message, by the model of ``stage`` (LLM or VISION)."""
         ...
 
-    def speak(self, text: str, options: SpeakOptions) -> AsyncGenerator[Audio, None]:
+    def speak(self, text: str, options: SpeakOptions) -> AsyncGenerator[Taken | Audio, None]:
         """A sentence to chunks of sound."""
         ...
 
@@ -59,15 +66,15 @@ class HandleStages:
     retry_after_s: float
     _methods: dict[tuple[Stage, str], DeploymentHandle] = field(default_factory=dict, init=False)
 
-    def transcribe(self, audio: Audio, options: TranscribeOptions) -> AsyncGenerator[Segment, None]:
+    def transcribe(self, audio: Audio, options: TranscribeOptions) -> AsyncGenerator[Taken | Segment, None]:
         return self._call(Stage.ASR, "transcribe", audio, options)
 
     def chat(
         self, stage: Stage, messages: Sequence[ChatMessage], options: ChatOptions
-    ) -> AsyncGenerator[TextDelta | ChatEnd, None]:
+    ) -> AsyncGenerator[Taken | TextDelta | ChatEnd, None]:
         return self._call(stage, "chat", tuple(messages), options)
 
-    def speak(self, text: str, options: SpeakOptions) -> AsyncGenerator[Audio, None]:
+    def speak(self, text: str, options: SpeakOptions) -> AsyncGenerator[Taken | Audio, None]:
         return self._call(Stage.TTS, "speak", text, options)
 
     @property
@@ -97,7 +104,7 @@ class HandleStages:
             except BaseException:  # closed, cancelled or failed: the replica need not go on
                 response.cancel()
                 raise
-        except (RayError, RayServeException) as error:
+        except FAILURES as error:
             raise translated(stage, error, self.retry_after_s) from error
 
 
@@ -107,7 +114,7 @@ async def _answers(handle: DeploymentHandle, timeout_s: float) -> bool:
         await asyncio.wait_for(response, timeout_s)
     except BackPressureError:
         return True
-    except (TimeoutError, RayError, RayServeException):
+    except (TimeoutError, *FAILURES):
         response.cancel()
         return False
     return True

@@ -47,10 +47,34 @@ def test_every_live_setting_is_a_setting(config: dict[str, Any]) -> None:
 def test_every_deployment_says_its_share_and_its_queues(config: dict[str, Any]) -> None:
     for name in LIVE:
         deployment = deployments(config)[name]
-        assert {"num_replicas", "max_ongoing_requests", "max_queued_requests"} <= deployment.keys() or (
-            "autoscaling_config" in deployment
-        )
+        assert {"max_ongoing_requests", "max_queued_requests"} <= deployment.keys()
+        assert ("num_replicas" in deployment) != ("autoscaling_config" in deployment)
         assert {"num_cpus", "num_gpus"} <= deployment["ray_actor_options"].keys()
+
+
+def test_the_gateway_refuses_before_rays_proxy_does(config: dict[str, Any]) -> None:
+    """The proxy's own refusals are plain text, and come late."""
+    gateway = deployments(config)["Gateway"]
+    places = GatewayConfig.model_validate(gateway.get("user_config") or {}).max_concurrent_requests
+    assert gateway["max_queued_requests"] == -1
+    assert gateway["max_ongoing_requests"] >= 8 * places
+
+
+def test_whom_the_gateway_lets_in_no_stage_refuses(config: dict[str, Any]) -> None:
+    """A request may have two recordings being heard, and two sentences being spoken, at a time."""
+    places = GatewayConfig.model_validate(deployments(config)["Gateway"]["user_config"]).max_concurrent_requests
+    for name, calls in (("SpeechToText", 2), ("TextLLM", 1), ("VisionLLM", 1), ("TextToSpeech", 2)):
+        assert deployments(config)[name]["max_queued_requests"] >= calls * places
+
+
+def test_a_deployment_that_scales_has_room_for_it(config: dict[str, Any]) -> None:
+    """Replicas come before the places of those that are there run out, and leave when they have answered."""
+    for deployment in deployments(config).values():
+        if scaling := deployment.get("autoscaling_config"):
+            assert "num_replicas" not in deployment
+            assert scaling["min_replicas"] < scaling["max_replicas"]
+            assert scaling["target_ongoing_requests"] < deployment["max_ongoing_requests"]
+            assert deployment["graceful_shutdown_timeout_s"] >= 60
 
 
 def test_gpu_shares_add_up_to_whole_cards(config: dict[str, Any]) -> None:

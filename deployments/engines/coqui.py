@@ -45,6 +45,7 @@ class CoquiSynthesizer:
 
         torch.set_num_threads(args.threads)
         self._torch = torch
+        _import_inflect()
         self._synthesizer = _load(args)
         self._model = self._synthesizer.tts_model
         self._rate_hz = int(self._synthesizer.output_sample_rate)
@@ -136,6 +137,20 @@ class CoquiSynthesizer:
 
     def _release(self) -> None:
         del self._model, self._synthesizer
+
+
+def _import_inflect() -> None:
+    """What says numbers for Coqui. It has its own types checked by a library that compiles it anew 23 times for that,
+    which takes longer than all the rest of a start: so it is brought in without.
+    """
+    import typeguard
+
+    typechecked = typeguard.typechecked
+    typeguard.typechecked = lambda target: target  # type: ignore[assignment]
+    try:
+        import inflect  # noqa: F401
+    finally:
+        typeguard.typechecked = typechecked
 
 
 def _load(args: CoquiArgs) -> Any:

@@ -85,7 +85,17 @@ class WhisperRecognizer:
             # With one attempt the library lets a text through that repeats itself.
             if text and segment.compression_ratio <= config.compression_ratio_threshold:
                 words = tuple(Word(word.word.strip(), word.start, word.end) for word in segment.words or ())
-                yield Segment(text, segment.start, segment.end, words)
+                yield Segment(
+                    text,
+                    segment.start,
+                    segment.end,
+                    words,
+                    tuple(segment.tokens),
+                    segment.avg_logprob,
+                    segment.compression_ratio,
+                    segment.no_speech_prob,
+                    segment.temperature,
+                )
 
     def _language(self, code: str | None) -> str | None:
         known = self._model.supported_languages

@@ -37,7 +37,7 @@ class Told:
     transcript: str | None = None
     text: str = ""
     audio: list[Audio] = field(default_factory=list)
-    timing_ms: dict[str, float] = field(default_factory=dict)
+    ended: list[StageDone] = field(default_factory=list)
     done: Done | None = None
 
     def add(self, event: Event) -> None:
@@ -48,8 +48,8 @@ class Told:
                 self.text += text
             case AudioChunk(audio):
                 self.audio.append(audio)
-            case StageDone(stage, wall_ms):
-                self.timing_ms[stage] = wall_ms
+            case StageDone():
+                self.ended.append(event)
             case Done():
                 self.done = event
 
@@ -139,8 +139,8 @@ class Answer:
             case AudioChunk(audio):
                 sound = base64.b64encode(_pcm(audio)).decode()
                 return _sse_message("audio", {"pcm16": sound, "rate_hz": audio.rate_hz})
-            case StageDone(stage, wall_ms):
-                return _sse_message("stage", {"stage": stage, "ms": round(wall_ms, 1)})
+            case StageDone(stage, wall_ms, queue_ms):
+                return _sse_message("stage", {"stage": stage, "ms": round(wall_ms, 1), "queue_ms": round(queue_ms, 1)})
             case Done():
                 return _sse_message("done", self._body(told))
             case SegmentHeard():
@@ -148,9 +148,9 @@ class Answer:
 
 
 def headers(plan: Plan, told: Told | None = None) -> dict[str, str]:
-    """The way of a request through the graph, and how long the stages took that have ended."""
-    ended = told.timing_ms if told else {}
-    timing = ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in ended.items())
+    """The way of a request through the graph, and how long the stages took that have ended, and waited."""
+    ended = told.ended if told else []
+    timing = ", ".join(f"{it.stage};dur={it.wall_ms:.1f}, {it.stage}-queue;dur={it.queue_ms:.1f}" for it in ended)
     return {"X-Graph": str(plan)} | ({"Server-Timing": timing} if timing else {})
 
 

@@ -83,11 +83,12 @@ _ERRORS = {
     413: "Larger, longer or wider than the service takes.",
     415: "No such content type, or media that is not read.",
     422: "Nothing to answer: no prompt, or no speech found.",
+    429: "A limit of this API key's own is reached. Retry-After says when it may ask again.",
     503: "Every place is taken, or a replica is being replaced. Retry-After says when to come back.",
     504: "Not complete within the time of one request.",
 }
 
-_CHAT_ERRORS = (400, 401, 413, 415, 422, 503, 504)
+_CHAT_ERRORS = (400, 401, 413, 415, 422, 429, 503, 504)
 
 
 def error_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:

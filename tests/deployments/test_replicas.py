@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
@@ -21,6 +22,7 @@ from deployments.messages import (
     ChatOptions,
     Image,
     SpeakOptions,
+    Taken,
     TextDelta,
     TranscribeOptions,
 )
@@ -54,6 +56,22 @@ async def answer(replica: Any, messages: Any = HELLO, **options: Any) -> tuple[s
 
 def test_a_chat_streams_and_ends(run: Run) -> None:
     assert run(answer(chat_model())) == ("one two three four", ChatEnd("stop", 4, 4))
+
+
+def test_a_call_that_says_when_it_was_made_hears_first_how_long_it_waited(run: Run) -> None:
+    async def first_of(values: Any) -> Any:
+        async with aclosing(values):
+            return await anext(values)
+
+    called_at = time.time() - 3
+    for values in (
+        recognizer().transcribe(NOISE, TranscribeOptions(), called_at),
+        chat_model().chat(HELLO, ChatOptions(), called_at),
+        synthesizer().speak("hello", SpeakOptions(), called_at),
+    ):
+        taken = run(first_of(values))
+        assert isinstance(taken, Taken)
+        assert 3 <= taken.waited_s < 60
 
 
 def test_the_system_prompt_of_the_settings_yields_to_the_conversations_own(run: Run) -> None:

@@ -44,6 +44,18 @@ def test_silence_holds_no_words(run: Run, ear: WhisperRecognizer, level: float) 
     assert run(heard(ear, Audio(noise * np.float32(level), 16_000), SpeechToTextConfig())) == []
 
 
+def test_a_segment_says_how_sure_the_model_was(run: Run, ear: WhisperRecognizer) -> None:
+    for segment in run(heard(ear, tiny.sound(), HEAR_ALL)):
+        assert segment.tokens
+        assert segment.avg_logprob is not None
+        assert segment.avg_logprob <= 0
+        assert segment.compression_ratio is not None
+        assert segment.compression_ratio > 0
+        assert segment.no_speech_prob is not None
+        assert 0 <= segment.no_speech_prob <= 1
+        assert segment.temperature == HEAR_ALL.temperature
+
+
 def test_a_text_that_repeats_itself_is_dropped(run: Run, ear: WhisperRecognizer) -> None:
     strict = HEAR_ALL.model_copy(update={"compression_ratio_threshold": 1e-6})
     assert run(heard(ear, tiny.sound(), HEAR_ALL))

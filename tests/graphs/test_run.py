@@ -17,6 +17,7 @@ from deployments.messages import (
     ChatOptions,
     Segment,
     SpeakOptions,
+    Taken,
     TextDelta,
     TranscribeOptions,
 )
@@ -41,6 +42,7 @@ class FakeStages:
     heard: str = "hello"
     step_s: float = 0.0
     voice_s: float = 0.0
+    queued_s: float | None = None
     fails: dict[Stage, ParleyError] = field(default_factory=dict)
     hangs: Stage | None = None
     log: list[str] = field(default_factory=list)
@@ -56,9 +58,11 @@ class FakeStages:
             await asyncio.Event().wait()
         await asyncio.sleep(seconds)
 
-    async def transcribe(self, audio: Audio, options: TranscribeOptions) -> AsyncGenerator[Segment, None]:
+    async def transcribe(self, audio: Audio, options: TranscribeOptions) -> AsyncGenerator[Taken | Segment, None]:
         self.running += 1
         try:
+            if self.queued_s is not None:
+                yield Taken(self.queued_s)
             await self._step(Stage.ASR, self.step_s)
             for word in self.heard.split():
                 yield Segment(word, 0, 1)
@@ -67,10 +71,12 @@ class FakeStages:
 
     async def chat(
         self, stage: Stage, messages: Sequence[ChatMessage], options: ChatOptions
-    ) -> AsyncGenerator[TextDelta | ChatEnd, None]:
+    ) -> AsyncGenerator[Taken | TextDelta | ChatEnd, None]:
         self.messages = messages
         self.running += 1
         try:
+            if self.queued_s is not None:
+                yield Taken(self.queued_s)
             for delta in self.deltas:
                 await self._step(stage, self.step_s)
                 self.log.append(f"think {delta.strip()}")
@@ -80,12 +86,14 @@ class FakeStages:
         finally:
             self.running -= 1
 
-    async def speak(self, text: str, options: SpeakOptions) -> AsyncGenerator[Audio, None]:
+    async def speak(self, text: str, options: SpeakOptions) -> AsyncGenerator[Taken | Audio, None]:
         self.log.append(f"speak {text}")
         self.running += 1
         self.voices += 1
         self.most_voices = max(self.most_voices, self.voices)
         try:
+            if self.queued_s is not None:
+                yield Taken(self.queued_s)
             for part in range(2):
                 await self._step(Stage.TTS, self.voice_s)
                 yield sound((SPOKEN.index(text) + 1) / 10 + part / 100 if text in SPOKEN else 0.9)
@@ -120,6 +128,13 @@ def test_text_comes_as_it_is_thought_and_ends_with_done() -> None:
     assert [e.text for e in events if isinstance(e, TextChunk)] == list(STORY)
     assert events[-1] == Done("stop", 7, 6)
     assert [e.stage for e in events if isinstance(e, StageDone)] == ["llm"]
+
+
+def test_each_stage_tells_how_long_its_calls_waited() -> None:
+    events = collect(FakeStages(queued_s=0.25), turn(Output.VOICE, audio=(sound(), sound())))
+    waits = {e.stage: e.queue_ms for e in events if isinstance(e, StageDone)}
+    assert waits == {"asr": 2 * 250, "llm": 250, "tts": 3 * 250}  # recordings, conversations, sentences
+    assert levels(events) == [0.1, 0.11, 0.2, 0.21, 0.3, 0.31]
 
 
 def test_what_was_said_is_told_and_joins_what_was_written() -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Generator
 from typing import Any
 
 import pytest
+from grpc import RpcError  # type: ignore[import-untyped]
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
 from ray.serve.exceptions import BackPressureError
 
@@ -87,6 +88,7 @@ ERRORS: list[tuple[Exception, type[ParleyError], float | None]] = [
     (BackPressureError(3, 2, retry_after_s=7), Overloaded, 7),
     (ActorDiedError(), EngineUnavailable, 2),
     (ActorUnavailableError("gone", None), EngineUnavailable, 2),
+    (RpcError("reset"), EngineUnavailable, 2),
 ]
 
 

@@ -55,6 +55,16 @@ def test_words_and_segments_go_together() -> None:
     assert len(body["words"]) == 5
 
 
+def test_a_segment_says_how_sure_the_recognizer_was() -> None:
+    sure = Segment(
+        "Good day.", 0, 1, tokens=(7, 9), avg_logprob=-0.25, compression_ratio=0.5, no_speech_prob=0.0, temperature=0.2
+    )
+    told, untold = json.loads(text([sure, Segment("Hm.", 1, 2)], response_format="verbose_json"))["segments"]
+    names = ("tokens", "avg_logprob", "compression_ratio", "no_speech_prob", "temperature")
+    assert [told[name] for name in names] == [[7, 9], -0.25, 0.5, 0.0, 0.2]
+    assert [untold[name] for name in names] == [[], None, None, None, None]
+
+
 def test_a_recognizer_that_tells_no_words_is_said_so() -> None:
     with pytest.raises(InvalidRequest, match="does not tell") as caught:
         text([Segment("Hm.", 0, 1)], response_format="verbose_json", **{"timestamp_granularities[]": ["word"]})

@@ -15,10 +15,12 @@ from typing import Any
 import httpx
 import pytest
 
+from scripts.serve import ENVIRONMENT
 from tests.serve.serve_fakes import APPLICATION, FAKES, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_S = 180
+PUSHED_OFTEN = {"RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "0.5"}  # of ten: replicas come sooner
 
 Service = Callable[[dict[str, Any]], str]
 
@@ -26,7 +28,7 @@ Service = Callable[[dict[str, Any]], str]
 @pytest.fixture(scope="session")
 def serve_url() -> Iterator[str]:
     """The address of a Ray Serve that is started for these tests and ended after them."""
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}
+    os.environ |= ENVIRONMENT | {"PYTHONPATH": str(ROOT), **PUSHED_OFTEN}
     import ray
     from ray import serve
 

@@ -39,7 +39,7 @@ FAKES: dict[str, Any] = {
             "name": name,
             "num_replicas": 1,
             "max_ongoing_requests": places,
-            "max_queued_requests": places,
+            "max_queued_requests": -1 if name == "Gateway" else places,
             "ray_actor_options": {"num_cpus": 0.1},
             "graceful_shutdown_timeout_s": 1,
             "health_check_period_s": 1,
@@ -50,7 +50,7 @@ FAKES: dict[str, Any] = {
             ("TextLLM", 8),
             ("VisionLLM", 2),
             ("TextToSpeech", 32),
-            ("Gateway", 64),
+            ("Gateway", 1024),
         ]
     ],
 }
@@ -85,11 +85,15 @@ def wav(samples: np.ndarray, subtype: str = "PCM_16") -> bytes:
 
 
 @contextmanager
-def asked(url: str, **parts: Any) -> Iterator[socket.socket]:
-    """A request that was sent; leaving the context hangs up."""
+def asked(url: str, *, receive_bytes: int | None = None, **parts: Any) -> Iterator[socket.socket]:
+    """A request that was sent; leaving the context hangs up. ``receive_bytes`` is how much may come unread."""
     address = urlsplit(url)
     request = httpx.Request("POST", url, **parts)
     head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
-    with socket.create_connection((address.hostname or "", address.port or 0), timeout=30) as connection:
+    with socket.socket() as connection:
+        connection.settimeout(30)
+        if receive_bytes:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        connection.connect((address.hostname or "", address.port or 0))
         connection.sendall(f"POST {address.path} HTTP/1.1\r\n{head}\r\n".encode() + request.read())
         yield connection

@@ -93,6 +93,18 @@ def test_a_replica_that_dies_before_the_headers_is_a_503_and_comes_back(client: 
     recovers(client, json={"text": "Good day."})
 
 
+def test_a_gateway_that_dies_is_a_503_too_and_comes_back(client: httpx.Client, stats: Stats) -> None:
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(client.post, "/chat", json={"text": LONG})
+        wait_until(lambda: stats("TextLLM").active > 0, 10)
+        kill("Gateway")
+        response = answer.result()
+    assert response.status_code == 503, response.text
+    assert response.json()["error"]["code"] == "engine_unavailable"
+    assert int(response.headers["retry-after"]) >= 1
+    recovers(client, json={"text": "Good day."})
+
+
 def test_a_replica_that_dies_in_the_middle_is_an_error_event_and_an_unfinished_voice(client: httpx.Client) -> None:
     request = {"json": {"text": LONG}, "headers": {"accept": "text/event-stream"}}
     with client.stream("POST", "/chat", **request) as response:  # type: ignore[arg-type]

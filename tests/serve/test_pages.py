@@ -48,6 +48,6 @@ def test_openapi_tells_of_every_form_answer_and_error(client: httpx.Client) -> N
     assert set(forms) == kinds | {"text/plain", "audio/*", "image/*"}
     for form in ("multipart/form-data", "application/json"):
         assert {"text", "audio", "image", "output", "messages"} <= set(forms[form]["schema"]["properties"])
-    assert set(chat["responses"]) == {"200", "400", "401", "413", "415", "422", "503", "504"}
+    assert set(chat["responses"]) == {"200", "400", "401", "413", "415", "422", "429", "503", "504"}
     assert "audio/wav" in chat["responses"]["200"]["content"]
     assert {p["name"] for p in chat["parameters"]} >= {"output", "text"}

@@ -62,7 +62,7 @@ CHAT_BODY = _body("application/json", _schema(ChatCompletionRequest))
 SPEECH_BODY = _body("application/json", _schema(SpeechRequest))
 TRANSCRIPTION_BODY = _body("multipart/form-data", _with_file(_schema(TranscriptionRequest)))
 
-_WORK = (400, 401, 413, 415, 422, 503, 504)
+_WORK = (400, 401, 413, 415, 422, 429, 503, 504)
 
 Answers = dict[int | str, dict[str, Any]]
 
@@ -108,4 +108,4 @@ MODEL_ANSWERS: Answers = {
     200: {"description": "The model.", "content": {"application/json": {"schema": _MODEL}}},
     **error_answers(401, 404),
 }
-TRANSLATION_ANSWERS: Answers = error_answers(400, 401)
+TRANSLATION_ANSWERS: Answers = error_answers(400, 401, 429, 503)

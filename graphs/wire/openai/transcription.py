@@ -201,12 +201,11 @@ class TranscriptionAnswer:
                     "start": round(segment.start_s, 3),
                     "end": round(segment.end_s, 3),
                     "text": segment.text,
-                    "tokens": [],
-                    "temperature": fields.temperature or 0.0,
-                    # The engines do not tell these.
-                    "avg_logprob": None,
-                    "compression_ratio": None,
-                    "no_speech_prob": None,
+                    "tokens": list(segment.tokens),
+                    "temperature": segment.temperature,
+                    "avg_logprob": segment.avg_logprob,
+                    "compression_ratio": segment.compression_ratio,
+                    "no_speech_prob": segment.no_speech_prob,
                 }
                 for number, segment in enumerate(segments)
             ]

@@ -31,7 +31,7 @@ PLAN = Plan((Stage.ASR, Stage.LLM, Stage.TTS))
 
 SPOKEN: tuple[Event, ...] = (
     TranscriptReady("hi"),
-    StageDone("asr", 12.34),
+    StageDone("asr", 12.34, 3.21),
     TextChunk("Hello. "),
     AudioChunk(CHUNK),
     TextChunk("You?"),
@@ -91,7 +91,7 @@ def test_json(get: Get) -> None:
         "finish_reason": "stop",
     }
     assert response.headers["x-graph"] == "asr,llm,tts"
-    assert response.headers["server-timing"] == "asr;dur=12.3, llm;dur=5.0"
+    assert response.headers["server-timing"] == "asr;dur=12.3, asr-queue;dur=3.2, llm;dur=5.0, llm-queue;dur=0.0"
 
 
 def test_there_is_no_transcript_where_nobody_spoke(get: Get) -> None:
@@ -115,7 +115,9 @@ def test_json_with_a_voice(get: Get) -> None:
 def test_a_voice_is_a_wav_that_libraries_read(get: Get) -> None:
     response = get(SPOKEN, Form.WAV)
     assert response.headers["content-type"] == "audio/wav"
-    assert response.headers["server-timing"] == "asr;dur=12.3"  # what was finished before the headers
+    assert (
+        response.headers["server-timing"] == "asr;dur=12.3, asr-queue;dur=3.2"
+    )  # what was finished before the headers
     assert decode_audio(response.content, max_s=10).duration_s == pytest.approx(0.2, abs=0.01)
     samples, rate = soundfile.read(io.BytesIO(response.content))
     assert (rate, len(samples)) == (RATE_HZ, 2 * len(CHUNK.samples))

@@ -1,0 +1,53 @@
+"""Ray's proxy answers by itself where a Gateway died or is not there yet, in plain text: here in the one shape.
+
+Runs in the proxy, in front of every request: ``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH`` names ``middlewares``.
+"""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from deployments.errors import EngineUnavailable
+from graphs.wire.errors import answer
+
+RAYS_OWN = "/-/"  # what Ray answers of itself: /-/healthz, /-/routes
+STATUSES = (404, 500, 503)  # no application yet, no answer, no replica
+
+
+def middlewares() -> list[Middleware]:
+    """As Ray asks for them."""
+    return [Middleware(InShape)]
+
+
+class InShape:
+    """Lets the Gateway's answers through, and says in their shape that there was none."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(RAYS_OWN):
+            await self._app(scope, receive, send)
+            return
+        answered = False
+
+        async def pass_on(message: Message) -> None:
+            nonlocal answered
+            answered = answered or not _by_the_proxy(message)
+            if answered:
+                await send(message)
+
+        await self._app(scope, receive, pass_on)
+        if not answered:
+            await answer(EngineUnavailable("The gateway is being replaced; try again in a moment."))(
+                scope, receive, send
+            )
+
+
+def _by_the_proxy(message: Message) -> bool:
+    """Whether an answer begins, or goes on, that no Gateway gave: those of a Gateway with these statuses are JSON."""
+    if message["type"] != "http.response.start":
+        return True
+    return message["status"] in STATUSES and Headers(raw=message["headers"]).get("content-type") != "application/json"
