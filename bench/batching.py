@@ -27,7 +27,7 @@ from itertools import count, pairwise
 import numpy as np
 
 from bench.client import median_ratio, report, spread_ms
-from deployments.engines.batching import Batching, BatchingChat
+from deployments.engines.llama import Batching, BatchingChat
 from deployments.messages import ChatEnd, ChatMessage, Image, TextDelta
 from deployments.settings import ChatConfig, LlamaArgs
 
