@@ -27,7 +27,7 @@ from itertools import count, pairwise
 import numpy as np
 
 from bench.client import median_ratio, report, spread_ms
-from deployments.engines.llama import Batching, BatchingChat
+from deployments.engines.llama import LlamaChat
 from deployments.messages import ChatEnd, ChatMessage, Image, TextDelta
 from deployments.settings import ChatConfig, LlamaArgs
 
@@ -67,7 +67,7 @@ class _Watch:
 class Bench:
     """An engine and what is asked of it."""
 
-    def __init__(self, engine: BatchingChat, tokens: int) -> None:
+    def __init__(self, engine: LlamaChat, tokens: int) -> None:
         self._engine = engine
         self._config = ChatConfig(temperature=0, max_tokens=tokens)
         self._numbers = count(1)
@@ -165,8 +165,17 @@ def _gaps(talks: Sequence[Sequence[float]], start_s: float, end_s: float) -> lis
 
 async def measure(args: argparse.Namespace) -> dict[str, object]:
     """All figures of one engine."""
-    llama = LlamaArgs(model=args.model, mmproj=args.mmproj, threads=args.threads, gpu_layers=args.gpu_layers)
-    engine = BatchingChat(llama, Batching(parallel=args.callers, prefill_chunk=args.chunk))
+    settings = LlamaArgs(
+        model=args.model,
+        mmproj=args.mmproj,
+        threads=args.threads,
+        batch_threads=args.batch_threads,
+        gpu_layers=args.gpu_layers,
+        parallel=args.callers,
+        max_waiting=args.callers,
+        prefill_chunk=args.chunk,
+    )
+    engine = LlamaChat(settings)
     bench = Bench(engine, args.tokens)
     others = args.callers - 1
     await bench.ask(bench.question())
@@ -209,9 +218,10 @@ def main() -> None:
     parser.add_argument("--model", default=defaults.model)
     parser.add_argument("--mmproj")
     parser.add_argument("--threads", type=int, default=defaults.threads)
+    parser.add_argument("--batch-threads", type=int)
     parser.add_argument("--gpu-layers", type=int, default=0)
     parser.add_argument("--callers", type=int, default=16)
-    parser.add_argument("--chunk", type=int, default=Batching().prefill_chunk)
+    parser.add_argument("--chunk", type=int, default=defaults.prefill_chunk)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=64, help="Longest answer.")
     parser.add_argument("--long", type=int, default=1500, help="Words of the long prompt.")

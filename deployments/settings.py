@@ -198,7 +198,9 @@ class LlamaArgs(EngineArgs):
         description="How pictures stand in the prompt: a LLaVA's own words, or (mtmd) the chat template of the file.",
     )
     context_length: int = Field(
-        default=2048, ge=128, description="Tokens of one conversation and its answer; the cache has parallel times as many."
+        default=2048,
+        ge=128,
+        description="Tokens of one conversation and its answer; the cache has parallel times as many.",
     )
     parallel: PositiveInt = Field(
         default=8, description="Conversations answered at once; each has a context of its own in the cache."

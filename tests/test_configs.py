@@ -9,7 +9,15 @@ import pytest
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
-from deployments.settings import AppArgs, ChatConfig, GatewayConfig, Settings, SpeechToTextConfig, TextToSpeechConfig
+from deployments.settings import (
+    AppArgs,
+    ChatConfig,
+    GatewayConfig,
+    LlamaArgs,
+    Settings,
+    SpeechToTextConfig,
+    TextToSpeechConfig,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = [ROOT / "serve_config.yaml", *sorted((ROOT / "configs").glob("*.yaml"))]
@@ -51,6 +59,13 @@ def test_every_deployment_says_its_share_and_its_queues(config: dict[str, Any]) 
             "autoscaling_config" in deployment
         )
         assert {"num_cpus", "num_gpus"} <= deployment["ray_actor_options"].keys()
+
+
+def test_a_chat_replica_holds_what_its_engine_holds(config: dict[str, Any]) -> None:
+    args = AppArgs.model_validate(config["applications"][0]["args"])
+    for name, engine in (("TextLLM", args.text_llm), ("VisionLLM", args.vision_llm)):
+        assert isinstance(engine, LlamaArgs)
+        assert deployments(config)[name]["max_ongoing_requests"] == engine.parallel + engine.max_waiting
 
 
 def test_gpu_shares_add_up_to_whole_cards(config: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.errors import ContextOverflow, Overloaded
+from deployments.errors import ContextOverflow
 from deployments.messages import FinishReason
 from deployments.stop import StopScanner
 
