@@ -260,8 +260,8 @@ class Scheduler:
 
     @property
     def active(self) -> int:
-        """Streams with a slot."""
-        return sum(slot.stream is not None for slot in self._slots)
+        """Streams with a slot, but for those that are about to leave it."""
+        return sum((stream := slot.stream) is not None and not stream.cancelled for slot in self._slots)
 
     @property
     def filled(self) -> int:
@@ -271,7 +271,7 @@ class Scheduler:
     @property
     def busy(self) -> bool:
         """Whether a step has anything to do."""
-        return bool(self._waiting) or self.active > 0
+        return bool(self._waiting) or any(slot.stream for slot in self._slots)
 
     def submit(self, request: Request) -> Stream:
         """Take a request in. Raises ``ContextOverflow``, or ``InvalidRequest`` for its sampling."""

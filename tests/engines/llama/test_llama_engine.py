@@ -156,12 +156,14 @@ def test_more_than_the_places_are_refused_and_told_when_to_come_again(run: Run, 
 
 def test_its_load_tells_who_is_answered_who_waits_and_what_the_cache_holds(run: Run, engine: LlamaChat) -> None:
     async def body() -> tuple[Load, Load]:
-        talks = [engine.chat(conversation(seed), HOT.model_copy(update={"max_tokens": 300})) for seed in range(9)]
+        endless = ChatConfig(max_tokens=300, grammar="root ::= [a-z]{900}")
+        talks = [engine.chat(conversation(seed), endless) for seed in range(9)]
         await asyncio.gather(*(anext(talk) for talk in talks[:8]))
         last = asyncio.create_task(anext(talks[8]))
         await asyncio.sleep(0)
         busy = engine.load()
-        await last
+        last.cancel()
+        await asyncio.gather(last, return_exceptions=True)
         for talk in talks:
             await talk.aclose()
         await engine.check()
