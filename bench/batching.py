@@ -1,17 +1,20 @@
 """What the batching chat engine gives to many at once, each figure beside the same engine with one caller.
 
     python -m bench.batching [--model FILE.gguf] [--mmproj FILE.gguf] [--callers 16] [--rounds 3] [--tokens 64]
+        [--server http://127.0.0.1:8001]
 
 The engine alone: no Ray, no HTTP; its deltas are read in one event loop, as in a replica. Always the likeliest token.
 Every timed prompt begins with words of its own, so that nothing but the system message can be spared.
 
 ``throughput``: tokens per second of ``--callers`` callers who ask again as soon as they are answered, beside those of
 one, and the median over the rounds of the ratio; ``cpu_ratio`` is that of tokens per second of the processor, for
-machines that have other work. ``first_token``: from the call to the first delta, alone and with ``callers`` - 1
-others who talk all the time, for 100 to 400 tokens at once. ``gap``: time between two deltas of those others (which
-hold text for 20 ms at most before they send it), in quiet and while a prompt of ``--long`` words is being read.
-``same``: how many of ``--prompts`` answers are the same letter for letter alone and at once; with a projector, every
-other one is about a picture. The last line is JSON.
+machines that have other work. ``--server`` names an OpenAI-compatible server of the same file, such as
+``python -m llama_cpp.server --model FILE.gguf --n_threads 1 --n_ctx 2048 --port 8001``: as many callers ask it in every
+round, for whole answers, and ``server_ratio`` is ours by its. ``first_token``: from the call to the first delta, alone
+and with ``callers`` - 1 others who talk all the time, for 100 to 400 tokens at once. ``gap``: time between two deltas
+of those others (which hold text for 20 ms at most before they send it), in quiet and while a prompt of ``--long`` words
+is being read. ``same``: how many of ``--prompts`` answers are the same letter for letter alone and at once; with a
+projector, every other one is about a picture. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -24,10 +27,11 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from itertools import count, pairwise
 
+import httpx
 import numpy as np
 
-from bench.client import median_ratio, report, spread_ms
-from deployments.engines.batching import Batching, BatchingChat
+from bench.client import connect, median_ratio, report, spread_ms
+from deployments.engines.llama import LlamaChat
 from deployments.messages import ChatEnd, ChatMessage, Image, TextDelta
 from deployments.settings import ChatConfig, LlamaArgs
 
@@ -67,7 +71,7 @@ class _Watch:
 class Bench:
     """An engine and what is asked of it."""
 
-    def __init__(self, engine: BatchingChat, tokens: int) -> None:
+    def __init__(self, engine: LlamaChat, tokens: int) -> None:
         self._engine = engine
         self._config = ChatConfig(temperature=0, max_tokens=tokens)
         self._numbers = count(1)
@@ -97,6 +101,20 @@ class Bench:
         watch = _Watch()
         alone = watch.rate(await one(callers))
         return alone, watch.rate(sum(await asyncio.gather(*(one(3) for _ in range(callers)))))
+
+    async def server_rate(self, client: httpx.AsyncClient, callers: int) -> float:
+        """Tokens per second of a server whom as many callers ask at once, one question each."""
+
+        async def one() -> int:
+            messages = [{"role": message.role, "content": message.text} for message in _messages(self.question())]
+            body = {"messages": messages, "max_tokens": self._config.max_tokens, "temperature": 0}
+            response = await client.post("/v1/chat/completions", json=body)
+            response.raise_for_status()
+            return int(response.json()["usage"]["completion_tokens"])
+
+        start_s = time.perf_counter()
+        tokens = sum(await asyncio.gather(*(one() for _ in range(callers))))
+        return tokens / (time.perf_counter() - start_s)
 
     async def first_tokens(self, times: int) -> list[float]:
         """Seconds to the first delta of ``times`` questions, one after another."""
@@ -165,12 +183,27 @@ def _gaps(talks: Sequence[Sequence[float]], start_s: float, end_s: float) -> lis
 
 async def measure(args: argparse.Namespace) -> dict[str, object]:
     """All figures of one engine."""
-    llama = LlamaArgs(model=args.model, mmproj=args.mmproj, threads=args.threads, gpu_layers=args.gpu_layers)
-    engine = BatchingChat(llama, Batching(parallel=args.callers, prefill_chunk=args.chunk))
+    settings = LlamaArgs(
+        model=args.model,
+        mmproj=args.mmproj,
+        threads=args.threads,
+        batch_threads=args.batch_threads,
+        gpu_layers=args.gpu_layers,
+        parallel=args.callers,
+        max_waiting=args.callers,
+        prefill_chunk=args.chunk,
+    )
+    engine = LlamaChat(settings)
     bench = Bench(engine, args.tokens)
     others = args.callers - 1
     await bench.ask(bench.question())
-    rates = [await bench.rates(args.callers) for _ in range(args.rounds)]
+    rates = []
+    served: list[float] = []
+    for _ in range(args.rounds):
+        rates.append(await bench.rates(args.callers))
+        if args.server:
+            async with connect(args.server) as client:
+                served.append(await bench.server_rate(client, args.callers))
     alone = await bench.first_tokens(10 * args.rounds)
     quiet: list[float] = []
     disturbed: list[float] = []
@@ -192,6 +225,8 @@ async def measure(args: argparse.Namespace) -> dict[str, object]:
             "cpu_ratio": median_ratio(
                 [together.per_cpu_s for _, together in rates], [alone.per_cpu_s for alone, _ in rates]
             ),
+            "server_per_s": [round(rate) for rate in served],
+            "server_ratio": median_ratio([together.per_s for _, together in rates], served) if served else None,
         },
         "first_token": {"alone": first_alone, "in_company": first_busy, "p95_ratio": _ratio(first_busy, first_alone)},
         "gap": {"quiet": gap_quiet, "long_prompt": gap_long, "p95_ratio": _ratio(gap_long, gap_quiet)},
@@ -209,12 +244,14 @@ def main() -> None:
     parser.add_argument("--model", default=defaults.model)
     parser.add_argument("--mmproj")
     parser.add_argument("--threads", type=int, default=defaults.threads)
+    parser.add_argument("--batch-threads", type=int)
     parser.add_argument("--gpu-layers", type=int, default=0)
     parser.add_argument("--callers", type=int, default=16)
-    parser.add_argument("--chunk", type=int, default=Batching().prefill_chunk)
+    parser.add_argument("--chunk", type=int, default=defaults.prefill_chunk)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=64, help="Longest answer.")
     parser.add_argument("--long", type=int, default=1500, help="Words of the long prompt.")
+    parser.add_argument("--server", help="An OpenAI-compatible server of the same model to compare with.")
     parser.add_argument("--prompts", type=int, default=64, help="Answers that are compared.")
     args = parser.parse_args()
     report("batching", asyncio.run(measure(args)))

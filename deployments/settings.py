@@ -177,7 +177,7 @@ class SpeechToTextConfig(Settings):
 
 
 class LlamaArgs(EngineArgs):
-    """llama-cpp-python, with a projector for pictures if there is one."""
+    """llama-cpp-python: many conversations in one model, with a projector for pictures if there is one."""
 
     engine: Literal["llama"] = "llama"
     omp_wait_policy: Literal["active", "passive"] = Field(
@@ -197,10 +197,30 @@ class LlamaArgs(EngineArgs):
         default="mtmd",
         description="How pictures stand in the prompt: a LLaVA's own words, or (mtmd) the chat template of the file.",
     )
-    context_length: int = Field(default=2048, ge=128, description="Tokens of a conversation and its answer.")
-    batch_size: PositiveInt = Field(default=512, description="Tokens of a prompt read at once.")
+    context_length: int = Field(
+        default=2048,
+        ge=128,
+        description="Tokens of one conversation and its answer; the cache has parallel times as many.",
+    )
+    parallel: PositiveInt = Field(
+        default=8, description="Conversations answered at once; each has a context of its own in the cache."
+    )
+    max_waiting: NonNegativeInt = Field(
+        default=16, description="Conversations that wait in the engine for a place; more are refused."
+    )
+    batch_size: int = Field(default=512, ge=8, description="Tokens of all prompts read at once, at most.")
+    prefill_chunk: int = Field(
+        default=128, ge=8, description="Tokens of one prompt read at once, at most; fewer while others are answered."
+    )
+    batch_threads: PositiveInt | None = Field(
+        default=None, description="Threads of a step over several tokens (prompts, several answers); null is threads."
+    )
     gpu_layers: int = Field(default=0, ge=-1, description="Layers on the GPU; -1 is all.")
-    flash_attention: bool = Field(default=False, description="A faster attention, for GPUs.")
+    flash_attention: bool | None = Field(
+        default=None,
+        description="Another way to compute attention: faster on a GPU, slower on a CPU, where answers then depend in "
+        "the last digits on how a prompt was cut; null is on with layers on a GPU, else off.",
+    )
     chat_template: str | None = Field(
         default=None, description="Jinja text of a chat template; null is the model file's or the chat handler's own."
     )

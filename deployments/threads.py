@@ -29,15 +29,42 @@ def prepare(args: EngineArgs) -> None:
     os.environ["OMP_WAIT_POLICY"] = args.omp_wait_policy.upper()
 
 
+class Lane:
+    """One thread, which works in order of arrival."""
+
+    def __init__(self, name: str) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._busy_since: float | None = None
+
+    def submit(self, work: Callable[[], R]) -> Future[R]:
+        """Raises ``RuntimeError`` when the lane is closed."""
+        return self._executor.submit(self._timed, work)
+
+    def busy_s(self) -> float:
+        """Seconds that the work in hand has taken so far; 0 when there is none."""
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def close(self, *, wait: bool) -> None:
+        """Ends after what was submitted. Idempotent."""
+        self._executor.shutdown(wait=wait)
+
+    def _timed(self, work: Callable[[], R]) -> R:
+        self._busy_since = time.monotonic()
+        try:
+            return work()
+        finally:
+            self._busy_since = None
+
+
 class Worker:
     """One thread and the queue for it. To be used from one event loop."""
 
     def __init__(self, name: str, stall_timeout_s: float) -> None:
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._lane = Lane(name)
         self._turn = asyncio.Lock()  # first come, first served
         self._stall_timeout_s = stall_timeout_s
         self._work: Callable[[], object] | None = None
-        self._busy_since: float | None = None
         self._callers = 0
 
     def load(self) -> Load:
@@ -84,26 +111,16 @@ class Worker:
             self._submit(release)
         except RuntimeError:  # closed before
             return
-        self._executor.shutdown(wait=False)
+        self._lane.close(wait=False)
 
     def _submit(self, work: Callable[[], R]) -> Future[R]:
         self._work = work
-        return self._executor.submit(self._timed, work)
-
-    def _timed(self, work: Callable[[], R]) -> R:
-        self._busy_since = time.monotonic()
-        try:
-            return work()
-        finally:
-            self._busy_since = None
+        return self._lane.submit(work)
 
     def _silent_s(self) -> float:
         """Seconds since the work in the thread last gave a sign of life; 0 when there is none."""
-        started = self._busy_since
-        if started is None:
-            return 0.0
-        alive = self._work.alive if isinstance(self._work, _Pull) else started
-        return time.monotonic() - max(started, alive)
+        busy_s = self._lane.busy_s()
+        return min(busy_s, time.monotonic() - self._work.alive) if isinstance(self._work, _Pull) else busy_s
 
 
 class _Pull(Generic[T]):

@@ -9,7 +9,15 @@ import pytest
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
-from deployments.settings import AppArgs, ChatConfig, GatewayConfig, Settings, SpeechToTextConfig, TextToSpeechConfig
+from deployments.settings import (
+    AppArgs,
+    ChatConfig,
+    GatewayConfig,
+    LlamaArgs,
+    Settings,
+    SpeechToTextConfig,
+    TextToSpeechConfig,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = [ROOT / "serve_config.yaml", *sorted((ROOT / "configs").glob("*.yaml"))]
@@ -75,6 +83,13 @@ def test_a_deployment_that_scales_has_room_for_it(config: dict[str, Any]) -> Non
             assert scaling["min_replicas"] < scaling["max_replicas"]
             assert scaling["target_ongoing_requests"] < deployment["max_ongoing_requests"]
             assert deployment["graceful_shutdown_timeout_s"] >= 60
+
+
+def test_a_chat_replica_holds_what_its_engine_holds(config: dict[str, Any]) -> None:
+    args = AppArgs.model_validate(config["applications"][0]["args"])
+    for name, engine in (("TextLLM", args.text_llm), ("VisionLLM", args.vision_llm)):
+        assert isinstance(engine, LlamaArgs)
+        assert deployments(config)[name]["max_ongoing_requests"] == engine.parallel + engine.max_waiting
 
 
 def test_gpu_shares_add_up_to_whole_cards(config: dict[str, Any]) -> None:

@@ -17,20 +17,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.engines.batching.scheduler import Prompt, Run, Sampling
-from deployments.engines.batching.vocabulary import Vocabulary
+from deployments.engines.llama.scheduler import Run, Sampling
+from deployments.engines.llama.vocabulary import Vocabulary
 from deployments.errors import InvalidRequest
 
 logger = logging.getLogger("ray.serve")
 
 ERROR_LEVEL = 4  # ggml's own scale
-PENALTY_WINDOW = 64  # tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What a context is made for.
 
+    ``batch_threads`` are those of a pass over several tokens, ``threads`` of one over a single token.
     llama.cpp takes sequences into one pass only if their numbers are consecutive: up to ``gap`` slots between them get
     a token that is forgotten at once, where that is cheaper than a pass more.
     """
@@ -39,6 +39,7 @@ class Shape:
     context_length: int
     batch_size: int
     threads: int
+    batch_threads: int
     flash_attention: bool = False
     gap: int = 2
 
@@ -118,11 +119,11 @@ class Context:
         self._lengths[target] = self._lengths[source]
         return self.trim(target, length)
 
-    def sampler(self, sampling: Sampling, prompt: Prompt) -> Any:
+    def sampler(self, sampling: Sampling) -> Any:
         lib = self._lib
         links = [] if sampling.grammar is None else [self._grammar(sampling.grammar)]
-        if sampling.repeat_penalty != 1:
-            links.append(self._penalties(sampling.repeat_penalty, prompt))
+        if (sampling.repeat_penalty, sampling.presence_penalty, sampling.frequency_penalty) != (1, 0, 0):
+            links.append(self._penalties(sampling))
         if sampling.temperature == 0:
             links.append(lib.llama_sampler_init_greedy())
         else:
@@ -158,7 +159,7 @@ class Context:
         params.n_ctx = shape.slots * shape.context_length
         params.n_seq_max = shape.slots
         params.n_batch = params.n_ubatch = capacity
-        params.n_threads = params.n_threads_batch = shape.threads
+        params.n_threads, params.n_threads_batch = shape.threads, shape.batch_threads
         params.flash_attn_type = int(shape.flash_attention)  # off and on, as llama.cpp counts them
         params.kv_unified = False
         params.no_perf = True
@@ -194,12 +195,15 @@ class Context:
             return None
         return int(self._lib.llama_sampler_sample(run.sampler, self._context, place))
 
-    def _penalties(self, repeat: float, prompt: Prompt) -> Any:
-        penalties = self._lib.llama_sampler_init_penalties(self._vocabulary.size, PENALTY_WINDOW, repeat, 0.0, 0.0)
-        for token in prompt.keys[-PENALTY_WINDOW:]:
-            if token >= 0:
-                self._lib.llama_sampler_accept(penalties, int(token))
-        return penalties
+    def _penalties(self, sampling: Sampling) -> Any:
+        """Over the whole answer, and nothing but it: a prompt holds the very markers that end an answer."""
+        return self._lib.llama_sampler_init_penalties(
+            self._vocabulary.size,
+            self.context_length,
+            sampling.repeat_penalty,
+            sampling.frequency_penalty,
+            sampling.presence_penalty,
+        )
 
     def _grammar(self, text: str) -> Any:
         grammar = self._lib.llama_sampler_init_grammar(self._vocabulary.handle, text.encode(), b"root")

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployments.engines.batching import scheduler as module
-from deployments.engines.batching.scheduler import Prompt, Request, Run, Sampling, Scheduler, Stream
-from deployments.errors import ContextOverflow, Overloaded
+from deployments.engines.llama import scheduler as module
+from deployments.engines.llama.scheduler import Prompt, Request, Run, Sampling, Scheduler, Stream
+from deployments.errors import ContextOverflow
 
 PIECES = [
     b"a",
@@ -80,7 +80,7 @@ class PretendModel:
         self.contents[target] = self.contents[source].copy()
         return self.trim(target, length)
 
-    def sampler(self, sampling: Sampling, prompt: Prompt) -> Any:
+    def sampler(self, sampling: Sampling) -> Any:
         self.given += 1
         self.samplers.add((self.given, sampling.seed))
         return self.given, sampling.seed
@@ -157,17 +157,12 @@ class Table:
     """A scheduler and what its streams have said so far."""
 
     model: PretendModel
-    max_waiting: int = 100
     said: dict[Stream, str] = field(default_factory=dict)
+    held_s: float = 0.0  # reading since those who speak had their last token
+    spoke_s: float = 0.0
 
     def __post_init__(self) -> None:
-        self.scheduler = Scheduler(
-            self.model,
-            chunk=CHUNK,
-            batch_size=BATCH,
-            max_waiting=self.max_waiting,
-            clock=lambda: self.model.now_s,
-        )
+        self.scheduler = Scheduler(self.model, chunk=CHUNK, batch_size=BATCH, clock=lambda: self.model.now_s)
 
     def submit(self, request: Request) -> Stream:
         stream = self.scheduler.submit(request)
@@ -175,21 +170,34 @@ class Table:
         return stream
 
     def step(self) -> None:
-        """A step, in which whoever speaks has a token, whoever reads at most a chunk, and those together the time."""
+        """A pass, in which all who speak have a token, or others read: at most a chunk each, and not for too long."""
         speaking = {s: s.count for s in self.said if s.count and not (s.finish or s.cancelled)}
-        before = len(self.model.passes)
+        before, before_s = len(self.model.passes), self.model.now_s
         for progress in self.scheduler.step():
             assert not progress.stream.cancelled
             self.said[progress.stream] += progress.text
-        assert all(stream.finish or stream.count == count + 1 for stream, count in speaking.items())
-        passes = self.model.passes[before:]
-        read = [len(run.cells) for run in passes[-1]] if len(passes) > bool(speaking) else []
-        assert len(passes) == bool(speaking) + bool(read)
-        assert max(read, default=0) <= CHUNK
+        for runs in self.model.passes[before:]:
+            self._check(runs, speaking, self.model.now_s - before_s)
+        assert len(self.model.passes) <= before + 1
+
+    def _check(self, runs: list[Run], speaking: dict[Stream, int], took_s: float) -> None:
+        samplers = {run.sampler for run in runs}
+        if speaking and samplers == {stream.sampler for stream in speaking}:
+            assert all(stream.finish or stream.count == count + 1 for stream, count in speaking.items())
+            self.held_s, self.spoke_s = 0.0, took_s
+            return
+        assert not samplers & {stream.sampler for stream in speaking}
+        read = [len(run.cells) for run in runs]
+        assert max(read) <= CHUNK
         assert sum(read) <= BATCH
+        self.held_s += took_s
         if speaking:
-            room_s = max(len(speaking) * self.model.place_s, module.UNNOTICED_S)
-            assert sum(read) <= max(room_s / self.model.place_s, module.LEAST)
+            assert self.held_s <= max(self.spoke_s, module.UNNOTICED_S, module.LEAST * self.model.place_s) + 1e-9
+
+    def read(self, stream: Stream) -> None:
+        """Passes until ``stream`` has its first token."""
+        while not stream.count and not stream.finish:
+            self.step()
 
     def finish(self, steps: int = 2000) -> None:
         for _ in range(steps):
@@ -248,7 +256,7 @@ def test_company_changes_no_answer(actions: list[Any], slots: int, forgetful: bo
             assert text.startswith(table.said[stream])
     check_no_place_is_read_alone(table.model.passes)
     assert not table.model.samplers
-    assert table.scheduler.active == table.scheduler.waiting == 0
+    assert not table.scheduler.busy
 
 
 def check_no_place_is_read_alone(passes: list[list[Run]]) -> None:
@@ -267,34 +275,53 @@ def talkative(start: int = 0, max_tokens: int = 20) -> int:
     )
 
 
+def speaker(table: Table) -> Stream:
+    """One who speaks and has long to go."""
+    stream = table.submit(Request(prompt(0), 20, sampling=Sampling(seed=talkative())))
+    table.read(stream)
+    return stream
+
+
 def test_a_long_prompt_holds_nobody_up() -> None:
     table = Table(PretendModel())
-    speaker = table.submit(Request(prompt(0), 20, sampling=Sampling(seed=talkative())))
-    table.step()
+    speaking = speaker(table)
     table.submit(Request(prompt(*[7] * 40), 1))
     for done in range(2, 12):
+        table.step()  # a chunk
         table.step()
-        assert speaker.count == done
+        assert speaking.count == done
 
 
-def test_a_short_prompt_is_not_behind_a_long_one() -> None:
+def test_who_comes_reads_before_the_others_next_token() -> None:
     table = Table(PretendModel())
-    table.submit(Request(prompt(0), 20, sampling=Sampling(seed=talkative())))
+    speaking = speaker(table)
+    table.step()
+    late = table.submit(Request(prompt(8, 8), 1))
+    table.step()
+    assert (late.finish is not None, speaking.count) == (True, 2)
+
+
+def test_one_who_comes_while_another_reads_does_not_wait_for_him() -> None:
+    table = Table(PretendModel(place_s=0.001))
+    speaking = speaker(table)
     table.step()
     table.submit(Request(prompt(*[7] * 40), 1))
+    table.step()  # a chunk of 4 ms, of 20 that go unnoticed
     short = table.submit(Request(prompt(8, 8), 1))
     table.step()
-    assert short.count + (short.finish == "stop") == 1
+    assert (short.finish is not None, speaking.count) == (True, 2)
 
 
-@pytest.mark.parametrize(("place_s", "read"), [(0.001, CHUNK), (0.005, CHUNK), (0.05, module.LEAST)])
+@pytest.mark.parametrize(("place_s", "read"), [(0.004, CHUNK), (0.005, CHUNK), (0.05, module.LEAST)])
 def test_reading_takes_no_longer_than_goes_unnoticed(place_s: float, read: int) -> None:
     table = Table(PretendModel(place_s=place_s))
-    table.submit(Request(prompt(0), 20, sampling=Sampling(seed=talkative())))
+    speaking = speaker(table)
     table.step()
     table.submit(Request(prompt(*[7] * 40), 1))
     table.step()
     assert [len(run.cells) for run in table.model.passes[-1]] == [read]
+    table.step()
+    assert speaking.count == 3
 
 
 def read(model: PretendModel) -> int:
@@ -332,17 +359,6 @@ def test_another_picture_is_read_anew() -> None:
     assert answers[0] == answers[2]
 
 
-def test_a_full_house_refuses_at_once() -> None:
-    table = Table(PretendModel(slots=2), max_waiting=1)
-    for _ in range(3):
-        table.submit(Request(prompt(1), 5))
-    with pytest.raises(Overloaded) as refusal:
-        table.submit(Request(prompt(1), 5))
-    assert refusal.value.retry_after_s
-    table.finish()
-    table.submit(Request(prompt(1), 5))
-
-
 def test_who_comes_first_is_served_first() -> None:
     table = Table(PretendModel(slots=1))
     streams = [table.submit(Request(prompt(n), 3)) for n in range(4)]
@@ -360,7 +376,7 @@ def test_room_is_kept_for_the_whole_answer() -> None:
         table.submit(Request(prompt(*range(11)), 10))
     with pytest.raises(ContextOverflow, match="none fit"):
         table.submit(Request(prompt(1), 20))
-    assert table.scheduler.waiting == 1
+    table.finish()
 
 
 def test_cancelling_frees_the_place_at_the_next_step() -> None:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.errors import ContextOverflow, Overloaded
+from deployments.errors import ContextOverflow
 from deployments.messages import FinishReason
 from deployments.stop import StopScanner
 
@@ -81,6 +81,8 @@ class Sampling:
     top_k: int = 0
     min_p: float = 0.0
     repeat_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
     seed: int = 0
     grammar: str | None = None
 
@@ -126,7 +128,7 @@ class Backend(Protocol):
         """Make ``target`` the first ``length`` places of ``source``; the number that it then has."""
         ...
 
-    def sampler(self, sampling: Sampling, prompt: Prompt) -> Any:
+    def sampler(self, sampling: Sampling) -> Any:
         """A sampler for one stream. Raises ``InvalidRequest``. May be called from any thread, as ``release`` may."""
         ...
 
@@ -209,6 +211,31 @@ class _Following:
     length: int
 
 
+class _Pace:
+    """How long passes take, and how much may be read before those who speak must have their next token."""
+
+    def __init__(self) -> None:
+        self._place_s = 0.0  # what it took of late to read one place
+        self._spoke_s = 0.0  # what the last tokens of those who speak took
+        self._held_s = 0.0  # what has been read since
+
+    def read(self, places: int, took_s: float) -> None:
+        self._place_s = took_s / places
+        self._held_s += took_s
+
+    def spoke(self, took_s: float) -> None:
+        self._spoke_s = took_s
+        self._held_s = 0.0
+
+    def room(self, most: int) -> int:
+        """Places that may be read now: between two tokens as many as take no longer than speaking, or go unnoticed."""
+        most_s = max(self._spoke_s, UNNOTICED_S)
+        if self._held_s > most_s / 2:  # what is left is not worth a pass
+            return 0
+        room = int((most_s - self._held_s) / self._place_s) if self._place_s else most
+        return min(most, room if self._held_s else max(LEAST, room))
+
+
 class Scheduler:
     """Streams in slots, and those that wait for one.
 
@@ -216,49 +243,40 @@ class Scheduler:
     """
 
     def __init__(
-        self,
-        backend: Backend,
-        *,
-        chunk: int,
-        batch_size: int,
-        max_waiting: int,
-        clock: Callable[[], float] = time.perf_counter,
+        self, backend: Backend, *, chunk: int, batch_size: int, clock: Callable[[], float] = time.perf_counter
     ) -> None:
         """A stream reads at most ``chunk`` places a step, all together ``batch_size``; fewer while somebody speaks."""
         if batch_size < LEAST or chunk < LEAST:
             raise ValueError(f"at least {LEAST} tokens must be read at once")
         self._backend = backend
         self._clock = clock
-        self._place_s = 0.0  # what it took of late to read one place
         self._chunk = chunk
         self._batch_size = batch_size
-        self._max_waiting = max_waiting
+        self._pace = _Pace()
         self._slots = [_Slot(i, np.zeros(backend.context_length, np.int64)) for i in range(backend.slots)]
         self._waiting: deque[Stream] = deque()
         self._left = 0
         self.produced = 0
 
     @property
-    def waiting(self) -> int:
-        """Streams without a slot."""
-        return len(self._waiting)
+    def active(self) -> int:
+        """Streams with a slot, but for those that are about to leave it."""
+        return sum((stream := slot.stream) is not None and not stream.cancelled for slot in self._slots)
 
     @property
-    def active(self) -> int:
-        """Streams with a slot."""
-        return sum(slot.stream is not None for slot in self._slots)
+    def filled(self) -> int:
+        """Places of all slots that hold something, what may be of use to a later stream included."""
+        return sum(slot.filled for slot in self._slots)
 
     @property
     def busy(self) -> bool:
         """Whether a step has anything to do."""
-        return bool(self._waiting) or self.active > 0
+        return bool(self._waiting) or any(slot.stream for slot in self._slots)
 
     def submit(self, request: Request) -> Stream:
-        """Take a request in. Raises ``ContextOverflow``, ``Overloaded``, or ``InvalidRequest`` for its sampling."""
+        """Take a request in. Raises ``ContextOverflow``, or ``InvalidRequest`` for its sampling."""
         self._require_room(len(request.prompt.keys), request.max_tokens)
-        if len(self._waiting) >= self._max_waiting + self._backend.slots - self.active:
-            raise Overloaded("every place of the model is taken; try again soon", retry_after_s=1)
-        stream = Stream(request, self._backend.sampler(request.sampling, request.prompt))
+        stream = Stream(request, self._backend.sampler(request.sampling))
         self._waiting.append(stream)
         return stream
 
@@ -267,16 +285,23 @@ class Scheduler:
         stream.cancelled = True
 
     def step(self) -> list[Progress]:
-        """One token for all who speak, and a chunk of what the others have to read; who has something to say."""
+        """One pass of the model: those who have nothing said yet read, or those who speak have a token each.
+
+        Who comes reads at once, unless reading has held up those who speak for long enough. Returns who has something
+        to say.
+        """
         self._drop_cancelled()
         self._admit()
         speaking = [*self._speaking()]
-        said, spoke_s = self._pass(speaking)
-        reading = [*self._reading(self._room(spoke_s) if speaking else self._batch_size)]
-        begun, read_s = self._pass(reading)
+        reading = [*self._reading(self._pace.room(self._batch_size) if speaking else self._batch_size)]
+        start_s = self._clock()
+        progress = self._pass(reading or speaking)
+        took_s = self._clock() - start_s
         if reading:
-            self._place_s = read_s / sum(len(run.cells) for run in reading)
-        return said + begun
+            self._pace.read(sum(len(run.cells) for run in reading), took_s)
+        else:
+            self._pace.spoke(took_s)
+        return progress
 
     def probe(self) -> None:
         """Have the model read one token, unless it is at work; nothing changes."""
@@ -374,23 +399,15 @@ class Scheduler:
                 last = slot.filled + len(cells) == len(stream.request.prompt.keys)
                 yield Run(slot.index, cells, stream.sampler if last else None)
 
-    def _room(self, spoke_s: float) -> int:
-        """How many places can be read without holding up those who speak."""
-        if not self._place_s:
-            return self._chunk
-        return max(LEAST, min(self._batch_size, int(max(spoke_s, UNNOTICED_S) / self._place_s)))
-
-    def _pass(self, runs: Sequence[Run]) -> tuple[list[Progress], float]:
-        """Have the model read ``runs``; what comes of it, and the seconds that it took."""
+    def _pass(self, runs: Sequence[Run]) -> list[Progress]:
+        """Have the model read ``runs``; what comes of it."""
         if not runs:
-            return [], 0.0
+            return []
         for run in runs:
             self._note(self._slots[run.slot], run.cells)
-        start_s = self._clock()
         tokens = self._backend.decode(runs)
-        took_s = self._clock() - start_s
         chosen = ((self._slots[run.slot], token) for run, token in zip(runs, tokens, strict=True))
-        return [self._advance(slot, token) for slot, token in chosen if token is not None], took_s
+        return [self._advance(slot, token) for slot, token in chosen if token is not None]
 
     def _note(self, slot: _Slot, cells: NDArray[Any]) -> None:
         """Account for what the model is about to read."""
