@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
+from itertools import count
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
@@ -75,12 +76,13 @@ async def hear(
         started = perf_counter()
         async with asyncio.TaskGroup() as group:
             group.create_task(_pump(pieces, waiting))
+            numbers = count()
             async for start_s, audio in _drain(waiting):
-                await _within(deadline_s, _hear_piece(start_s, audio, emit))
+                await _within(deadline_s, _hear_piece(start_s, audio, replace(options, piece=next(numbers)), emit))
         await emit(StageDone(Stage.ASR, _ms_since(started)))
         await emit(Done("stop", 0, 0))
 
-    async def _hear_piece(start_s: float, audio: Audio, emit: Emit) -> None:
+    async def _hear_piece(start_s: float, audio: Audio, options: TranscribeOptions, emit: Emit) -> None:
         async with aclosing(stages.transcribe(audio, options)) as segments:
             async for segment in segments:
                 await emit(SegmentHeard(_later(segment, start_s)))
@@ -221,10 +223,12 @@ class _Voice:
             if not self._overlap:
                 await thinking
             group.create_task(self._play(voices))
+            numbers = count()
             async for sentence in _drain(sentences):
+                options = replace(self._options, sentence=next(numbers))
                 chunks: asyncio.Queue[Audio | None] = asyncio.Queue(CHUNKS_AHEAD)
                 await voices.put(chunks)
-                group.create_task(_pump(self._stages.speak(sentence, self._options), chunks))
+                group.create_task(_pump(self._stages.speak(sentence, options), chunks))
             await voices.put(None)
 
     async def _play(self, voices: asyncio.Queue[asyncio.Queue[Audio | None] | None]) -> None:
