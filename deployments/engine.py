@@ -60,7 +60,7 @@ class Synthesizer(Engine, Protocol):
     """Text to speech."""
 
     def speak(self, text: str, config: TextToSpeechConfig, rank: int = 0) -> AsyncGenerator[Audio, None]:
-        """Chunks of one sentence, all at one rate; none when there is nothing to pronounce. A lower ``rank`` goes first."""
+        """Chunks of one sentence, all at one rate; none when there is nothing to say. A lower ``rank`` goes first."""
         ...
 
 

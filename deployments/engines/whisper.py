@@ -111,11 +111,11 @@ def _model_class() -> Any:
                 result, log_prob, temperature, ratio = self.generate_with_fallback(
                     encoded, self.get_prompt(tokenizer, prompt), tokenizer, options
                 )
-                prompt = []  # only the first window has it
                 if result.no_speech_prob > options.no_speech_threshold and log_prob <= options.log_prob_threshold:
                     at += size
                     yield []
                     continue
+                prompt = []  # only the first window with speech has it
                 start, start_s = at, at * frame_s
                 parts, at, whole = self._split_segments_by_timestamps(
                     tokenizer=tokenizer,
