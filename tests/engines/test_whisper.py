@@ -195,7 +195,7 @@ def test_one_who_leaves_is_heard_no_further_than_the_window_in_hand(run: Run, po
         stream: AsyncGenerator[Segment, None] = pocket.transcribe(long_talk(), SpeechToTextConfig())
         async with aclosing(stream):
             await anext(stream)
-        while pocket.load().active:
+        while pocket.load().active:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
     pocket._windows = counted  # type: ignore[method-assign]
