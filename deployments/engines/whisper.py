@@ -62,7 +62,6 @@ class WhisperRecognizer(PooledRecognizer):
             log_prob_threshold=config.log_prob_threshold,
             compression_ratio_threshold=config.compression_ratio_threshold,
         )
-        del audio  # from here on there are its features
         for window in windows:
             self._count(len(window))
             found = restore_speech_timestamps(window, stretches, RATE_HZ) if config.vad else window
