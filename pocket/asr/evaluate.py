@@ -86,6 +86,8 @@ def evaluate(args: argparse.Namespace) -> dict[str, float]:
         "wer_training_voices": rate(spoken(lambda: training_voice(rng))),
         "wer_training_voices_vad": rate(spoken(lambda: training_voice(rng)), vad=True),
         "wer_training_voices_no_timestamps": rate(spoken(lambda: training_voice(rng)), timestamps=False),
+        "wer_unknown_variant": rate(spoken(lambda: voices.HELD_OUT_VARIANT)),
+        "wer_unknown_variant_15_db": rate(spoken(lambda: voices.HELD_OUT_VARIANT, SNR_DB)),
         "wer_unknown_voice": rate(spoken(lambda: voices.HELD_OUT)),
         "wer_unknown_voice_15_db": rate(spoken(lambda: voices.HELD_OUT, SNR_DB)),
         "wer_unknown_voice_15_db_vad": rate(spoken(lambda: voices.HELD_OUT, SNR_DB), vad=True),

@@ -102,7 +102,7 @@ def held_out(text: str) -> bool:
 
 def domain(rng: random.Random) -> str:
     """A sentence of the domain: talk, or of pictures."""
-    kind = rng.choices((_talk, _picture, _sum), weights=(7, 2, 1))[0]
+    kind = rng.choices((_talk, _picture, _seen, _sum), weights=(12, 4, 3, 2))[0]
     return kind(rng)
 
 
@@ -147,7 +147,7 @@ def _picture(rng: random.Random) -> str:
         lambda: rng.choice(("What do you see", "What can you see")) + rng.choice(("", f" in the {subject}", " here")),
         lambda: f"What is {rng.choice(('in', 'on', 'shown in'))} {rng.choice(('the', 'this'))} {subject}",
         lambda: f"Describe {rng.choice(('the', 'this'))} {subject}{rng.choice(('', ' please', ' in one sentence'))}",
-        lambda: f"How many {rng.choice((colour + ' ', ''))}{shape}s {rng.choice(('are there', 'do you see'))}",
+        lambda: f"How many {rng.choice((colour + ' ', ''))}{_plural(shape)} {rng.choice(('are there', 'do you see'))}",
         lambda: (
             f"How many {rng.choice(('shapes', 'objects', 'things'))} are {rng.choice(('there', 'in the ' + subject))}"
         ),
@@ -165,16 +165,48 @@ def _picture(rng: random.Random) -> str:
         ),
         lambda: f"What is {rng.choice(('on', 'at', 'in'))} the {place}",
         lambda: f"Which one is {rng.choice(('bigger', 'smaller', 'larger'))}, the {shape} or the {other}",
-        lambda: f"The {subject} shows {count} {colour} {shape}s",
+        lambda: f"The {subject} shows {count} {colour} {_plural(shape)}",
         lambda: f"I see a {colour} {shape} {relation} a {second} {other}",
         lambda: f"The {colour} {shape} is {relation} the {second} {other}",
-        lambda: f"There {rng.choice(('are', 'were'))} {count} {colour} {shape}s and a {second} {other}",
+        lambda: f"There {rng.choice(('are', 'were'))} {count} {colour} {_plural(shape)} and a {second} {other}",
         lambda: f"A {rng.choice(('big', 'small', 'large'))} {colour} {shape} is on the {place}",
         lambda: f"The {figure} is {rng.choice(_ONES[:10])}",
     )
     text = rng.choice(forms)()
     question = text.split()[0] in ("What", "How", "Where", "Is", "Which")
     return text + ("?" if question else ".")
+
+
+def _seen(rng: random.Random) -> str:
+    """What the vision model says of a picture."""
+    shape, other = rng.sample(_SHAPES, 2)
+    colour, second = rng.sample(_COLOURS, 2)
+    number = rng.randint(1, 4)
+    some = f"{_ONES[number]} {colour} {_plural(shape)}" if number > 1 else f"{_article(colour)} {shape}"
+    one, another = f"{_article(colour)} {shape}", f"{_article(second)} {other}"
+    relation = rng.choice(("to the left of", "to the right of", "above", "below"))
+    forms = (
+        f"I see {some}",
+        f"I see {some}",
+        f"I see {some} and {another}",
+        f"I see {some}, {another} and {_article(rng.choice(_COLOURS))} {rng.choice(_SHAPES)}",
+        f"I see {one} {relation} {another}",
+        f"There {'are' if number > 1 else 'is'} {some}",
+        f"{rng.choice(('Yes, I see', 'Yes, there is'))} {one}",
+        f"No, I see no {colour} {shape}",
+        f"I see the {rng.choice(('digit', 'number'))} {rng.choice(_ONES[:10])}",
+        f"The {shape} is {colour}",
+        f"It is {rng.choice((one, _article(rng.choice(_ONES[:10]))))}",
+    )
+    return rng.choice(forms) + "."
+
+
+def _plural(shape: str) -> str:
+    return shape + ("es" if shape.endswith("s") else "s")
+
+
+def _article(word: str) -> str:
+    return f"{'an' if word[0] in 'aeio' and word != 'one' else 'a'} {word}"
 
 
 def _sum(rng: random.Random) -> str:

@@ -33,7 +33,9 @@ class Voice:
 
 
 HELD_OUT = Voice("flite", "awb")
-"""Never trained on: the figure for an unknown voice is measured with it."""
+"""Never trained on: a Scottish speaker, of whom and of whose accent no other natural voice has anything."""
+HELD_OUT_VARIANT = Voice("espeak-ng", "en-us+Lee")
+"""Never trained on, either: an unknown throat, but the manner of a known program."""
 
 FLITE = tuple(Voice("flite", name) for name in ("rms", "slt", "kal16", "kal"))
 POCKET = Voice("pocket", "pocket")

@@ -108,6 +108,28 @@ def _add(writer: gguf.GGUFWriter, name: str, weights: np.ndarray, kind: str) -> 
         writer.add_tensor(name, gguf.quants.quantize(weights, quantised), raw_dtype=quantised)
 
 
+def read_gguf(path: Path, config: LlamaConfig) -> dict[str, Tensor]:
+    """The weights in a file of `write_gguf`, under the model's own names, as float32: to go on training from."""
+    stored = {tensor.name: _values(tensor) for tensor in gguf.GGUFReader(path).tensors}
+    state = {"embedding.weight": stored["token_embd.weight"], "norm.weight": stored["output_norm.weight"]}
+    for layer in range(config.layers):
+        for ours, theirs in _BLOCK_NAMES.items():
+            weights = stored[f"blk.{layer}.{theirs}.weight"]
+            if theirs in ("attn_q", "attn_k"):
+                weights = halved(weights, config.head_width)
+            state[f"blocks.{layer}.{ours}.weight"] = weights
+    return state
+
+
+def halved(weights: Tensor, head_width: int) -> Tensor:
+    """What `interleaved` reordered, in the model's order again."""
+    return weights.view(-1, head_width // 2, 2, weights.shape[1]).transpose(1, 2).reshape(weights.shape)
+
+
+def _values(tensor: gguf.ReaderTensor) -> Tensor:
+    return torch.from_numpy(gguf.quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32))
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -9,7 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pocket.llm.batches import PictureBatch, TextBatch
+from pocket.llm.export import SHIPPED, read_gguf
 from pocket.llm.model import Llama, LlamaConfig
+from pocket.vision.export import SHIPPED as SHIPPED_TOWER
+from pocket.vision.export import read_mmproj
 from pocket.vision.tower import PatchProbe, VisionTower, mirrored
 
 
@@ -24,7 +27,8 @@ class Joint(nn.Module):
 
     def parts(self) -> dict[str, nn.Module]:
         """What there is of `llm`, `tower` and `probe`."""
-        return {"llm": self.llm} | ({"tower": self.tower, "probe": self.probe} if self.tower else {})
+        every = {"llm": self.llm, "tower": self.tower, "probe": self.probe}
+        return {name: part for name, part in every.items() if part}
 
     def blocks(self) -> list[nn.Module]:
         """The repeated parts of both models."""
@@ -35,6 +39,11 @@ class Joint(nn.Module):
         hidden = self.llm.hidden(self.llm.embedding(batch.ids), batch.documents)
         return _weighted(self.llm.logits(hidden), batch.targets, batch.weight)
 
+    def keep_tower(self) -> None:
+        """Leave the tower as it is: only the language model learns from pictures."""
+        self.tower.requires_grad_(False)
+        self.probe = None
+
     def picture_logits(self, batch: PictureBatch) -> tuple[Tensor, Tensor]:
         """Logits (B, T, vocabulary) and the pictures' embeddings (B, N_TOKENS, width)."""
         seen = self.tower(batch.pixels)
@@ -44,9 +53,10 @@ class Joint(nn.Module):
         return self.llm.logits(self.llm.hidden(x)), seen
 
     def picture_loss(self, batch: PictureBatch) -> tuple[Tensor, Tensor]:
-        """Mean weighted cross-entropy of what is said about pictures, and the probe's loss."""
+        """Mean weighted cross-entropy of what is said about pictures, and the probe's loss (0 without one)."""
         logits, seen = self.picture_logits(batch)
-        return _weighted(logits, batch.targets, batch.weight), self.probe.loss(seen, batch.labels)
+        said = _weighted(logits, batch.targets, batch.weight)
+        return said, self.probe.loss(seen, batch.labels) if self.probe else torch.zeros_like(said)
 
     def probe_loss(self, batch: PictureBatch) -> Tensor:
         """The probe's loss alone, without the language model: a fraction of the cost. Pictures are mirrored at random:
@@ -77,3 +87,10 @@ def load(path: Path, model: Joint) -> None:
     for name, part in model.parts().items():
         if name in kept:
             part.load_state_dict(kept[name])
+
+
+def load_shipped(model: Joint) -> None:
+    """Takes up the weights of the bundled files. They have no probe: one that comes fresh would spoil the tower."""
+    model.llm.load_state_dict(read_gguf(SHIPPED, model.llm.config))
+    if model.tower:
+        model.tower.load_state_dict(read_mmproj(SHIPPED_TOWER, model.tower.state_dict()))

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from pocket.llm.batches import Stream, loader
 from pocket.llm.feed import Feed
 from pocket.llm.heldout import HeldOut
-from pocket.llm.joint import Joint, load, save
+from pocket.llm.joint import Joint, load, load_shipped, save
 from pocket.llm.model import TINY, LlamaConfig
 
 TOWER_FIRST, TOWER_BATCHES = 0.25, 3
@@ -55,7 +55,7 @@ def rate(share: float, peak: float) -> float:
 
 def optimizer(model: nn.Module, peak: float) -> torch.optim.AdamW:
     """AdamW; matrices decay, norms, biases and positions do not."""
-    named = list(model.named_parameters())
+    named = [(name, weights) for name, weights in model.named_parameters() if weights.requires_grad]
     matrices = [p for n, p in named if p.ndim >= 2 and "position" not in n]
     rest = [p for n, p in named if p.ndim < 2 or "position" in n]
     groups = [{"params": matrices, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}]
@@ -81,6 +81,9 @@ class Trainer:
         self.model = Joint(TINY if args.tiny else LlamaConfig(), args.text_only).to(self.device)
         if args.resume:
             load(args.resume, self.model)
+        if args.shipped:
+            load_shipped(self.model)
+            self.model.keep_tower()
         if args.compile:
             torch._dynamo.config.recompile_limit = 64  # one for each length of rows
             for block in self.model.blocks():
@@ -117,7 +120,8 @@ class Trainer:
         said.backward()
         self.sums[0] += said.detach()
         if "pictures" in self.feeds:
-            self.sums[1:] += self._look(0.99 if self.args.resume else share)
+            begun_before = self.args.resume or self.args.shipped
+            self.sums[1:] += self._look(0.99 if begun_before else share)
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -158,7 +162,8 @@ class Trainer:
         return figures
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+        fast = self.device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=fast)
 
 
 def arguments() -> argparse.Namespace:
@@ -167,7 +172,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=20, help="wall-clock budget, from the start of the process")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint.pt and final.pt")
     parser.add_argument("--workers", type=int, default=12, help="processes that make data")
-    parser.add_argument("--resume", type=Path, help="weights to go on from")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--resume", type=Path, help="weights to go on from")
+    start.add_argument(
+        "--shipped", action="store_true", help="go on from the bundled files; the language model alone learns"
+    )
     parser.add_argument("--rows", type=int, default=80, help="rows of 512 ids in a batch of conversations")
     parser.add_argument("--pictures", type=int, default=448, help="pictures in a batch")
     parser.add_argument("--rate", type=float, default=1.5e-3, help="peak learning rate")

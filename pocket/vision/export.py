@@ -4,6 +4,7 @@ python -m pocket.vision.export final.pt pocket/vision/weights/
 """
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 import gguf
@@ -15,6 +16,7 @@ from pocket.vision.preprocess import PATCH, SIZE
 from pocket.vision.tower import EPS, MEAN, STD, TowerConfig
 
 NAME = "pocket-mmproj.gguf"
+SHIPPED = Path(__file__).parent / "weights" / NAME
 _BLOCK_NAMES = {
     "ln1": "ln1",
     "ln2": "ln2",
@@ -69,6 +71,12 @@ def write_mmproj(path: Path, state: dict[str, Tensor], config: TowerConfig) -> N
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def read_mmproj(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
+    """Of a file of `write_mmproj` the tensors of VisionTower's state with these names, as float32."""
+    stored = {tensor.name: tensor.data for tensor in gguf.GGUFReader(path).tensors}
+    return {name: torch.from_numpy(stored[gguf_name(name)].astype(np.float32)) for name in names}
 
 
 def main() -> None:

@@ -161,7 +161,18 @@ _DESCRIBE = Wordings(
         what are you seeing"""),
 )
 _GREETING = Wordings(
-    ("hi", "hello", "hey", "hi there", "good morning", "hello there", "good evening", "hey there"),
+    (
+        "hi",
+        "hello",
+        "hey",
+        "hi there",
+        "good morning",
+        "hello there",
+        "good evening",
+        "hey there",
+        "hello friend",
+        "hi again",
+    ),
     ("hey you", "hello again", "hi friend"),
 )
 _SHAPE = Wordings(
@@ -245,6 +256,9 @@ _EXISTS = Wordings(
         can you find {a}
         do you find {a} in the {pic}
         do you spot {a} somewhere in the {pic}
+        does it contain {a}
+        does the {pic} include {a}
+        does this {pic} include {a} somewhere
         could you check if there is {a}"""),
     _lines("""do you see {a} in the {pic}
         could you tell me if there is {a}
@@ -300,6 +314,7 @@ _IS_BESIDE = Wordings(
     _lines("""is {it} {side} {that}
         is {it} {side} {that}
         can you see if {it} is {side} {that}
+        would you call {it} {side} {that}
         tell me if {it} is {side} {that}
         is it true that {it} is {side} {that}
         do you see {it} {side} {that}"""),
@@ -348,6 +363,7 @@ _COMPARE = Wordings(
         is {it} {more} than {that}
         tell me if {it} is {more} than {that}
         do you think {it} is {more} than {that}
+        would you call {it} {more} than {that}
         can you see if {it} is {more} than {that}"""),
     _lines("""would you say {it} is {more} than {that}
         could you tell me if {it} is {more} than {that}"""),
@@ -391,6 +407,10 @@ _IS_DIGIT = Wordings(
         is this digit {a}
         is the number {a}
         do you see {a}
+        do you think this is {a}
+        would you call this {a}
+        would you say that it is {a}
+        can it be {a}
         is there {a} in the {pic}"""),
     _lines("""would you say this is {a}
         could this be {a}"""),
@@ -411,6 +431,7 @@ _ALIKE = Wordings(
         do they have the same {what}
         are both the same {what}
         are all of them the same {what}
+        would you call the {what} the same
         is the {what} the same"""),
     _lines("""do all of them have the same {what}
         would you say they have the same {what}"""),
@@ -439,7 +460,7 @@ def plural(kind: str) -> str:
 
 def a(phrase: str) -> str:
     """The phrase with its indefinite article."""
-    return ("an " if phrase[0] in "aeio" else "a ") + phrase
+    return ("an " if phrase[0] in "aeio" and phrase != "one" else "a ") + phrase
 
 
 def counted(count: int, colour: str, kind: str) -> str:

@@ -32,6 +32,8 @@ POCKET = AppArgs()
 HEAR_ALL = SpeechToTextConfig(
     vad=False, no_speech_threshold=1, log_prob_threshold=-100, compression_ratio_threshold=100
 )
+RATE_HZ = 16_000
+SAID = ("question", "seven_plus_five", "what_is_your_name", "what_do_you_see")
 TALK = (ChatMessage("user", "Tell me a story about a fox, please."),)
 TEXT = "Here is the first sentence. This is the second one. And that was the third."
 
@@ -51,9 +53,12 @@ def hear(engine: Any) -> AsyncGenerator[Any, None]:
 
 
 def listen(engine: Any) -> AsyncGenerator[Any, None]:
-    samples, rate_hz = soundfile.read(DATA / "question.wav", dtype="float32")
-    pause = np.zeros(rate_hz, np.float32)
-    return engine.transcribe(Audio(np.concatenate([samples, pause] * 4), rate_hz), SpeechToTextConfig())
+    """Different sentences: a recognizer drops what repeats itself."""
+    pause = np.zeros(RATE_HZ, np.float32)
+    clips = [soundfile.read(DATA / f"{name}.wav", dtype="float32")[0] for name in SAID]
+    return engine.transcribe(
+        Audio(np.concatenate([part for clip in clips for part in (clip, pause)]), RATE_HZ), SpeechToTextConfig()
+    )
 
 
 def talk(engine: Any) -> AsyncGenerator[Any, None]:
@@ -82,7 +87,7 @@ CASES = [
     Case("llama", lambda d: engines.chat_model(LlamaArgs(model=str(tiny.chat_model(d / "llm.gguf")))), talk),
     Case("llava", lambda d: engines.chat_model(tiny.llava(d)), look),
     Case("coqui", lambda d: engines.synthesizer(tiny.voice(d / "tts")), speak),
-    pocket("asr", engines.recognizer, POCKET.speech_to_text, hear, f"{POCKET.speech_to_text.model}/model.bin"),
+    pocket("asr", engines.recognizer, POCKET.speech_to_text, listen, f"{POCKET.speech_to_text.model}/model.bin"),
     pocket("llm", engines.chat_model, POCKET.text_llm, talk, POCKET.text_llm.model),
     pocket("vision", engines.chat_model, POCKET.vision_llm, look, POCKET.vision_llm.model, POCKET.vision_llm.mmproj),
     pocket("tts", engines.synthesizer, POCKET.text_to_speech, speak, POCKET.text_to_speech.model),

@@ -65,5 +65,9 @@ def test_word_errors(reference: str, heard: str, errors: int) -> None:
     assert score.errors(reference.split(), heard.split()) == errors
 
 
+def test_british_and_american_spelling_are_the_same_word() -> None:
+    assert score.word_error_rate([("My favourite colour is grey.", "my favorite color is gray")]) == 0
+
+
 def test_word_error_rate_is_per_word_said() -> None:
     assert score.word_error_rate([("One two.", "one two"), ("three four", "three")]) == 0.25

@@ -10,7 +10,7 @@ llama_cpp = pytest.importorskip("llama_cpp")
 
 from pocket.llm.batches import LLAVA_SYSTEM, conversation_row  # noqa: E402
 from pocket.llm.elsewhere import code, gibberish, marked  # noqa: E402
-from pocket.llm.export import write_gguf  # noqa: E402
+from pocket.llm.export import read_gguf, write_gguf  # noqa: E402
 from pocket.llm.model import TINY, Llama  # noqa: E402
 from pocket.llm.talk import dialogue  # noqa: E402
 from pocket.llm.tokenizer import BOS, encode, render  # noqa: E402
@@ -53,6 +53,13 @@ def test_quantised_files_run(model, tmp_path, kind):
     answer = loaded.create_completion("Hello", max_tokens=4, temperature=0.0)
     assert answer["usage"]["prompt_tokens"] >= 2
     loaded.close()
+
+
+def test_a_file_is_read_back_to_go_on_training_from(model, tmp_path):
+    write_gguf(tmp_path / "whole.gguf", model.state_dict(), TINY, "F32")
+    read = read_gguf(tmp_path / "whole.gguf", TINY)
+    assert read.keys() == model.state_dict().keys()
+    assert all(torch.equal(read[name], weights) for name, weights in model.state_dict().items())
 
 
 def test_text_gives_the_same_ids(engine):

@@ -7,8 +7,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from pocket.llm.batches import conversation_row, llava_row, packed, picture_batches, picture_row  # noqa: E402
-from pocket.llm.joint import Joint, load, save  # noqa: E402
-from pocket.llm.model import TINY, Llama  # noqa: E402
+from pocket.llm.joint import Joint, load, load_shipped, save  # noqa: E402
+from pocket.llm.model import TINY, Llama, LlamaConfig  # noqa: E402
 from pocket.llm.tokenizer import ASSISTANT, BOS, END, PAD, USER, encode, tokenizer  # noqa: E402
 from pocket.llm.train import rate  # noqa: E402
 from pocket.vision.preprocess import N_TOKENS  # noqa: E402
@@ -108,6 +108,18 @@ def test_a_checkpoint_comes_back(joint, tmp_path):
     other = Joint(TINY)
     load(tmp_path / "final.pt", other)
     torch.testing.assert_close(other.state_dict(), joint.state_dict(), atol=1e-3, rtol=1e-2)
+
+
+def test_from_the_bundled_files_the_language_model_alone_learns():
+    shipped = Joint(LlamaConfig())
+    load_shipped(shipped)
+    shipped.keep_tower()
+    described, probed = shipped.picture_loss(next(picture_batches(random.Random(5), 2)))
+    assert described < 1
+    assert probed == 0
+    described.backward()
+    assert all(p.grad is None for p in shipped.tower.parameters())
+    assert shipped.llm.embedding.weight.grad.abs().sum() > 0
 
 
 def test_the_rate_rises_stays_and_falls():

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from pocket.vision import scenes
-from pocket.vision.export import write_mmproj
+from pocket.vision.export import read_mmproj, write_mmproj
 from pocket.vision.preprocess import N_TOKENS, preprocess
 from pocket.vision.tower import TowerConfig, VisionTower
 
@@ -69,3 +69,10 @@ def test_llama_cpp_sees_what_torch_sees(tmp_path: Path, language_model: "llama_c
     with torch.no_grad():
         expected = tower(torch.from_numpy(preprocess(image))[None])[0].numpy()
     assert np.abs(seen - expected).max() < 0.03 * expected.std()
+
+
+def test_a_file_is_read_back_to_go_on_training_from(tmp_path: Path) -> None:
+    state = VisionTower(128).state_dict()
+    write_mmproj(tmp_path / "mmproj.gguf", state, TowerConfig())
+    read = read_mmproj(tmp_path / "mmproj.gguf", state)
+    assert all(torch.allclose(read[name], weights, atol=1e-3) for name, weights in state.items())
