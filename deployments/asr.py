@@ -35,6 +35,6 @@ class SpeechToText(Replica[Recognizer, SpeechToTextConfig]):
                     param="audio",
                 )
             watch.audio(audio.duration_s)
-            async with aclosing(self._engine.transcribe(audio, config)) as segments:
+            async with aclosing(self._engine.transcribe(audio, config, options.piece)) as segments:
                 async for segment in segments:
                     yield segment

@@ -39,8 +39,8 @@ class Engine(Protocol):
 class Recognizer(Engine, Protocol):
     """Speech to text."""
 
-    def transcribe(self, audio: Audio, config: SpeechToTextConfig) -> AsyncGenerator[Segment, None]:
-        """Segments in order of time; none when there is no speech. ``audio`` is 16 kHz."""
+    def transcribe(self, audio: Audio, config: SpeechToTextConfig, rank: int = 0) -> AsyncGenerator[Segment, None]:
+        """Segments in order of time; none when there is no speech. ``audio`` is 16 kHz. A lower ``rank`` goes first."""
         ...
 
 
@@ -59,8 +59,8 @@ class ChatModel(Engine, Protocol):
 class Synthesizer(Engine, Protocol):
     """Text to speech."""
 
-    def speak(self, text: str, config: TextToSpeechConfig) -> AsyncGenerator[Audio, None]:
-        """Chunks of one sentence, all at one rate; none when there is nothing to pronounce."""
+    def speak(self, text: str, config: TextToSpeechConfig, rank: int = 0) -> AsyncGenerator[Audio, None]:
+        """Chunks of one sentence, all at one rate; none when there is nothing to say. A lower ``rank`` goes first."""
         ...
 
 

@@ -85,13 +85,15 @@ class ChatEnd:
 class TranscribeOptions:
     """What one request may choose about its recognition. ``language`` is an ISO 639-1 code.
 
-    With ``words`` each segment says when its words were spoken, if the engine can tell.
+    With ``words`` each segment says when its words were spoken, if the engine can tell. ``piece`` counts the pieces of
+    a recording that comes in several calls: the first of one goes before the fifth of another.
     """
 
     language: str | None = None
     prompt: str | None = None
     temperature: float | None = None
     words: bool = False
+    piece: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +126,15 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class SpeakOptions:
-    """What one request may choose about the voice; ``speed`` 2.0 is twice as fast."""
+    """What one request may choose about the voice; ``speed`` 2.0 is twice as fast.
+
+    ``sentence`` counts the sentences of an answer: the first of one goes before the third of another.
+    """
 
     voice: str | None = None
     language: str | None = None
     speed: float | None = None
+    sentence: int = 0
 
 
 @dataclass(frozen=True, slots=True)

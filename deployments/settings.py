@@ -79,6 +79,14 @@ class EngineArgs(ModelArgs):
     )
 
 
+class PooledArgs(EngineArgs):
+    """What an engine needs to know whose callers share its threads."""
+
+    max_waiting: PositiveInt = Field(
+        default=64, description="Requests that may wait inside the engine; one more is refused."
+    )
+
+
 class FakeArgs(ModelArgs):
     """A pretended engine for tests: how long it takes and when it fails."""
 
@@ -95,10 +103,13 @@ class FakeArgs(ModelArgs):
 # --- speech to text ---------------------------------------------------------------------------------------------------
 
 
-class WhisperArgs(EngineArgs):
+class WhisperArgs(PooledArgs):
     """faster-whisper."""
 
     engine: Literal["whisper"] = "whisper"
+    workers: PositiveInt = Field(
+        default=2, description="Windows of up to 30 s heard at the same time, each by `threads` threads."
+    )
     model: str = Field(
         default="pocket/asr/weights",
         min_length=1,
@@ -110,7 +121,7 @@ class WhisperArgs(EngineArgs):
     )
 
 
-class SphinxArgs(EngineArgs):
+class SphinxArgs(PooledArgs):
     """PocketSphinx, with the English model of its package.
 
     Of the live settings it follows the language and those of voice activity; the rest are Whisper's.
@@ -288,10 +299,14 @@ class ChatConfig(Settings):
 # --- text to speech ---------------------------------------------------------------------------------------------------
 
 
-class CoquiArgs(EngineArgs):
+class CoquiArgs(PooledArgs):
     """Coqui TTS: a local model (with a vocoder, unless it makes sound itself), or one by name."""
 
     engine: Literal["coqui"] = "coqui"
+    workers: PositiveInt = Field(
+        default=2,
+        description="Sentences spoken at the same time, each by `threads` threads; a model that cannot takes one.",
+    )
     model: str | None = Field(default=None, min_length=1, description="Path of the model's weights.")
     config: str | None = Field(default=None, min_length=1, description="Path of the model's config.json.")
     vocoder: str | None = Field(default=None, min_length=1, description="Path of the vocoder's weights.")

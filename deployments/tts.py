@@ -34,7 +34,7 @@ class TextToSpeech(Replica[Synthesizer, TextToSpeechConfig]):
                 raise TooLarge(
                     f"the text has {len(text):,} characters; at most {config.max_text_chars:,} are spoken", param="text"
                 )
-            async with aclosing(self._engine.speak(text, config)) as chunks:
+            async with aclosing(self._engine.speak(text, config, options.sentence)) as chunks:
                 async for chunk in chunks:
                     watch.first(FIRST_AUDIO)
                     watch.audio(chunk.duration_s)

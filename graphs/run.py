@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
+from itertools import count
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
@@ -75,12 +76,14 @@ async def hear(
     async def work(emit: Emit) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(_pump(pieces, waiting))
+            numbers = count()
             async for start_s, audio in _drain(waiting):
-                await _within(deadline_s, _hear_piece(start_s, audio, emit))
+                heard = _hear_piece(start_s, audio, replace(options, piece=next(numbers)), emit)
+                await _within(deadline_s, heard)
         await emit(watch.done())
         await emit(Done("stop", 0, 0))
 
-    async def _hear_piece(start_s: float, audio: Audio, emit: Emit) -> None:
+    async def _hear_piece(start_s: float, audio: Audio, options: TranscribeOptions, emit: Emit) -> None:
         async with aclosing(watch.taken(stages.transcribe(audio, options))) as segments:
             async for segment in segments:
                 await emit(SegmentHeard(_later(segment, start_s)))
@@ -224,11 +227,13 @@ class _Voice:
             if not self._overlap:
                 await thinking
             group.create_task(self._play(voices))
+            numbers = count()
             async for sentence in _drain(sentences):
+                options = replace(self._options, sentence=next(numbers))
                 chunks: asyncio.Queue[Audio | None] = asyncio.Queue(CHUNKS_AHEAD)
                 await voices.put(chunks)
                 self._watch = self._watch or _StageWatch(Stage.TTS)
-                group.create_task(_pump(self._watch.taken(self._stages.speak(sentence, self._options)), chunks))
+                group.create_task(_pump(self._watch.taken(self._stages.speak(sentence, options)), chunks))
             await voices.put(None)
 
     async def _play(self, voices: asyncio.Queue[asyncio.Queue[Audio | None] | None]) -> None:

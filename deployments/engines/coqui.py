@@ -1,24 +1,37 @@
-"""Coqui TTS: voices in its formats, with or without a vocoder. One text at a time, a sentence after the other."""
+"""Coqui TTS: voices in its formats, with or without a vocoder, a sentence at a time.
+
+Sentences of several callers are spoken side by side, each by a thread of its own over the same weights: on a processor
+a batch of the vocoder, which is nearly all the work, takes as long as its parts one after another.
+"""
 
 from __future__ import annotations
 
+import copy
+import logging
 import re
-from collections.abc import AsyncGenerator, Generator, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import aclosing
-from typing import Any
+from threading import Lock
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deployments.engines.pooled import Pooled
 from deployments.errors import InvalidRequest
-from deployments.messages import Audio, Load
+from deployments.messages import Audio
 from deployments.settings import CoquiArgs, TextToSpeechConfig, resolve
-from deployments.threads import Worker, prepare
+from deployments.threads import prepare
+
+logger = logging.getLogger("ray.serve")
+
+T = TypeVar("T")
 
 PEAK = 0.95
 FADE_S = 0.005
 SILENCE = 0.003  # of the peak; what is quieter at either end is cut off
 MARGIN_S = 0.03  # but for this much
+PARALLEL = ("Vits", "ForwardTTS")  # the models that keep nothing between two calls, or only their speed
 MIN_LETTERS = 3  # some models fail on less
 
 # What Coqui's cleaner for English drops in silence.
@@ -36,8 +49,8 @@ _SYMBOLS = (
 _PAUSES = re.compile(r"(?<=[,;:])\s+|\s+(?=[-–—(])")
 
 
-class CoquiSynthesizer:
-    """One voice model; texts wait for it in order."""
+class CoquiSynthesizer(Pooled):
+    """One voice model; sentences wait for it."""
 
     def __init__(self, args: CoquiArgs) -> None:
         prepare(args)
@@ -52,41 +65,39 @@ class CoquiSynthesizer:
         self._voices = list(self._model.speaker_manager.speaker_names) if self._model.speaker_manager else []
         self._languages = list(self._model.language_manager.language_names)
         self._length_scale = float(getattr(self._model, "length_scale", 1.0))
-        self._worker = Worker("coqui", args.stall_timeout_s)
-        self.produced = 0
+        self._split = _one_at_a_time(self._synthesizer.split_into_sentences)  # it keeps the text that it is at
+        tokenizer = self._model.tokenizer
+        tokenizer.text_to_ids = _one_at_a_time(tokenizer.text_to_ids)  # the reader of numbers keeps its place
+        super().__init__("coqui", args, self._parallel(args.workers))
         self._warm_up()
 
-    async def speak(self, text: str, config: TextToSpeechConfig) -> AsyncGenerator[Audio, None]:
-        stream: AsyncGenerator[list[Audio], None] = self._worker.stream(lambda: self._say(text, config))
-        async with aclosing(stream) as batches:
-            async for batch in batches:
-                for audio in batch:
-                    yield audio
+    async def speak(self, text: str, config: TextToSpeechConfig, rank: int = 0) -> AsyncGenerator[Audio, None]:
+        async with aclosing(self._pool.stream(self._say(text, config), rank)) as chunks:
+            async for audio in chunks:
+                yield audio
 
-    def load(self) -> Load:
-        return self._worker.load()
-
-    async def check(self) -> None:
-        await self._worker.check(self._probe)
-
-    async def close(self) -> None:
-        self._worker.close(self._release)
+    def _parallel(self, workers: int) -> int:
+        """How many sentences the model can be at."""
+        kind = type(self._model).__name__
+        if workers == 1 or kind in PARALLEL:
+            return workers
+        logger.warning("%s speaks one sentence at a time, not %d", kind, workers)
+        return 1
 
     def _say(self, text: str, config: TextToSpeechConfig) -> Generator[Audio, None, None]:
-        """Runs in the worker's thread."""
         voice, language = self._voice(config.voice), self._language(config.language)
         for sentence in self._sentences(text, language, config.max_sentence_chars):
             speakable = self._speakable(sentence, language)
             if speakable is None:
                 continue
             samples = self._synthesize(speakable, voice, language, config.speed)
-            self.produced += 1
+            self._count()
             yield Audio(_finished(samples, self._rate_hz, config.volume, config.pause_s), self._rate_hz)
 
     def _sentences(self, text: str, language: str | None, longest: int) -> Iterator[str]:
         # The library's splitter reads a line break as the end of a sentence only where the line is empty.
         for line in filter(None, map(str.strip, text.splitlines())):
-            for sentence in self._synthesizer.split_into_sentences(line, language):
+            for sentence in self._split(line, language):
                 yield from _split(sentence.strip(), longest)
 
     def _speakable(self, sentence: str, language: str | None) -> str | None:
@@ -106,9 +117,10 @@ class CoquiSynthesizer:
     def _synthesize(self, sentence: str, voice: str | None, language: str | None, speed: float) -> NDArray[np.float32]:
         """The sound of one sentence, as the model makes it."""
         vocoder = self._synthesizer.vocoder_model
-        self._model.length_scale = self._length_scale / speed
+        model = copy.copy(self._model)  # the same weights, with a speed of its own
+        model.length_scale = self._length_scale / speed
         with self._torch.inference_mode():
-            made = self._model.synthesize(sentence, speaker=voice, language=language, use_griffin_lim=vocoder is None)
+            made = model.synthesize(sentence, speaker=voice, language=language, use_griffin_lim=vocoder is None)
             if vocoder is None:
                 wave = made["wav"]
             else:
@@ -136,7 +148,18 @@ class CoquiSynthesizer:
         self._synthesize("Yes.", self._voice(None), self._language(None), speed=1.0)
 
     def _release(self) -> None:
-        del self._model, self._synthesizer
+        del self._model, self._synthesizer, self._split
+
+
+def _one_at_a_time(call: Callable[..., T]) -> Callable[..., T]:
+    """``call``, which must not run in two threads at once."""
+    lock = Lock()
+
+    def locked(*args: Any, **kwargs: Any) -> T:
+        with lock:
+            return call(*args, **kwargs)
+
+    return locked
 
 
 def _import_inflect() -> None:
@@ -208,7 +231,8 @@ def _units(sentence: str, longest: int) -> Iterator[str]:
 
 def _finished(samples: NDArray[np.float32], rate_hz: int, volume: float, pause_s: float) -> NDArray[np.float32]:
     """The sound without silence at its ends, below clipping, faded in and out, with a pause after it."""
-    samples = _trimmed(np.nan_to_num(samples), rate_hz) * np.float32(volume)
+    samples = _trimmed(np.nan_to_num(samples), rate_hz)
+    samples *= np.float32(volume)
     peak = float(np.abs(samples).max(initial=0.0))
     if peak > PEAK:
         samples *= PEAK / peak

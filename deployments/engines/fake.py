@@ -77,7 +77,9 @@ class FakeRecognizer(_Fake):
         super().__init__(args)
         self._args = args
 
-    async def transcribe(self, audio: Audio, config: SpeechToTextConfig) -> AsyncGenerator[Segment, None]:
+    async def transcribe(
+        self, audio: Audio, config: SpeechToTextConfig, rank: int = 0
+    ) -> AsyncGenerator[Segment, None]:
         loud = len(audio.samples) > 0 and float(np.abs(audio.samples).max()) >= SILENCE_PEAK
         words = self._args.transcript.replace("{seconds}", f"{audio.duration_s:.1f}").split() if loud else []
         parts = [part for part in np.array_split(words, self._args.steps) if len(part)]
@@ -135,7 +137,7 @@ class FakeSynthesizer(_Fake):
         super().__init__(args)
         self._args = args
 
-    async def speak(self, text: str, config: TextToSpeechConfig) -> AsyncGenerator[Audio, None]:
+    async def speak(self, text: str, config: TextToSpeechConfig, rank: int = 0) -> AsyncGenerator[Audio, None]:
         rate = self._args.rate_hz
         seconds = np.arange(int(rate * self._args.word_s / config.speed), dtype=np.float32) / rate
         tone = (0.3 * np.sin(2 * np.pi * TONE_HZ * seconds)).astype(np.float32)

@@ -1,32 +1,33 @@
-"""PocketSphinx: a recognizer whose English model comes with its package. One sound at a time.
+"""PocketSphinx: a recognizer whose English model comes with its package.
 
 Far simpler than Whisper, and enough for the domain of a small language model: an ARPA file of the sentences to expect
-makes it both faster and surer. It knows no punctuation and no other language.
+makes it both faster and surer. It knows no punctuation and no other language. One stretch of speech at a time: the
+library lets no other thread of Python run meanwhile, so that more of them would only wait for each other.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Iterator
-from contextlib import aclosing
+from collections.abc import Generator, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deployments.engines.pooled import RATE_HZ, PooledRecognizer
 from deployments.errors import InvalidRequest
-from deployments.messages import Audio, Load, Segment
+from deployments.messages import Audio, Segment
 from deployments.settings import SpeechToTextConfig, SphinxArgs, resolve
-from deployments.threads import Worker, prepare
+from deployments.threads import prepare
 
-RATE_HZ = 16_000
 SILENCE_PEAK = 1e-3  # PocketSphinx hears "hmm" in digital silence
 STRETCH_S = 15.0  # the longest that is read at once; a request can be stopped in between
 LANGUAGE = "en"
 
 
-class SphinxRecognizer:
-    """One decoder; sounds wait for it in order."""
+class SphinxRecognizer(PooledRecognizer):
+    """One decoder; stretches of speech wait for it."""
 
     def __init__(self, args: SphinxArgs) -> None:
+        super().__init__("sphinx", args, threads=1)
         prepare(args)
         from faster_whisper.vad import get_speech_timestamps
         from pocketsphinx import Decoder
@@ -34,30 +35,9 @@ class SphinxRecognizer:
         given = {"lm": _file(args.language_model)} if args.language_model else {}
         self._decoder = Decoder(samprate=RATE_HZ, loglevel="FATAL", **given)
         self._find_speech = get_speech_timestamps
-        self._worker = Worker("sphinx", args.stall_timeout_s)
-        self.produced = 0
         self._probe()
 
-    async def transcribe(self, audio: Audio, config: SpeechToTextConfig) -> AsyncGenerator[Segment, None]:
-        stream: AsyncGenerator[list[Segment], None] = self._worker.stream(lambda: self._hear(audio, config))
-        async with aclosing(stream) as batches:
-            async for batch in batches:
-                for segment in batch:
-                    yield segment
-
-    def load(self) -> Load:
-        return self._worker.load()
-
-    async def check(self) -> None:
-        await self._worker.check(self._probe)
-
-    async def close(self) -> None:
-        self._worker.close(lambda: None)
-
-    def _hear(self, audio: Audio, config: SpeechToTextConfig) -> Generator[Segment | None, None, None]:
-        """Runs in the worker's thread."""
-        if audio.rate_hz != RATE_HZ:
-            raise InvalidRequest(f"the sound has {audio.rate_hz:,} samples per second, not {RATE_HZ:,}", param="audio")
+    def _windows(self, audio: Audio, config: SpeechToTextConfig) -> Generator[list[Segment], None, None]:
         if config.language not in (None, LANGUAGE):
             raise InvalidRequest(f"the model does not know the language {config.language!r}, only en", param="language")
         if config.words:
@@ -68,8 +48,8 @@ class SphinxRecognizer:
             raise InvalidRequest("this recognizer takes no prompt", param="prompt")
         for start, end in self._stretches(audio.samples, config):
             text = self._read(audio.samples[start:end])
-            self.produced += 1
-            yield Segment(text, start / RATE_HZ, end / RATE_HZ) if text else None
+            self._count()
+            yield [Segment(text, start / RATE_HZ, end / RATE_HZ)] if text else []
 
     def _stretches(self, samples: NDArray[np.float32], config: SpeechToTextConfig) -> Iterator[tuple[int, int]]:
         """First and last sample of each stretch of speech."""
@@ -104,6 +84,9 @@ class SphinxRecognizer:
 
     def _probe(self) -> None:
         self._read(np.full(RATE_HZ // 10, SILENCE_PEAK, np.float32))
+
+    def _release(self) -> None:
+        del self._decoder
 
 
 def _file(name: str) -> str:

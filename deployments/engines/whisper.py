@@ -1,66 +1,56 @@
-"""faster-whisper: Whisper models in CTranslate2's format. One sound at a time."""
+"""faster-whisper: Whisper models in CTranslate2's format, a window of at most 30 s at a time.
+
+Windows of several callers are heard side by side, each by a thread of its own over the same weights: the encoder, which
+is nearly all the work, gains nothing from a batch on a processor.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
-from contextlib import aclosing
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.engines.pooled import RATE_HZ, PooledRecognizer
 from deployments.errors import InvalidRequest
-from deployments.messages import Audio, Load, Segment, Word
+from deployments.messages import Audio, Segment, Word
 from deployments.settings import SpeechToTextConfig, WhisperArgs, resolve
-from deployments.threads import Worker, prepare
+from deployments.threads import prepare
 
-RATE_HZ = 16_000
 FILES = ("model.bin", "config.json", "tokenizer.json")  # without any of these the library would ask the hub
 
 # A check looks at a second of silence, not at the thirty of a real window.
 CHECK_FRAMES = 100
 
 
-class WhisperRecognizer:
-    """One model; sounds wait for it in order."""
+class WhisperRecognizer(PooledRecognizer):
+    """One model; windows wait for it."""
 
     def __init__(self, args: WhisperArgs) -> None:
+        super().__init__("whisper", args, args.workers)
         prepare(args)
-        from faster_whisper import WhisperModel
-
         device = _device(args.device)
-        self._model = WhisperModel(
+        self._model = _model_class()(
             _folder_or_name(args.model),
             device=device,
             compute_type=_compute_type(args.compute_type, device),
             cpu_threads=args.threads,
+            num_workers=args.workers,
         )
-        self._worker = Worker("whisper", args.stall_timeout_s)
-        self.produced = 0
         self._probe()
 
-    async def transcribe(self, audio: Audio, config: SpeechToTextConfig) -> AsyncGenerator[Segment, None]:
-        stream: AsyncGenerator[list[Segment], None] = self._worker.stream(lambda: self._hear(audio, config))
-        async with aclosing(stream) as batches:
-            async for batch in batches:
-                for segment in batch:
-                    yield segment
+    def _windows(self, audio: Audio, config: SpeechToTextConfig) -> Generator[list[Segment], None, None]:
+        from faster_whisper.transcribe import restore_speech_timestamps
 
-    def load(self) -> Load:
-        return self._worker.load()
-
-    async def check(self) -> None:
-        await self._worker.check(self._probe)
-
-    async def close(self) -> None:
-        self._worker.close(self._model.model.unload_model)
-
-    def _hear(self, audio: Audio, config: SpeechToTextConfig) -> Generator[Segment, None, None]:
-        """Runs in the worker's thread."""
-        if audio.rate_hz != RATE_HZ:
-            raise InvalidRequest(f"the sound has {audio.rate_hz:,} samples per second, not {RATE_HZ:,}", param="audio")
-        if len(audio.samples) == 0:
+        language = self._language(config.language)
+        stretches = _speech(audio.samples, config)
+        if not stretches:
             return
-        segments, _ = self._model.transcribe(
-            audio.samples,
-            language=self._language(config.language),
+        windows, _ = self._model.transcribe(
+            _joined(audio.samples, stretches),
+            language=language,
             initial_prompt=config.prompt,
             beam_size=config.beam_size,
             # One attempt: the library's further ones, at higher temperatures, take seconds and invent words.
@@ -71,31 +61,11 @@ class WhisperRecognizer:
             no_speech_threshold=config.no_speech_threshold,
             log_prob_threshold=config.log_prob_threshold,
             compression_ratio_threshold=config.compression_ratio_threshold,
-            vad_filter=config.vad,
-            vad_parameters={
-                "threshold": config.vad_threshold,
-                "min_speech_duration_ms": config.vad_min_speech_ms,
-                "min_silence_duration_ms": config.vad_min_silence_ms,
-                "speech_pad_ms": config.vad_pad_ms,
-            },
         )
-        for segment in segments:
-            self.produced += 1
-            text = segment.text.strip()
-            # With one attempt the library lets a text through that repeats itself.
-            if text and segment.compression_ratio <= config.compression_ratio_threshold:
-                words = tuple(Word(word.word.strip(), word.start, word.end) for word in segment.words or ())
-                yield Segment(
-                    text,
-                    segment.start,
-                    segment.end,
-                    words,
-                    tuple(segment.tokens),
-                    segment.avg_logprob,
-                    segment.compression_ratio,
-                    segment.no_speech_prob,
-                    segment.temperature,
-                )
+        for window in windows:
+            self._count(len(window))
+            found = restore_speech_timestamps(window, stretches, RATE_HZ) if config.vad else window
+            yield list(_kept(found, config.compression_ratio_threshold))
 
     def _language(self, code: str | None) -> str | None:
         known = self._model.supported_languages
@@ -106,12 +76,131 @@ class WhisperRecognizer:
         return code
 
     def _probe(self) -> None:
-        import numpy as np
-
         mels = self._model.feature_extractor.mel_filters.shape[0]
         encoded = self._model.encode(np.zeros((mels, CHECK_FRAMES), np.float32))
         start = self._model.hf_tokenizer.token_to_id("<|startoftranscript|>")
         self._model.model.generate(encoded, [[start]], max_length=2)
+
+    def _release(self) -> None:
+        self._model.model.unload_model()
+
+
+def _model_class() -> Any:
+    """The library's model, except that it gives its segments a window at a time, so that others have their turn."""
+    from faster_whisper import WhisperModel
+    from faster_whisper.audio import pad_or_trim
+    from faster_whisper.transcribe import Segment as Found
+    from faster_whisper.transcribe import Word as FoundWord
+    from faster_whisper.transcribe import get_end
+
+    class Model(WhisperModel):  # type: ignore[misc]
+        def generate_segments(
+            self, features: NDArray[np.float32], tokenizer: Any, options: Any, log_progress: bool, encoder_output: Any
+        ) -> Iterator[list[Found]]:
+            """The segments of each window of ``features``, of shape (mels, frames): the library's loop with those of
+            its options that Parley uses; a test holds the two against each other."""
+            frame_s = self.feature_extractor.time_per_frame
+            frames = features.shape[-1] - 1
+            prompt = tokenizer.encode(f" {options.initial_prompt.strip()}") if options.initial_prompt else []
+            at = 0
+            heard_s = 0.0
+            while at < frames:
+                size = min(self.feature_extractor.nb_max_frames, frames - at)
+                encoded = self.encode(pad_or_trim(features[:, at : at + size]))
+                result, log_prob, temperature, ratio = self.generate_with_fallback(
+                    encoded, self.get_prompt(tokenizer, prompt), tokenizer, options
+                )
+                if result.no_speech_prob > options.no_speech_threshold and log_prob <= options.log_prob_threshold:
+                    at += size
+                    yield []
+                    continue
+                prompt = []  # only the first window with speech has it
+                start, start_s = at, at * frame_s
+                parts, at, whole = self._split_segments_by_timestamps(
+                    tokenizer=tokenizer,
+                    tokens=result.sequences_ids[0],
+                    time_offset=start_s,
+                    segment_size=size,
+                    segment_duration=size * frame_s,
+                    seek=at,
+                )
+                if options.word_timestamps:
+                    self.add_word_timestamps(
+                        [parts],
+                        tokenizer,
+                        encoded,
+                        size,
+                        options.prepend_punctuations,
+                        options.append_punctuations,
+                        last_speech_timestamp=heard_s,
+                    )
+                    end_s = get_end(parts)
+                    if end_s is not None:
+                        heard_s = end_s
+                        if not whole and end_s > start_s:
+                            at = round(end_s * self.frames_per_second)
+                yield [
+                    Found(
+                        id=0,
+                        seek=start,
+                        start=part["start"],
+                        end=part["end"],
+                        text=tokenizer.decode(part["tokens"]),
+                        tokens=part["tokens"],
+                        avg_logprob=log_prob,
+                        compression_ratio=ratio,
+                        no_speech_prob=result.no_speech_prob,
+                        words=[FoundWord(**word) for word in part["words"]] if options.word_timestamps else None,
+                        temperature=temperature,
+                    )
+                    for part in parts
+                    if part["start"] != part["end"]
+                ]
+
+    return Model
+
+
+def _speech(samples: NDArray[np.float32], config: SpeechToTextConfig) -> list[dict[str, int]]:
+    """First and last sample of each stretch that is to be heard."""
+    from faster_whisper.vad import VadOptions, get_speech_timestamps
+
+    if len(samples) == 0:
+        return []
+    if not config.vad:
+        return [{"start": 0, "end": len(samples)}]
+    options = VadOptions(
+        threshold=config.vad_threshold,
+        min_speech_duration_ms=config.vad_min_speech_ms,
+        min_silence_duration_ms=config.vad_min_silence_ms,
+        speech_pad_ms=config.vad_pad_ms,
+    )
+    found: list[dict[str, int]] = get_speech_timestamps(samples, options)
+    return found
+
+
+def _joined(samples: NDArray[np.float32], stretches: list[dict[str, int]]) -> NDArray[np.float32]:
+    """The stretches as one sound; a single one is not copied."""
+    views = [samples[stretch["start"] : stretch["end"]] for stretch in stretches]
+    return views[0] if len(views) == 1 else np.concatenate(views)
+
+
+def _kept(found: list[Any], most_repetitive: float) -> Iterator[Segment]:
+    """What has words. With one attempt the library lets a text through that repeats itself; that is dropped."""
+    for segment in found:
+        text = segment.text.strip()
+        if text and segment.compression_ratio <= most_repetitive:
+            words = tuple(Word(word.word.strip(), word.start, word.end) for word in segment.words or ())
+            yield Segment(
+                text,
+                segment.start,
+                segment.end,
+                words,
+                tuple(segment.tokens),
+                segment.avg_logprob,
+                segment.compression_ratio,
+                segment.no_speech_prob,
+                segment.temperature,
+            )
 
 
 def _folder_or_name(model: str) -> str:

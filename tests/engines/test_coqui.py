@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from deployments.engines.coqui import CoquiSynthesizer, _finished, _split, _with_symbols_as_words
 from deployments.errors import InvalidRequest
 from deployments.messages import Audio
-from deployments.settings import CoquiArgs, TextToSpeechConfig
+from deployments.settings import AppArgs, CoquiArgs, TextToSpeechConfig
 from tests.engines import tiny
 
 Run = Callable[[Any], Any]
@@ -22,6 +23,58 @@ def voice(tmp_path_factory: pytest.TempPathFactory) -> CoquiSynthesizer:
 
 async def spoken(engine: CoquiSynthesizer, text: str, **config: Any) -> list[Audio]:
     return [chunk async for chunk in engine.speak(text, TextToSpeechConfig(**config))]
+
+
+@pytest.fixture(scope="module")
+def pocket() -> CoquiSynthesizer:
+    return CoquiSynthesizer(AppArgs().text_to_speech)  # type: ignore[arg-type]
+
+
+SAID = (
+    ("The capital of France is Paris.", 1.0),
+    ("I see 1,234,567 red circles, and 21 blue squares!", 2.0),
+    ("Mr. Smith paid $5.20. Did he? Yes.", 0.5),
+    ("Hello.", 1.5),
+)
+
+
+def test_many_at_once_sound_as_if_alone(run: Run, pocket: CoquiSynthesizer) -> None:
+    async def body() -> tuple[list[list[Audio]], list[list[Audio]]]:
+        alone = [await spoken(pocket, text, speed=speed) for text, speed in SAID]
+        return alone, await asyncio.gather(*(spoken(pocket, text, speed=speed) for text, speed in SAID * 5))
+
+    alone, together = run(body())
+    for i, chunks in enumerate(together):
+        expected = alone[i % len(SAID)]
+        assert len(chunks) == len(expected)
+        for one, other in zip(chunks, expected, strict=True):
+            np.testing.assert_array_equal(one.samples, other.samples)
+
+
+def test_a_first_sentence_goes_before_a_third(run: Run, voice: CoquiSynthesizer) -> None:
+    async def body() -> list[int]:
+        order: list[int] = []
+
+        async def one(sentence: int) -> None:
+            async for _ in voice.speak("Here are some words.", TextToSpeechConfig(), sentence):
+                order.append(sentence)
+
+        await asyncio.gather(*(one(sentence) for sentence in (0, 0, 2, 2, 2, 0)))
+        return order
+
+    assert run(body()).index(2) >= 2
+
+
+def test_a_model_that_keeps_a_state_speaks_one_sentence_at_a_time(voice: CoquiSynthesizer) -> None:
+    class Tacotron2:
+        pass
+
+    kept, voice._model = voice._model, Tacotron2()
+    try:
+        assert voice._parallel(4) == 1
+    finally:
+        voice._model = kept
+    assert voice._parallel(4) == 4
 
 
 def seconds(chunks: list[Audio]) -> float:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Generator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 from deployments.engines.whisper import WhisperRecognizer, _folder_or_name
 from deployments.errors import InvalidRequest
@@ -15,6 +18,34 @@ from tests.engines import tiny
 from tests.engines.cases import HEAR_ALL
 
 Run = Callable[[Any], Any]
+DATA = Path(__file__).resolve().parents[1] / "data"
+CLIPS = ("hello", "how_many_red_circles", "question", "seven_plus_five", "what_do_you_see", "what_is_your_name")
+OPTIONS: tuple[dict[str, Any], ...] = (
+    {},
+    {"words": True},
+    {"prompt": "Paris, France."},
+    {"vad": False},
+    {"language": None},
+    {"beam_size": 3},
+    {"repetition_penalty": 1.2},
+    {"words": True, "vad": False},
+)
+
+
+def clip(name: str) -> Audio:
+    return Audio(soundfile.read(DATA / f"{name}.wav", dtype="float32")[0], 16_000)
+
+
+def long_talk(times: int = 5) -> Audio:
+    """Every clip ``times`` times, with pauses between: several windows."""
+    pause = np.zeros(12_000, np.float32)
+    sounds = [part for name in CLIPS * times for part in (clip(name).samples, pause)]
+    return Audio(np.concatenate(sounds), 16_000)
+
+
+@pytest.fixture(scope="module")
+def pocket() -> WhisperRecognizer:
+    return WhisperRecognizer(WhisperArgs(workers=2))
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +120,94 @@ def test_a_missing_folder_is_named(model: str) -> None:
 @pytest.mark.parametrize("name", ["large-v3-turbo", "someone/whisper-ct2"])
 def test_a_name_of_the_hub_stays_a_name(name: str) -> None:
     assert _folder_or_name(name) == name
+
+
+@pytest.mark.parametrize("options", [{}, {"words": True}, {"vad": False, "words": True}, {"prompt": "Paris."}], ids=str)
+def test_it_hears_what_the_library_hears(run: Run, pocket: WhisperRecognizer, options: dict[str, Any]) -> None:
+    from faster_whisper import WhisperModel
+
+    audio, config = long_talk(3), SpeechToTextConfig(**options)
+    library = WhisperModel(_folder_or_name(WhisperArgs().model), compute_type="int8", cpu_threads=1)
+    segments, _ = library.transcribe(
+        audio.samples,
+        language="en",
+        initial_prompt=config.prompt,
+        beam_size=config.beam_size,
+        temperature=0.0,
+        word_timestamps=config.words,
+        condition_on_previous_text=False,
+        vad_filter=config.vad,
+        vad_parameters={"min_speech_duration_ms": 100, "min_silence_duration_ms": 500, "speech_pad_ms": 300},
+    )
+    expected = [segment for segment in segments if segment.compression_ratio <= config.compression_ratio_threshold]
+    found = run(heard(pocket, audio, config))
+    assert len(found) > 1
+    assert [(one.text, one.start_s, one.end_s) for one in found] == [
+        (one.text.strip(), one.start, one.end) for one in expected
+    ]
+    assert [[(word.text, word.start_s, word.end_s) for word in one.words] for one in found] == [
+        [(word.word.strip(), word.start, word.end) for word in one.words or ()] for one in expected
+    ]
+
+
+def test_eight_at_once_are_heard_as_if_alone(run: Run, pocket: WhisperRecognizer) -> None:
+    asked = [(clip(CLIPS[i % len(CLIPS)]), SpeechToTextConfig(**options)) for i, options in enumerate(OPTIONS)]
+
+    async def body() -> tuple[list[list[Segment]], list[list[Segment]]]:
+        alone = [await heard(pocket, *one) for one in asked]
+        return alone, list(await asyncio.gather(*(heard(pocket, *one) for one in asked)))
+
+    alone, together = run(body())
+    assert all(alone)
+    assert together == alone
+
+
+def test_a_wrong_request_leaves_those_beside_it_alone(run: Run, pocket: WhisperRecognizer) -> None:
+    async def body() -> list[Any]:
+        german = heard(pocket, clip("hello"), SpeechToTextConfig(language="de"))
+        return await asyncio.gather(german, heard(pocket, clip("hello"), SpeechToTextConfig()), return_exceptions=True)
+
+    refused, answered = run(body())
+    assert isinstance(refused, InvalidRequest)
+    assert answered
+
+
+def test_a_short_turn_is_answered_before_long_recordings_are_done(run: Run, pocket: WhisperRecognizer) -> None:
+    async def body() -> list[str]:
+        order: list[str] = []
+
+        async def one(name: str, audio: Audio) -> None:
+            await heard(pocket, audio, SpeechToTextConfig())
+            order.append(name)
+
+        longs = [asyncio.create_task(one("long", long_talk())) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        await one("short", clip("hello"))
+        await asyncio.gather(*longs)
+        return order
+
+    assert run(body())[0] == "short"
+
+
+def test_one_who_leaves_is_heard_no_further_than_the_window_in_hand(
+    run: Run, pocket: WhisperRecognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[list[Segment]] = []
+    windows = pocket._windows
+
+    def noted(audio: Audio, config: SpeechToTextConfig) -> Generator[list[Segment], None, None]:
+        for window in windows(audio, config):
+            made.append(window)
+            yield window
+
+    async def body() -> int:
+        async with aclosing(pocket.transcribe(long_talk(), SpeechToTextConfig())) as segments:
+            await anext(segments)
+            before = len(made)
+        while pocket.load().active:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        return before
+
+    monkeypatch.setattr(pocket, "_windows", noted)
+    before = run(body())
+    assert len(made) <= before + 1

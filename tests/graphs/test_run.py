@@ -23,7 +23,7 @@ from deployments.messages import (
 )
 from graphs.events import AudioChunk, Done, Event, StageDone, TextChunk, TranscriptReady
 from graphs.plan import Stage, plan
-from graphs.run import run
+from graphs.run import hear, run
 from graphs.turn import Output, Turn, TurnMessage
 
 STORY = ("A fox ", "slept. ", "A bird ", "sang. ", "A bear ", "woke. ")
@@ -49,6 +49,7 @@ class FakeStages:
     messages: Sequence[ChatMessage] = ()
     running: int = 0
     most_voices: int = 0
+    sentences: list[int] = field(default_factory=list)
     voices: int = 0
 
     async def _step(self, stage: Stage, seconds: float) -> None:
@@ -88,6 +89,7 @@ class FakeStages:
 
     async def speak(self, text: str, options: SpeakOptions) -> AsyncGenerator[Taken | Audio, None]:
         self.log.append(f"speak {text}")
+        self.sentences.append(options.sentence)
         self.running += 1
         self.voices += 1
         self.most_voices = max(self.most_voices, self.voices)
@@ -171,6 +173,31 @@ def test_the_first_sentence_is_spoken_while_the_rest_is_thought() -> None:
     stages = FakeStages(step_s=0.005)
     collect(stages, turn(Output.VOICE))
     assert stages.log.index("speak A fox slept.") < stages.log.index("think A bear")
+
+
+def test_the_voice_is_told_which_sentence_of_the_answer_it_speaks() -> None:
+    stages = FakeStages()
+    collect(stages, turn(Output.VOICE))
+    assert stages.sentences == [0, 1, 2]
+
+
+def test_the_listener_is_told_which_piece_of_the_recording_it_hears() -> None:
+    pieces: list[int] = []
+
+    class Listening(FakeStages):
+        def transcribe(self, audio: Audio, options: TranscribeOptions) -> AsyncGenerator[Segment, None]:
+            pieces.append(options.piece)
+            return super().transcribe(audio, options)
+
+    async def recording() -> AsyncGenerator[tuple[float, Audio], None]:
+        for i in range(3):
+            yield i * 30.0, sound()
+
+    async def all_of() -> list[Event]:
+        return [event async for event in hear(recording(), TranscribeOptions(), Listening(), deadline_s=10)]
+
+    asyncio.run(all_of())
+    assert pieces == [0, 1, 2]
 
 
 def test_without_overlap_the_voice_waits_for_the_whole_text() -> None:
