@@ -140,7 +140,7 @@ def test_one_who_leaves_the_queue_never_starts_and_is_closed(run: Run, pool: Poo
     left = Source()
 
     async def body() -> None:
-        busy = asyncio.create_task(taken(pool, Source(5, 0.01)))
+        busy = asyncio.create_task(taken(pool, Source(2, 0.2)))
         await asyncio.sleep(0.005)
         waiting = asyncio.create_task(taken(pool, left))
         await asyncio.sleep(0.005)
