@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import aclosing
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -215,11 +216,11 @@ def test_a_model_without_an_eye_refuses_pictures(run: Run, args: LlamaArgs) -> N
 
 def test_when_the_loop_fails_everybody_hears_of_it(run: Run, args: LlamaArgs, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = loaded(args, parallel=2)
+    decode, passes = engine._context.decode, count()
+    monkeypatch.setattr(engine._context, "decode", lambda runs: decode(runs) if next(passes) < 3 else 1 / 0)
 
     async def body() -> list[Any]:
-        tasks = [asyncio.create_task(answer(engine, conversation(seed))) for seed in range(4)]
-        await asyncio.sleep(0.01)
-        monkeypatch.setattr(engine._context, "decode", lambda runs: 1 / 0)
+        tasks = [answer(engine, conversation(seed)) for seed in range(4)]
         results = await asyncio.gather(*tasks, return_exceptions=True)
         return [
             *results,
