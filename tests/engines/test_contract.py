@@ -81,16 +81,16 @@ def test_one_who_leaves_the_queue_costs_nothing(run: Run, case: Case, engine: An
         await asked(case, engine)
         cost = engine.produced - before
         before = engine.produced
-        first = asyncio.create_task(asked(case, engine))
-        second = asyncio.create_task(asked(case, engine))
+        firsts = [asyncio.create_task(asked(case, engine)) for _ in range(engine.load().slots)]
+        last = asyncio.create_task(asked(case, engine))
         await asyncio.sleep(0)
-        second.cancel()
-        await first
-        await asyncio.gather(second, return_exceptions=True)
-        return cost, engine.produced - before
+        last.cancel()
+        await asyncio.gather(*firsts)
+        await asyncio.gather(last, return_exceptions=True)
+        return cost * len(firsts), engine.produced - before
 
-    cost, both = run(body())
-    assert both == cost
+    cost, all_of_them = run(body())
+    assert all_of_them == cost
 
 
 def test_its_health_can_be_asked_idle_and_at_work(run: Run, case: Case, engine: Any) -> None:
