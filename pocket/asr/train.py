@@ -3,9 +3,9 @@
     python -m pocket.asr.train --minutes 22 --workers 10 --out DIR
 
 Writes DIR/checkpoint.pt every few minutes and DIR/final.pt at the end: half-precision weights, the shape of the
-network and its tokenizer. `--resume FILE` starts from such a file, `--shipped` from the bundled weights: without their
-CTC head, which is not in them, and gently enough for a CPU: `--shipped --peak 2e-4 --batch 4 --workers 1 --hours 4
---look-s 1e9`.
+network and its tokenizer. `--resume FILE` starts from such a file, `--shipped` from the bundled weights: then only the
+decoder learns, say other sentences, which a CPU can do (`--shipped --peak 2e-4 --batch 4 --workers 1 --hours 4 --look-s
+1e9`).
 """
 
 import argparse
@@ -86,7 +86,7 @@ def train(args: argparse.Namespace, readers: Readers, started: float) -> None:
     tokens, model = _begin(args, device)
     looks = _looks(device, 4 if args.tiny else 48)
     pool = Pool(tokens, device, int(args.hours * 3600 * voices.RATE_HZ), args.noises)
-    while len(pool.clips) < (48 if args.tiny else 2_000):
+    while len(pool.clips) < (48 if args.tiny else 500 if args.shipped else 2_000):
         if pack := readers.collect(wait_s=60.0):
             pool.add(pack)
     mixer = Mixer(pool, tokens, args.seed, args.batch)
@@ -172,6 +172,7 @@ def _begin(args: argparse.Namespace, device: torch.device) -> tuple[Tokens, Reco
         model, tokens = load(args.resume)
     elif args.shipped:
         model, tokens = load_shipped()
+        model.whisper.model.encoder.requires_grad_(False)
     else:
         rng = random.Random(args.seed)
         tokens = Tokens.learn(text.sentence(rng) for _ in range(2_000 if args.tiny else 60_000))
