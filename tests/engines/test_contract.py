@@ -81,16 +81,16 @@ def test_one_who_leaves_the_queue_costs_nothing(run: Run, case: Case, engine: An
         await asked(case, engine)
         cost = engine.produced - before
         before = engine.produced
-        served = [asyncio.create_task(asked(case, engine)) for _ in range(engine.load().slots)]
-        leaving = asyncio.create_task(asked(case, engine))
+        firsts = [asyncio.create_task(asked(case, engine)) for _ in range(engine.load().slots)]
+        last = asyncio.create_task(asked(case, engine))
         await asyncio.sleep(0)
-        leaving.cancel()
-        await asyncio.gather(*served)
-        await asyncio.gather(leaving, return_exceptions=True)
-        return cost * len(served), engine.produced - before
+        last.cancel()
+        await asyncio.gather(*firsts)
+        await asyncio.gather(last, return_exceptions=True)
+        return cost * len(firsts), engine.produced - before
 
-    due, paid = run(body())
-    assert paid == due
+    cost, all_of_them = run(body())
+    assert all_of_them == cost
 
 
 def test_its_health_can_be_asked_idle_and_at_work(run: Run, case: Case, engine: Any) -> None:
