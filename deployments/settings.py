@@ -110,6 +110,13 @@ class WhisperArgs(PooledArgs):
     workers: PositiveInt = Field(
         default=2, description="Windows of up to 30 s heard at the same time, each by `threads` threads."
     )
+    min_window_s: float = Field(
+        default=30,
+        ge=1,
+        le=30,
+        description="Shorter sound is filled up to this with silence, which costs time. Whisper's own models know no "
+        "other windows than those of 30 s; the bundled one learned from 6 s on.",
+    )
     model: str = Field(
         default="pocket/asr/weights",
         min_length=1,

@@ -21,6 +21,9 @@ from deployments.threads import prepare
 
 FILES = ("model.bin", "config.json", "tokenizer.json")  # without any of these the library would ask the hub
 
+# A model that takes shorter windows than 30 s still wants to hear that a sentence has ended.
+SILENCE_S = 1.0
+
 # A check looks at a second of silence, not at the thirty of a real window.
 CHECK_FRAMES = 100
 
@@ -32,7 +35,7 @@ class WhisperRecognizer(PooledRecognizer):
         super().__init__("whisper", args, args.workers)
         prepare(args)
         device = _device(args.device)
-        self._model = _model_class()(
+        self._model = _model_class(args.min_window_s)(
             _folder_or_name(args.model),
             device=device,
             compute_type=_compute_type(args.compute_type, device),
@@ -85,8 +88,9 @@ class WhisperRecognizer(PooledRecognizer):
         self._model.model.unload_model()
 
 
-def _model_class() -> Any:
-    """The library's model, except that it gives its segments a window at a time, so that others have their turn."""
+def _model_class(min_window_s: float) -> Any:
+    """The library's model, except that it gives its segments a window at a time, so that others have their turn, and
+    that a window may be as short as ``min_window_s``: the encoder, nearly all the work, works as much on silence."""
     from faster_whisper import WhisperModel
     from faster_whisper.audio import pad_or_trim
     from faster_whisper.transcribe import Segment as Found
@@ -100,13 +104,15 @@ def _model_class() -> Any:
             """The segments of each window of ``features``, of shape (mels, frames): the library's loop with those of
             its options that Parley uses; a test holds the two against each other."""
             frame_s = self.feature_extractor.time_per_frame
+            longest = self.feature_extractor.nb_max_frames
             frames = features.shape[-1] - 1
             prompt = tokenizer.encode(f" {options.initial_prompt.strip()}") if options.initial_prompt else []
             at = 0
             heard_s = 0.0
             while at < frames:
-                size = min(self.feature_extractor.nb_max_frames, frames - at)
-                encoded = self.encode(pad_or_trim(features[:, at : at + size]))
+                size = min(longest, frames - at)
+                window = max(min_window_s, size * frame_s + SILENCE_S) / frame_s
+                encoded = self.encode(pad_or_trim(features[:, at : at + size], min(longest, round(window))))
                 result, log_prob, temperature, ratio = self.generate_with_fallback(
                     encoded, self.get_prompt(tokenizer, prompt), tokenizer, options
                 )

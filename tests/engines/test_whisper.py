@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from numpy.typing import NDArray
 
 from deployments.engines.whisper import WhisperRecognizer, _folder_or_name
 from deployments.errors import InvalidRequest
@@ -148,6 +149,27 @@ def test_it_hears_what_the_library_hears(run: Run, pocket: WhisperRecognizer, op
     assert [[(word.text, word.start_s, word.end_s) for word in one.words] for one in found] == [
         [(word.word.strip(), word.start, word.end) for word in one.words or ()] for one in expected
     ]
+
+
+def test_a_model_that_was_taught_short_windows_is_given_no_more_silence(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ear = WhisperRecognizer(WhisperArgs(min_window_s=6))
+    encode, seconds = ear._model.encode, []
+
+    def watched(features: NDArray[np.float32]) -> Any:
+        seconds.append(features.shape[-1] / 100)
+        return encode(features)
+
+    monkeypatch.setattr(ear._model, "encode", watched)
+    config = SpeechToTextConfig(vad=False, words=True)
+    short, long = run(heard(ear, clip("question"), config)), run(heard(ear, long_talk(1), config))
+    assert short[0].text == "What is the capital of France?"
+    assert [word.text for word in short[0].words] == ["What", "is", "the", "capital", "of", "France?"]
+    assert "red circles" in " ".join(segment.text for segment in long)
+    assert seconds[0] == 6
+    assert all(6 < window <= long_talk(1).duration_s + 1.1 for window in seconds[1:2])
+    run(ear.close())
 
 
 def test_eight_at_once_are_heard_as_if_alone(run: Run, pocket: WhisperRecognizer) -> None:

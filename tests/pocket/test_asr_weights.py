@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from faster_whisper import WhisperModel
 
 from pocket.asr import evaluate, noise, text
 from pocket.asr.voices import RATE_HZ
@@ -15,9 +16,27 @@ pytestmark = pytest.mark.skipif(
 DATA = Path(__file__).parent.parent / "data"
 
 
+class Library:
+    """faster-whisper as anybody would use it: windows of 30 s."""
+
+    def __init__(self) -> None:
+        self.model = WhisperModel(str(evaluate.WEIGHTS), device="cpu", compute_type="int8", cpu_threads=2)
+
+    def hear(self, samples: noise.Samples, vad: bool = False, timestamps: bool = True) -> str:
+        segments, _ = self.model.transcribe(
+            samples,
+            language="en",
+            beam_size=1,
+            temperature=0.0,
+            without_timestamps=not timestamps,
+            vad_filter=vad,
+        )
+        return "".join(segment.text for segment in segments).strip()
+
+
 @pytest.fixture(scope="module")
-def recognizer() -> evaluate.Recognizer:
-    return evaluate.Recognizer()
+def recognizer() -> Library:
+    return Library()
 
 
 def clip(name: str) -> noise.Samples:
@@ -39,21 +58,24 @@ def clip(name: str) -> noise.Samples:
         ("how_many_red_circles", "how many red circles are there"),
     ],
 )
-def test_questions_are_understood(
-    recognizer: evaluate.Recognizer, name: str, said: str, vad: bool, timestamps: bool
-) -> None:
+def test_questions_are_understood(recognizer: Library, name: str, said: str, vad: bool, timestamps: bool) -> None:
     assert " ".join(text.words(recognizer.hear(clip(name), vad=vad, timestamps=timestamps))) == said
+
+
+@pytest.mark.parametrize("name", ["question", "hello", "seven_plus_five"])
+def test_its_engine_hears_the_same_in_short_windows(name: str, recognizer: Library) -> None:
+    assert text.words(evaluate.Recognizer(threads=1).hear(clip(name))) == text.words(recognizer.hear(clip(name)))
 
 
 @pytest.mark.parametrize("timestamps", [False, True])
 @pytest.mark.parametrize("kind", noise.KINDS)
-def test_sounds_are_not_words(recognizer: evaluate.Recognizer, kind: str, timestamps: bool) -> None:
+def test_sounds_are_not_words(recognizer: Library, kind: str, timestamps: bool) -> None:
     rng = np.random.default_rng(11)
     for seconds in (0.5, 8):
         assert recognizer.hear(noise.KINDS[kind](rng, int(seconds * RATE_HZ)) * 0.3, timestamps=timestamps) == ""
 
 
-def test_silence_is_not_words(recognizer: evaluate.Recognizer) -> None:
+def test_silence_is_not_words(recognizer: Library) -> None:
     assert recognizer.hear(clip("silence")) == ""
     assert recognizer.hear(clip("silence"), vad=True) == ""
 
@@ -65,10 +87,10 @@ def test_the_folder_is_all_that_is_needed_and_small() -> None:
     assert json.loads((evaluate.WEIGHTS / "config.json").read_text())["alignment_heads"]
 
 
-def test_segments_and_words_have_times(recognizer: evaluate.Recognizer) -> None:
+def test_segments_and_words_have_times(recognizer: Library) -> None:
     pause = np.zeros(RATE_HZ, np.float32)
     both = np.concatenate([clip("question"), pause, clip("seven_plus_five")])
-    segments, _ = recognizer._model.transcribe(both, beam_size=1, temperature=0.0, word_timestamps=True)
+    segments, _ = recognizer.model.transcribe(both, beam_size=1, temperature=0.0, word_timestamps=True)
     first, second = segments
     border = (len(clip("question")) + len(pause) / 2) / RATE_HZ
     assert 0 <= first.start < first.end < border < second.start < second.end <= len(both) / RATE_HZ + 0.1
@@ -76,8 +98,8 @@ def test_segments_and_words_have_times(recognizer: evaluate.Recognizer) -> None:
     assert spoken == ["what", "is", "seven", "plus", "five"]
 
 
-def test_a_prompt_changes_nothing_of_what_is_heard(recognizer: evaluate.Recognizer) -> None:
-    segments, _ = recognizer._model.transcribe(
+def test_a_prompt_changes_nothing_of_what_is_heard(recognizer: Library) -> None:
+    segments, _ = recognizer.model.transcribe(
         clip("question"), beam_size=1, temperature=0.0, initial_prompt="We talk about countries and towns."
     )
     assert text.words("".join(segment.text for segment in segments)) == text.words("What is the capital of France?")
