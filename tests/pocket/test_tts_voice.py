@@ -65,6 +65,7 @@ def test_short_and_odd_lines_are_spoken(voice: Voice, line: str) -> None:
     assert np.abs(wave).max() > 0.05
 
 
+@pytest.mark.skipif(not text.DICTIONARY.exists(), reason="needs Debian's wamerican")
 def test_evaluation_is_held_out_and_repeatable() -> None:
     lines = evaluate.held_out_sentences(evaluate.TALK, 50)
     assert lines == evaluate.held_out_sentences(evaluate.TALK, 50)
