@@ -139,9 +139,9 @@ def train(args: argparse.Namespace, readers: Readers, started: float) -> None:
         if now - saved > CHECKPOINT_S:
             save(model, tokens, args.out / "checkpoint.pt")
             saved = now
+    save(model, tokens, args.out / "final.pt")
     memory = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else 0
     print(f"done: step {step}, {memory:.0f} GiB; word errors:", _figures(model, looks, tokens), flush=True)
-    save(model, tokens, args.out / "final.pt")
 
 
 def save(model: Recognizer, tokens: Tokens, path: Path) -> None:
