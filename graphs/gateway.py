@@ -30,6 +30,7 @@ from graphs.wire import errors, openapi
 from graphs.wire.answers import Answer
 from graphs.wire.body import json_body, request_id
 from graphs.wire.fetch import Fetcher
+from graphs.wire.heap import return_large_blocks
 from graphs.wire.http import read_chat
 from graphs.wire.openai import schema
 from graphs.wire.openai.catalogue import catalogue
@@ -84,6 +85,7 @@ class Gateway(Live[GatewayConfig]):
         tts: DeploymentHandle,
     ) -> None:
         super().__init__(GatewayConfig())
+        return_large_blocks()
         self._args = args
         self._handles = {Stage.ASR: asr, Stage.LLM: llm, Stage.VISION: vision, Stage.TTS: tts}
         self._models = models

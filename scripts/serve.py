@@ -37,10 +37,9 @@ ENVIRONMENT = {
     "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
     "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": "-1",
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "graphs.wire.proxy.middlewares",  # the proxy's own errors, too
-    # Sound and pictures are large and short-lived: they go back to the system at once instead of staying in the heap
-    # of every thread that has ever held one.
+    # Freed memory of many threads in few heaps. The processes that only pass sound and pictures on give large blocks
+    # back at once (graphs/wire/heap.py); for a model's replica that would cost more than it saves.
     "MALLOC_ARENA_MAX": "2",
-    "MALLOC_MMAP_THRESHOLD_": "1048576",
 }
 SERVED_CONFIG = RUN_FOLDER / "serve_config.yaml"  # the configuration as it is served, overrides included
 DASHBOARD_PORT = 8265

@@ -11,13 +11,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.errors import EngineUnavailable
 from graphs.wire.errors import answer
+from graphs.wire.heap import return_large_blocks
 
 RAYS_OWN = "/-/"  # what Ray answers of itself: /-/healthz, /-/routes
 STATUSES = (404, 500, 503)  # no application yet, no answer, no replica
 
 
 def middlewares() -> list[Middleware]:
-    """As Ray asks for them."""
+    """As Ray asks for them, once in each proxy."""
+    return_large_blocks()
     return [Middleware(InShape)]
 
 
