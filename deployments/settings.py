@@ -74,6 +74,13 @@ class EngineArgs(ModelArgs):
         default="passive",
         description="What idle OpenMP threads do: spin (fast on idle cores) or sleep (fast beside other work).",
     )
+    niceness: int = Field(
+        default=10,
+        ge=0,
+        le=19,
+        description="How far the model gives way to the Gateway and to Ray on a busy processor, as `nice` does: so "
+        "requests are taken in and refused in time, however much there is to compute.",
+    )
     stall_timeout_s: PositiveFloat = Field(
         default=120, description="A single token, segment or sentence that takes longer means that the engine hangs."
     )

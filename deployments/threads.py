@@ -17,9 +17,14 @@ R = TypeVar("R")
 
 
 def prepare(args: EngineArgs) -> None:
-    """Tell OpenMP how many threads this process gets and what they do when idle."""
+    """Tell OpenMP how many threads this process gets and what they do when idle; and give way to the gateway.
+
+    A niceness is this thread's and is inherited by those that it starts. It is raised and never lowered, for which one
+    would have to be root.
+    """
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
     os.environ["OMP_WAIT_POLICY"] = args.omp_wait_policy.upper()
+    os.setpriority(os.PRIO_PROCESS, 0, max(args.niceness, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 class Lane:

@@ -37,6 +37,8 @@ ENVIRONMENT = {
     "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
     "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": "-1",
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "graphs.wire.proxy.middlewares",  # the proxy's own errors, too
+    # Not 15 for all: the models give way (their setting niceness), the Gateway and the proxy do not.
+    "RAY_worker_niceness": "0",
     # Freed memory of many threads in few heaps. The processes that only pass sound and pictures on give large blocks
     # back at once (graphs/wire/heap.py); for a model's replica that would cost more than it saves.
     "MALLOC_ARENA_MAX": "2",

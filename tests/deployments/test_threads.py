@@ -13,8 +13,21 @@ from deployments.threads import Lane, prepare
 def test_openmp_is_told_of_threads_and_of_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "64")
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    prepare(WhisperArgs(threads=3, omp_wait_policy="passive"))
+    prepare(WhisperArgs(threads=3, omp_wait_policy="passive", niceness=0))
     assert (os.environ["OMP_NUM_THREADS"], os.environ["OMP_WAIT_POLICY"]) == ("3", "PASSIVE")
+
+
+def test_a_model_gives_way_and_never_less_than_before() -> None:
+    def niceness_after(wanted: int) -> int:
+        prepare(WhisperArgs(niceness=wanted))
+        return os.getpriority(os.PRIO_PROCESS, 0)
+
+    lane = Lane("t")
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    assert lane.submit(lambda: niceness_after(before + 1)).result(5) == before + 1
+    assert lane.submit(lambda: niceness_after(0)).result(5) == before + 1
+    lane.close(wait=True)
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before
 
 
 def test_a_lane_works_in_order_of_arrival_in_one_thread() -> None:
