@@ -20,6 +20,8 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import yaml
+
 from bench.client import median_ratio, read_wav, report, spread_ms
 from deployments.engine import Recognizer, Synthesizer, recognizer, synthesizer
 from deployments.messages import Audio
@@ -109,7 +111,8 @@ async def measure_speaking(voice: Synthesizer, callers: int, rounds: int, second
 
 async def measure(args: argparse.Namespace) -> dict[str, object]:
     """All figures."""
-    settings = AppArgs()
+    application = yaml.safe_load(args.config.read_text())["applications"][0]
+    settings = AppArgs.model_validate(application["args"])
     ear, voice = recognizer(settings.speech_to_text), synthesizer(settings.text_to_speech)
     hearing = await measure_hearing(ear, args.callers, args.rounds, args.seconds)
     speaking = await measure_speaking(voice, args.voices, args.rounds, args.seconds)
@@ -120,6 +123,7 @@ async def measure(args: argparse.Namespace) -> dict[str, object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", default="serve_config.yaml", type=Path, help="whose engines are measured")
     parser.add_argument("--callers", type=int, default=8)
     parser.add_argument("--voices", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
