@@ -9,10 +9,6 @@ from faster_whisper import WhisperModel
 from pocket.asr import evaluate, noise, text
 from pocket.asr.voices import RATE_HZ
 
-pytestmark = pytest.mark.skipif(
-    not (evaluate.WEIGHTS / "model.bin").is_file(), reason="the recognizer's weights are not in the repository yet"
-)
-
 DATA = Path(__file__).parent.parent / "data"
 
 
