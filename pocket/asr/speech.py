@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pocket.asr import noise, text, voices
+from pocket.asr import accents, noise, text, voices
 
 NOISE_SECONDS = 30
 PACK = 24
+ACCENTED = 0.3
+"""The share of the natural voices' sentences that are said in another accent."""
 MAX_SAMPLES = 20 * voices.RATE_HZ
 
 
@@ -60,8 +62,9 @@ def read(rng: random.Random, pocket_share: float = 0.0) -> tuple[NDArray[np.int1
     voice = voices.pick(rng, pocket_share)
     speed = rng.uniform(0.8, 1.35)
     pitch = rng.choice((1.0, rng.uniform(0.4, 1.8)))
+    accent = accents.draw(rng) if voice.engine == "flite" and rng.random() < ACCENTED else None
     try:
-        samples = voices.speak(said, voice, speed, pitch)
+        samples = voices.speak(said, voice, speed, pitch, accent)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
         return None
     return (samples, said, voice) if 800 < len(samples) < MAX_SAMPLES else None

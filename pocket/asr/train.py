@@ -3,9 +3,9 @@
     python -m pocket.asr.train --minutes 22 --workers 10 --out DIR
 
 Writes DIR/checkpoint.pt every few minutes and DIR/final.pt at the end: half-precision weights, the shape of the
-network and its tokenizer. `--resume FILE` starts from such a file, `--shipped` from the bundled weights: then only the
-decoder learns, say other sentences, which a CPU can do (`--shipped --peak 2e-4 --batch 4 --workers 1 --hours 4 --look-s
-1e9`).
+network and its tokenizer. `--resume FILE` starts from such a file, `--shipped` from the bundled weights. With `--learn
+decoder` only the decoder learns, say other sentences, which a CPU can do (`--shipped --learn decoder --peak 2e-4
+--batch 4 --workers 1 --hours 4 --look-s 1e9`).
 """
 
 import argparse
@@ -67,6 +67,7 @@ def main() -> None:
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--resume", type=Path, help="weights to start from")
     start.add_argument("--shipped", action="store_true", help="start from the bundled weights")
+    parser.add_argument("--learn", choices=("all", "decoder"), default="all")
     parser.add_argument("--look-s", type=float, default=75.0, help="seconds between looks at held-out clips")
     parser.add_argument("--compile", action="store_true", help="use torch.compile on the encoder")
     parser.add_argument("--tiny", action="store_true", help="a toy model: tries the code on a CPU")
@@ -86,7 +87,7 @@ def train(args: argparse.Namespace, readers: Readers, started: float) -> None:
     tokens, model = _begin(args, device)
     looks = _looks(device, 4 if args.tiny else 48)
     pool = Pool(tokens, device, int(args.hours * 3600 * voices.RATE_HZ), args.noises)
-    while len(pool.clips) < (48 if args.tiny else 500 if args.shipped else 2_000):
+    while len(pool.clips) < (48 if args.tiny else 500 if args.learn == "decoder" else 2_000):
         if pack := readers.collect(wait_s=60.0):
             pool.add(pack)
     mixer = Mixer(pool, tokens, args.seed, args.batch)
@@ -117,7 +118,7 @@ def train(args: argparse.Namespace, readers: Readers, started: float) -> None:
             written, spelled = model(
                 batch.features, batch.inputs, batch.labels, batch.frames, batch.letters, batch.letter_counts
             )
-        (written if args.shipped else written + (1.0 if share < 0.5 else 0.3) * spelled).backward()
+        (written if args.learn == "decoder" else written + (1.0 if share < 0.5 else 0.3) * spelled).backward()
         norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         # The fused optimizer leaves a step out where this is 1, without the device having to be asked.
         optimizer.found_inf = (~norm.isfinite()).float()
@@ -172,11 +173,11 @@ def _begin(args: argparse.Namespace, device: torch.device) -> tuple[Tokens, Reco
         model, tokens = load(args.resume)
     elif args.shipped:
         model, tokens = load_shipped()
-        model.whisper.model.encoder.requires_grad_(False)
     else:
         rng = random.Random(args.seed)
         tokens = Tokens.learn(text.sentence(rng) for _ in range(2_000 if args.tiny else 60_000))
         model = Recognizer(config(tokens, args.tiny))
+    model.whisper.model.encoder.requires_grad_(args.learn == "all")
     return tokens, model.to(device).train()
 
 

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
+from pocket.asr import accents
+
 RATE_HZ = 16_000
 ESPEAK_WORDS_PER_MINUTE = 165
 
@@ -59,18 +61,21 @@ def pick(rng: random.Random, pocket_share: float = 0.0) -> Voice:
     return rng.choices(FLITE, weights=(4, 4, 2, 1))[0]
 
 
-def speak(text: str, voice: Voice, speed: float = 1.0, pitch: float = 1.0) -> NDArray[np.int16]:
+def speak(
+    text: str, voice: Voice, speed: float = 1.0, pitch: float = 1.0, accent: accents.Accent | None = None
+) -> NDArray[np.int16]:
     """Mono speech at 16 kHz with the silence at both ends cut off; empty if the voice said nothing.
 
     `speed` and `pitch` are factors around the voice's own; flite's natural voices keep their pitch, the pocket voice
-    has one way to speak. Raises VoiceMissing without the program, CalledProcessError if it fails on the text.
+    has one way to speak. Only flite's voices can put on an accent. Raises VoiceMissing without the program, CalledProcessError if it fails on the text.
     """
     if voice.engine == "pocket":
         return trim((_pocket_voice().say(text) * 32767).astype(np.int16))
     with tempfile.TemporaryDirectory(dir=_scratch()) as folder:
         path = Path(folder) / "speech.wav"
         if voice.engine == "flite":
-            command = ["-voice", voice.name, "--setf", f"duration_stretch={1 / speed:.3f}", "-t", text, "-o", str(path)]
+            said = ["-t", text] if accent is None else ["-p", accents.put_on(accent, phones(text, voice))]
+            command = ["-voice", voice.name, "--setf", f"duration_stretch={1 / speed:.3f}", *said, "-o", str(path)]
         else:
             words_per_minute = round(ESPEAK_WORDS_PER_MINUTE * speed)
             level = min(99, round(50 * pitch))
@@ -80,6 +85,12 @@ def speak(text: str, voice: Voice, speed: float = 1.0, pitch: float = 1.0) -> ND
             rate_hz = file.getframerate()
             samples = np.frombuffer(file.readframes(file.getnframes()), np.int16)
     return trim(_resample(samples, rate_hz))
+
+
+def phones(text: str, voice: Voice) -> str:
+    """What a voice of flite says for a text, as names of phones with spaces between them."""
+    command = [_program("flite"), "-voice", voice.name, "-ps", "-t", text, "none"]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
 
 
 def trim(samples: NDArray[np.int16], floor: float = 0.006, margin: int = RATE_HZ // 50) -> NDArray[np.int16]:

@@ -13,6 +13,9 @@ import time
 from pathlib import Path
 
 import torch
+from torch import Tensor
+
+from pocket.tts.voice import WEIGHTS
 
 FINISH_S = 12  # kept of the budget for the end: saving, and the processes' exit
 
@@ -24,7 +27,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--clips", type=int, default=50_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--resume", type=Path, default=None, help="a final.pt to start from")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--resume", type=Path, default=None, help="a final.pt to start from")
+    start.add_argument("--shipped", action="store_true", help="start from the bundled weights, with a new jury")
     parser.add_argument("--graph", action="store_true", help="CUDA graphs for the vocoder")
     parser.add_argument("--vocoder-gpu", help="CUDA device of the vocoder, when it has one of its own")
     parser.add_argument("--tiny", action="store_true", help="small batches, for a try on the CPU")
@@ -57,18 +62,24 @@ def _start(module: str, options: list[object], gpu: str | None = None) -> subpro
 
 
 def _resume(args: argparse.Namespace, name: str) -> list[object]:
-    """The option that starts one trainer from its part of a final.pt (and the jury.pt beside it)."""
-    if not args.resume:
+    """The option that starts one trainer from earlier weights: its part of a final.pt (and the jury.pt beside it), or
+    the bundled ones."""
+    if not args.resume and not args.shipped:
         return []
-    parts = torch.load(args.resume, weights_only=True)
+    weights = torch.load(args.resume, weights_only=True)[name] if args.resume else shipped(name)
     part = args.out / f"{name}.resume.pt"
-    torch.save(parts[name], part)
+    torch.save(weights, part)
     if name == "acoustic":
-        torch.save(parts[name], args.out / "acoustic.checkpoint.pt")
-    jury = args.resume.with_name("jury.pt")
-    if name == "vocoder" and jury.exists():
+        torch.save(weights, args.out / "acoustic.checkpoint.pt")
+    if name == "vocoder" and args.resume and (jury := args.resume.with_name("jury.pt")).exists():
         shutil.copy(jury, args.out / "jury.resume.pt")
     return ["--resume", part]
+
+
+def shipped(name: str, folder: Path = WEIGHTS) -> dict[str, Tensor]:
+    """The bundled weights of a model as a trainer writes them: without the table of positions, which is a formula."""
+    weights = torch.load(folder / f"{name}.pth", weights_only=True)["model"]
+    return {key: value for key, value in weights.items() if key != "pos_encoder.pe"}
 
 
 if __name__ == "__main__":
