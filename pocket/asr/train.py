@@ -177,7 +177,8 @@ def _begin(args: argparse.Namespace, device: torch.device) -> tuple[Tokens, Reco
         rng = random.Random(args.seed)
         tokens = Tokens.learn(text.sentence(rng) for _ in range(2_000 if args.tiny else 60_000))
         model = Recognizer(config(tokens, args.tiny))
-    model.whisper.model.encoder.requires_grad_(args.learn == "all")
+    if args.learn == "decoder":
+        model.whisper.model.encoder.requires_grad_(False)
     return tokens, model.to(device).train()
 
 
