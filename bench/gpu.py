@@ -9,10 +9,11 @@ random tokens and chooses none, and ``batched_bench_per_s`` is its S_TG: tokens 
 all sequences speaking.
 
 The engine's figure is made to be the same thing. Every caller has a prompt of his own, of exactly ``--prompt`` tokens,
-which has been read once before, so that the next answer to it begins almost at once. All ask together, and tokens are
-counted from the moment at which all of them speak to that at which the first has ended. ``greedy`` takes the likeliest
-token, ``sampled`` has the default settings. The ratios are those of medians. ``step_ms`` is the median time of a step
-in which all speak, ``outside_ms`` how much of it was spent outside llama.cpp's own pass. The last line is JSON.
+which he asks again and again: it has been read, so an answer begins almost at once, and the callers keep to places that
+lie side by side. All ask together, and tokens are counted from the moment at which all of them speak to that at which
+the first has ended. ``greedy`` takes the likeliest token, ``sampled`` has the default settings. The ratios are those of
+medians. ``step_ms`` is the median time of a step in which all speak, ``outside_ms`` how much of it was spent outside
+llama.cpp's own pass. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -102,23 +103,25 @@ class Talk:
 class Bench:
     """An engine, and callers who all talk at once."""
 
-    def __init__(self, engine: LlamaChat, prompt: int, tokens: int) -> None:
+    def __init__(self, engine: LlamaChat, prompt: int) -> None:
         self._engine = engine
         self._prompt = prompt
-        self._tokens = tokens
         self._rng = np.random.default_rng(0)
 
     async def prompts(self, callers: int) -> list[str]:
-        """Digits, each of which is a token, so many that with the template they make the length that was asked for."""
-        end = await self._answer("7", ChatConfig(max_tokens=1))
-        digits = self._prompt - end.prompt_tokens + 1
-        return ["".join(map(str, self._rng.integers(0, 10, digits))) for _ in range(callers)]
+        """Digits, each of which is a token, so many that with the template they make the length that was asked for.
 
-    async def rate(self, callers: int, config: ChatConfig) -> float:
-        """Tokens per second while all of ``callers`` speak."""
-        prompts = await self.prompts(callers)
-        await asyncio.gather(*(self._answer(prompt, ChatConfig(max_tokens=1)) for prompt in prompts))
-        talk = Talk(self._engine, callers)
+        All have been read when this returns.
+        """
+        once = ChatConfig(max_tokens=1)
+        digits = self._prompt + 1 - (await self._answer("7", once)).prompt_tokens
+        prompts = ["".join(map(str, self._rng.integers(0, 10, digits))) for _ in range(callers)]
+        await asyncio.gather(*(self._answer(prompt, once) for prompt in prompts))
+        return prompts
+
+    async def rate(self, prompts: Sequence[str], config: ChatConfig) -> float:
+        """Tokens per second while an answer to each of ``prompts`` is spoken."""
+        talk = Talk(self._engine, len(prompts))
         ends = await asyncio.gather(*(self._answer(prompt, config, talk) for prompt in prompts))
         for end in ends:
             if (end.prompt_tokens, end.completion_tokens) != (self._prompt, config.max_tokens):
@@ -170,7 +173,7 @@ async def engine(args: argparse.Namespace, callers: Sequence[int]) -> dict[int, 
         )
     )
     passes.listen()
-    bench = Bench(chat, args.prompt, args.tokens)
+    bench = Bench(chat, args.prompt)
     configs = {
         "greedy": ChatConfig(temperature=0, max_tokens=args.tokens),
         "sampled": ChatConfig(max_tokens=args.tokens, seed=1),
@@ -178,9 +181,10 @@ async def engine(args: argparse.Namespace, callers: Sequence[int]) -> dict[int, 
     figures: dict[int, dict[str, Any]] = {}
     for count in callers:
         figures[count] = {}
+        prompts = await bench.prompts(count)
         for name, config in configs.items():
             passes.of.clear()
-            rates = [round(await bench.rate(count, config), 1) for _ in range(args.rounds)]
+            rates = [round(await bench.rate(prompts, config), 1) for _ in range(args.rounds)]
             step_ms, outside_ms = passes.steps_ms(count)
             figures[count][name] = {"per_s": rates, "step_ms": step_ms, "outside_ms": outside_ms}
             print(count, name, figures[count][name], flush=True)
