@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
-import av
 import httpx
 import numpy as np
 from numpy.typing import NDArray
@@ -188,6 +187,8 @@ def write_wav(audio: Audio) -> bytes:
 
 def resample(audio: Audio, rate_hz: int) -> Audio:
     """The same sound at another rate, band-limited."""
+    import av  # here, as most benches have nothing to do with sound, and a GPU's machine may lack it
+
     if audio.rate_hz == rate_hz:
         return audio
     pcm: NDArray[np.int16] = (np.clip(audio.samples, -1, 1) * 32767).astype(np.int16)

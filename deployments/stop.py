@@ -15,6 +15,8 @@ class StopScanner:
 
     def push(self, text: str) -> str:
         """The text that can go out now; ``stopped`` tells whether a stop string was met."""
+        if not self._stops:
+            return text
         text = self._held + text
         found = [at for stop in self._stops if (at := text.find(stop)) >= 0]
         if found:

@@ -1,4 +1,4 @@
-"""A model and its slots in llama.cpp: the batches, the cache and the samplers. Knows nothing of who asked for what.
+"""A model and its slots in llama.cpp: the batches and the cache. Knows nothing of who asked for what.
 
 Every slot has a stream of the cache to itself. A step then costs each sequence only what it has read, whatever the
 others hold, and its numbers do not depend on where its neighbours' lie.
@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deployments.engines.llama.samplers import Sampler
 from deployments.engines.llama.scheduler import Run, Sampling
 from deployments.engines.llama.vocabulary import Vocabulary
-from deployments.errors import InvalidRequest
 
 logger = logging.getLogger("ray.serve")
 
@@ -103,7 +103,7 @@ class Context:
         passes = [single] if single else []
         passes += [[run] for run in runs if run.cells.shape != (1,)]
         chosen = {slot: token for together in passes for slot, token in self._pass(together)}
-        return [chosen[run.slot] for run in runs]
+        return [chosen.get(run.slot) for run in runs]
 
     def trim(self, slot: int, length: int) -> int:
         if length < self._lengths[slot]:
@@ -119,28 +119,11 @@ class Context:
         self._lengths[target] = self._lengths[source]
         return self.trim(target, length)
 
-    def sampler(self, sampling: Sampling) -> Any:
-        lib = self._lib
-        links = [] if sampling.grammar is None else [self._grammar(sampling.grammar)]
-        if (sampling.repeat_penalty, sampling.presence_penalty, sampling.frequency_penalty) != (1, 0, 0):
-            links.append(self._penalties(sampling))
-        if sampling.temperature == 0:
-            links.append(lib.llama_sampler_init_greedy())
-        else:
-            links += [
-                lib.llama_sampler_init_top_k(sampling.top_k),
-                lib.llama_sampler_init_top_p(sampling.top_p, 1),
-                lib.llama_sampler_init_min_p(sampling.min_p, 1),
-                lib.llama_sampler_init_temp(sampling.temperature),
-                lib.llama_sampler_init_dist(sampling.seed),
-            ]
-        chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
-        for link in links:
-            lib.llama_sampler_chain_add(chain, link)
-        return chain
+    def sampler(self, sampling: Sampling) -> Sampler:
+        return Sampler(self._vocabulary, sampling, self.context_length)
 
-    def release(self, sampler: Any) -> None:
-        self._lib.llama_sampler_free(sampler)
+    def release(self, sampler: Sampler) -> None:
+        sampler.close()
 
     def ends(self, token: int) -> bool:
         return self._vocabulary.ends(token)
@@ -165,17 +148,19 @@ class Context:
         params.no_perf = True
         return params
 
-    def _pass(self, runs: list[Run]) -> list[tuple[int, int | None]]:
-        """The slot of each run, and the next token where one is wanted."""
+    def _pass(self, runs: list[Run]) -> list[tuple[int, int]]:
+        """The slots of which a token is wanted, and the token."""
         runs = self._bridged(runs)
-        batch, last = self._batch.filled(runs, self._lengths)
-        if failed := self._lib.llama_decode(self._context, batch):
+        if failed := self._lib.llama_decode(self._context, self._batch.filled(runs, self._lengths)):
             raise RuntimeError(f"llama.cpp could not decode a batch: code {failed}")
+        self._lib.llama_synchronize(self._context)  # a GPU is still at work, and whoever takes the time would be misled
         for run in runs:
             self._lengths[run.slot] += len(run.cells)
             if run.sampler is _FILLER:
                 self.trim(run.slot, self._lengths[run.slot] - 1)
-        return [(run.slot, self._chosen(run, int(place))) for run, place in zip(runs, last, strict=True)]
+        wanted = [run for run in runs if _wanted(run)]
+        scores = self._scores(len(wanted)) if wanted else ()
+        return [(run.slot, run.sampler.choose(row)) for run, row in zip(wanted, scores, strict=True)]
 
     def _bridged(self, runs: list[Run]) -> list[Run]:
         """``runs`` in the order of their slots, with the small gaps between them filled.
@@ -190,29 +175,17 @@ class Context:
             bridged.append(run)
         return bridged
 
-    def _chosen(self, run: Run, place: int) -> int | None:
-        if run.sampler in (None, _FILLER):
-            return None
-        return int(self._lib.llama_sampler_sample(run.sampler, self._context, place))
-
-    def _penalties(self, sampling: Sampling) -> Any:
-        """Over the whole answer, and nothing but it: a prompt holds the very markers that end an answer."""
-        return self._lib.llama_sampler_init_penalties(
-            self._vocabulary.size,
-            self.context_length,
-            sampling.repeat_penalty,
-            sampling.frequency_penalty,
-            sampling.presence_penalty,
-        )
-
-    def _grammar(self, text: str) -> Any:
-        grammar = self._lib.llama_sampler_init_grammar(self._vocabulary.handle, text.encode(), b"root")
-        if not grammar:
-            raise InvalidRequest("the grammar cannot be read; it must be GBNF with a rule named root", param="grammar")
-        return grammar
+    def _scores(self, rows: int) -> NDArray[np.float32]:
+        """Of all tokens, for each of the places of the last pass at which they are wanted; good until the next one."""
+        scores = self._lib.llama_get_logits(self._context)
+        return np.ctypeslib.as_array(scores, (rows, self._vocabulary.size))
 
 
 _FILLER = object()  # stands in a run for the sampler: nothing is wanted of it
+
+
+def _wanted(run: Run) -> bool:
+    return run.sampler not in (None, _FILLER)
 
 
 class _Batch:
@@ -225,24 +198,24 @@ class _Batch:
         self._ones = np.ones(capacity, np.int32)
         self._kept: tuple[Any, ...] = ()
 
-    def filled(self, runs: list[Run], lengths: Sequence[int]) -> tuple[Any, NDArray[np.intp]]:
-        """The batch of ``runs``, all of one kind, and the place of the last cell of each."""
+    def filled(self, runs: list[Run], lengths: Sequence[int]) -> Any:
+        """The batch of ``runs``, all of one kind; a token is wanted at the last place of some."""
         counts = np.array([len(run.cells) for run in runs])
-        last = np.cumsum(counts) - 1
+        ends = np.cumsum(counts)
         cells = np.concatenate([run.cells for run in runs])
         cells = np.ascontiguousarray(cells, np.int32 if cells.ndim == 1 else np.float32)
-        places = np.concatenate([np.arange(lengths[run.slot], lengths[run.slot] + len(run.cells)) for run in runs])
-        places = places.astype(np.int32)
+        offsets = np.array([lengths[run.slot] for run in runs]) - (ends - counts)
+        places = (np.arange(len(cells)) + np.repeat(offsets, counts)).astype(np.int32)
         slots = np.repeat(self._addresses[[run.slot for run in runs]], counts)
         wanted = np.zeros(len(cells), np.int8)
-        wanted[last[[run.sampler not in (None, _FILLER) for run in runs]]] = 1
+        wanted[ends[[_wanted(run) for run in runs]] - 1] = 1
         self._kept = (cells, places, slots, wanted)  # the library reads them after this returns
         batch = self._lib.llama_batch(n_tokens=len(cells))
         kind = "token" if cells.ndim == 1 else "embd"
         for name, array in ((kind, cells), ("pos", places), ("n_seq_id", self._ones), ("seq_id", slots)):
             _point(batch, name, array)
         _point(batch, "logits", wanted)
-        return batch, last
+        return batch
 
 
 def _point(batch: Any, name: str, array: NDArray[Any]) -> None:

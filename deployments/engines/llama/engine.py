@@ -208,7 +208,7 @@ def _shape(args: LlamaArgs) -> Shape:
         threads=args.threads,
         batch_threads=args.batch_threads or args.threads,
         flash_attention=_flash_attention(args),
-        gap=args.parallel if args.gpu_layers else 2,  # one more row is nearly free on a GPU
+        gap=16 if args.gpu_layers else 2,  # on a GPU a pass costs as much as some 20 rows more
     )
 
 

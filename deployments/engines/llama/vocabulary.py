@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,8 @@ class Vocabulary:
         self.handle = lib.llama_model_get_vocab(model)
         self.size = lib.llama_vocab_n_tokens(self.handle)
         self._buffer = ctypes.create_string_buffer(LONGEST_PIECE)
+        self.text: Callable[[int], bytes] = cache(self._text)
+        """What a token reads as: part of a UTF-8 text; nothing for a control token."""
         self._ends = [bool(lib.llama_vocab_is_eog(self.handle, token)) for token in range(self.size)]
         self._control = self._named(lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_UNKNOWN)
         self._user_defined = self._named(lib.LLAMA_TOKEN_ATTR_USER_DEFINED)
@@ -52,8 +56,7 @@ class Vocabulary:
         """Whether ``token`` ends an answer."""
         return self._ends[token]
 
-    def text(self, token: int) -> bytes:
-        """What ``token`` reads as: part of a UTF-8 text; nothing for a control token."""
+    def _text(self, token: int) -> bytes:
         size = self._lib.llama_token_to_piece(self.handle, token, self._buffer, LONGEST_PIECE, 0, False)
         return self._buffer.raw[: max(size, 0)]
 
