@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import faulthandler
 import json
 import subprocess
 import time
@@ -225,6 +226,7 @@ def main() -> None:
     parser.add_argument("--gpu-layers", type=int, default=-1)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
+    faulthandler.enable()  # a crash in the library would otherwise not say what was asked of it
     report("gpu", measure(args))
 
 

@@ -67,7 +67,8 @@ def speak(
     """Mono speech at 16 kHz with the silence at both ends cut off; empty if the voice said nothing.
 
     `speed` and `pitch` are factors around the voice's own; flite's natural voices keep their pitch, the pocket voice
-    has one way to speak. Only flite's voices can put on an accent. Raises VoiceMissing without the program, CalledProcessError if it fails on the text.
+    has one way to speak. Only flite's voices can put on an accent. Raises VoiceMissing without the program,
+    CalledProcessError if it fails on the text.
     """
     if voice.engine == "pocket":
         return trim((_pocket_voice().say(text) * 32767).astype(np.int16))

@@ -225,11 +225,11 @@ def main() -> None:
     first = clock.fraction
     while clock.fraction < 1:
         progress = (clock.fraction - first) / (1 - first)
+        trainer.set_rates(share * schedule.annealed(progress, step))
         name = "spectral" if progress < JURY_FROM else "adversarial"
         if advance is None or advance[0] != name:
             one_step = getattr(trainer, name)
             advance = name, recorded(one_step, *segments.draw(size)) if args.graph else one_step
-        trainer.set_rates(share * schedule.annealed(progress, step))
         result = advance[1](*segments.draw(size))
         step += 1
         if clock.due("report", schedule.REPORT_S):

@@ -1,4 +1,5 @@
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 
 from pocket.tts import data, export, features, model, schedule, teacher, text, vocoder
 from pocket.tts.align import Aligner
+from pocket.tts.train import shipped
 from pocket.tts.voice import Voice
 
 CPU = torch.device("cpu")
@@ -129,3 +131,10 @@ def test_the_teacher_reads_and_says_when() -> None:
     assert reading.phone_at(np.array([0.0, 1e9])) == ["pau", "pau"]
     with pytest.raises(ValueError, match="nothing"):
         teacher.read_aloud(".")
+
+
+@pytest.mark.parametrize(("name", "made"), [("acoustic", model.new_acoustic), ("vocoder", model.new_generator)])
+def test_a_training_can_go_on_from_the_bundled_weights(name: str, made: Callable[[], torch.nn.Module]) -> None:
+    missing, unexpected = made().load_state_dict(shipped(name), strict=False)
+    assert not unexpected
+    assert set(missing) <= {"pos_encoder.pe"}
