@@ -17,6 +17,7 @@ from deployments.engines.llama.vocabulary import Vocabulary
 from deployments.errors import InvalidRequest
 
 ROWS = 16
+"""The scores are looked at in columns of so many: fewer leave more to be sorted out, more let too many others in."""
 
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])  # llama_token_data
 
