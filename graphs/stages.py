@@ -111,7 +111,8 @@ class HandleStages:
 async def _answers(handle: DeploymentHandle, timeout_s: float) -> bool:
     response = handle.stats.remote()
     try:
-        await asyncio.wait_for(response, timeout_s)
+        async with asyncio.timeout(timeout_s):
+            await response
     except BackPressureError:
         return True
     except (TimeoutError, *FAILURES):

@@ -103,7 +103,8 @@ class LlamaChat:
             self._probes.append(probe)
             self._wake.notify()
         try:
-            await asyncio.wait_for(asyncio.wrap_future(probe), self._args.stall_timeout_s)
+            async with asyncio.timeout(self._args.stall_timeout_s):
+                await asyncio.wrap_future(probe)
         except TimeoutError:
             raise self._hung() from None
 

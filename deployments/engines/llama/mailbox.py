@@ -29,8 +29,10 @@ class Mailbox:
 
     async def wait(self, timeout_s: float) -> bool:
         """Whether anything came within ``timeout_s``."""
+        # asyncio.wait_for of Python 3.11 would forget that its caller was cancelled, if something came just then
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._arrived.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._arrived.wait()
         return self._arrived.is_set()
 
     def take(self) -> tuple[str, FinishReason | None]:
