@@ -1,6 +1,7 @@
 """Writes the language model as GGUF, architecture `llama`.
 
-`python -m pocket.llm.export DIR/final.pt` writes the shipped file; `--type F16` and `--type Q4_0` are for tests.
+`python -m pocket.llm.export DIR/final.pt` writes the shipped file; `--type` says how exactly. A GGUF file of this
+module, which is less exact than a checkpoint, can be given in its place.
 """
 
 import argparse
@@ -41,7 +42,8 @@ def write_gguf(path: Path, state: dict[str, Tensor], config: LlamaConfig, kind: 
     _describe(writer, config, kind)
     _add_tokenizer(writer)
     for name, weights in _tensors(state, config).items():
-        _add(writer, name, weights, kind)
+        embedding = name == "token_embd.weight"  # it chooses the words, too, and llama.cpp leaves it more digits
+        _add(writer, name, weights, "Q8_0" if kind == "Q4_0" and embedding else kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -130,16 +132,23 @@ def _values(tensor: gguf.ReaderTensor) -> Tensor:
     return torch.from_numpy(gguf.quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32))
 
 
+def _read(path: Path) -> tuple[dict[str, Tensor], LlamaConfig]:
+    if path.suffix == ".gguf":
+        return read_gguf(path, LlamaConfig()), LlamaConfig()
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    return checkpoint["llm"], LlamaConfig(**checkpoint["config"]["llm"])
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", type=Path, help="final.pt of pocket.llm.train")
+    parser.add_argument("checkpoint", type=Path, help="final.pt of pocket.llm.train, or a GGUF file of this module")
     parser.add_argument("file", type=Path, nargs="?", default=SHIPPED)
-    parser.add_argument("--type", choices=TYPES, default="Q8_0")
+    parser.add_argument("--type", choices=TYPES, default="Q4_0")
     args = parser.parse_args()
-    checkpoint = torch.load(args.checkpoint, map_location="cpu", weights_only=True)
+    state, config = _read(args.checkpoint)
     args.file.parent.mkdir(parents=True, exist_ok=True)
-    write_gguf(args.file, checkpoint["llm"], LlamaConfig(**checkpoint["config"]["llm"]), args.type)
+    write_gguf(args.file, state, config, args.type)
     print(f"{args.file}: {args.file.stat().st_size / 1e6:.1f} MB, {args.type}")
 
 

@@ -17,6 +17,16 @@ def test_openmp_is_told_of_threads_and_of_waiting(monkeypatch: pytest.MonkeyPatc
     assert (os.environ["OMP_NUM_THREADS"], os.environ["OMP_WAIT_POLICY"]) == ("3", "PASSIVE")
 
 
+def test_threads_that_wait_briefly_follow_no_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or they would spin as long as the policy says."""
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    monkeypatch.setenv("GOMP_SPINCOUNT", "1")
+    monkeypatch.delenv("KMP_BLOCKTIME", raising=False)
+    prepare(WhisperArgs(omp_wait_policy="brief", niceness=0))
+    assert "OMP_WAIT_POLICY" not in os.environ
+    assert (os.environ["GOMP_SPINCOUNT"], os.environ["KMP_BLOCKTIME"]) == ("100000", "1")
+
+
 def test_a_model_gives_way_and_never_less_than_before() -> None:
     def niceness_after(wanted: int) -> int:
         prepare(WhisperArgs(niceness=wanted))

@@ -28,6 +28,10 @@ from deployments.threads import Lane, prepare
 
 logger = logging.getLogger("ray.serve")
 
+READ_ALIKE = 63
+"""On a CPU, flash attention over more tokens than these takes another way, whose last digits differ: an answer would
+depend on how its prompt was cut."""
+
 
 class LlamaChat:
     """One model, many conversations at once. To be used from one event loop at a time."""
@@ -39,7 +43,7 @@ class LlamaChat:
         self._eye = _opened_eye(args, self._model)
         self._reader = Reader(args, self._model, self._eye)
         self._context = Context(self._model, _shape(args))
-        self._scheduler = Scheduler(self._context, chunk=args.prefill_chunk, batch_size=args.batch_size)
+        self._scheduler = Scheduler(self._context, chunk=_chunk(args), batch_size=args.batch_size)
         self._scheduler.probe()
         self._callers = 0
         self._texts, self._pictures = Lane("read"), Lane("look")  # text does not wait for pictures
@@ -197,7 +201,7 @@ def _opened_eye(args: LlamaArgs, model: Model) -> Eye | None:
         model.width,
         threads=args.batch_threads or args.threads,
         use_gpu=args.gpu_layers != 0,
-        flash_attention=_flash_attention(args),
+        flash_attention=args.flash_attention,
     )
 
 
@@ -208,13 +212,15 @@ def _shape(args: LlamaArgs) -> Shape:
         batch_size=args.batch_size,
         threads=args.threads,
         batch_threads=args.batch_threads or args.threads,
-        flash_attention=_flash_attention(args),
+        flash_attention=args.flash_attention,
         gap=16 if args.gpu_layers else 2,  # on a GPU a pass costs as much as some 20 rows more
     )
 
 
-def _flash_attention(args: LlamaArgs) -> bool:
-    return args.gpu_layers != 0 if args.flash_attention is None else args.flash_attention
+def _chunk(args: LlamaArgs) -> int:
+    """The most that is read of one prompt at once."""
+    alike = args.flash_attention and not args.gpu_layers
+    return min(args.prefill_chunk, READ_ALIKE) if alike else args.prefill_chunk
 
 
 def _sampling(config: ChatConfig) -> Sampling:

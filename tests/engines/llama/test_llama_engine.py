@@ -110,6 +110,32 @@ def test_answers_are_the_same_alone_and_among_fifteen_others(run: Run, args: Lla
     assert len({text for text, _ in alone}) > 8
 
 
+def test_answers_to_long_prompts_are_the_same_alone_and_in_company(run: Run) -> None:
+    """Alone they are read in large chunks, together in small ones."""
+    pocket = AppArgs().text_llm
+    assert isinstance(pocket, LlamaArgs)
+    if not resolve(pocket.model).is_file():
+        pytest.skip("the bundled model is not there")
+    engine = loaded(pocket, parallel=16, batch_threads=2, max_waiting=16)
+    rng = np.random.default_rng(1)
+    words = "red cat old house big river small bird green tree quick fox blue boat warm bread".split()
+    texts = [" ".join(rng.choice(words, size)) for size in rng.integers(30, 900, 32)]
+    asked = [
+        [ChatMessage("user", f"{at} is my number. {text}. Tell me a story about a dog.")]
+        for at, text in enumerate(texts)
+    ]
+    config = GREEDY.model_copy(update={"max_tokens": 80})
+
+    async def body() -> tuple[list[Any], list[Any]]:
+        alone = [await answer(engine, messages, config) for messages in asked]
+        together = await asyncio.gather(*(answer(engine, messages, config) for messages in asked))
+        await engine.close()
+        return alone, together
+
+    alone, together = run(body())
+    assert together == alone
+
+
 def test_a_seed_gives_the_same_answer_in_company(run: Run, engine: LlamaChat) -> None:
     config = HOT.model_copy(update={"seed": 5})
 

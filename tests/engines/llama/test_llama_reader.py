@@ -36,7 +36,7 @@ class Desk:
     def __init__(self, args: LlamaArgs) -> None:
         self.model = Model(Path(args.model), 0)
         self.eye = (
-            Eye(Path(args.mmproj), self.model.handle, self.model.width, threads=1, use_gpu=False, flash_attention=False)
+            Eye(Path(args.mmproj), self.model.handle, self.model.width, threads=1, use_gpu=False, flash_attention=True)
             if args.mmproj
             else None
         )
