@@ -153,12 +153,13 @@ class Context:
         runs = self._bridged(runs)
         if failed := self._lib.llama_decode(self._context, self._batch.filled(runs, self._lengths)):
             raise RuntimeError(f"llama.cpp could not decode a batch: code {failed}")
-        self._lib.llama_synchronize(self._context)  # a GPU is still at work, and whoever takes the time would be misled
+        wanted = [run for run in runs if _wanted(run)]
+        if not wanted:  # else whoever takes the time would be misled: a GPU is still at work
+            self._lib.llama_synchronize(self._context)
         for run in runs:
             self._lengths[run.slot] += len(run.cells)
             if run.sampler is _FILLER:
                 self.trim(run.slot, self._lengths[run.slot] - 1)
-        wanted = [run for run in runs if _wanted(run)]
         scores = self._scores(len(wanted)) if wanted else ()
         return [(run.slot, run.sampler.choose(row)) for run, row in zip(wanted, scores, strict=True)]
 

@@ -53,10 +53,10 @@ class Sampler:
             lib.llama_sampler_chain_add(self._chain, link)
 
     def choose(self, scores: NDArray[np.float32]) -> int:
-        """The next token, given the scores of all."""
+        """The next token, given the scores of all; of equals the first, where the likeliest is taken."""
+        if self._most == 1:
+            return int(scores.argmax())
         tokens = likeliest(scores, self._most) if self._most else np.arange(len(scores))
-        if len(tokens) == 1:
-            return int(tokens[0])
         candidates = np.zeros(len(tokens), _CANDIDATE)
         candidates["id"] = tokens
         candidates["logit"] = scores[tokens]
@@ -73,9 +73,7 @@ class Sampler:
 
 
 def likeliest(scores: NDArray[np.float32], count: int) -> NDArray[np.intp]:
-    """Tokens among which are the ``count`` likeliest, with few others; of one alone, the first of equals."""
-    if count == 1:
-        return np.array([scores.argmax()])
+    """Tokens among which are the ``count`` likeliest, with few others."""
     columns = len(scores) // ROWS
     if count > columns:
         return np.arange(len(scores))

@@ -118,7 +118,7 @@ def test_answers_to_long_prompts_are_the_same_alone_and_in_company(run: Run) -> 
         pytest.skip("the bundled model is not there")
     engine = loaded(pocket, parallel=16, batch_threads=2, max_waiting=16)
     rng = np.random.default_rng(1)
-    words = "red cat old house big river small bird green tree quick fox blue boat warm bread".split()
+    words = ["red", "cat", "old", "house", "big", "river", "small", "bird", "green", "tree", "quick", "fox"]
     texts = [" ".join(rng.choice(words, size)) for size in rng.integers(30, 900, 32)]
     asked = [
         [ChatMessage("user", f"{at} is my number. {text}. Tell me a story about a dog.")]
