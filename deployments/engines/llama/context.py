@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.engines.llama.samplers import Sampler
+from deployments.engines.llama.samplers import Sampler, choose
 from deployments.engines.llama.scheduler import Run, Sampling
 from deployments.engines.llama.vocabulary import Vocabulary
 
@@ -100,9 +100,10 @@ class Context:
         llama.cpp would cut longer runs to equal lengths; their numbers would then depend on their neighbours.
         """
         single = [run for run in runs if run.cells.shape == (1,)]
-        passes = [single] if single else []
-        passes += [[run] for run in runs if run.cells.shape != (1,)]
-        chosen = {slot: token for together in passes for slot, token in self._pass(together)}
+        chosen = dict(self._together(single)) if single else {}
+        for run in runs:
+            if run.cells.shape != (1,):
+                chosen.update(self._pass([run], self._batch.long(run, self._lengths[run.slot])))
         return [chosen.get(run.slot) for run in runs]
 
     def trim(self, slot: int, length: int) -> int:
@@ -148,20 +149,24 @@ class Context:
         params.no_perf = True
         return params
 
-    def _pass(self, runs: list[Run]) -> list[tuple[int, int]]:
-        """The slots of which a token is wanted, and the token."""
+    def _together(self, runs: list[Run]) -> Iterable[tuple[int, int]]:
         runs = self._bridged(runs)
-        if failed := self._lib.llama_decode(self._context, self._batch.filled(runs, self._lengths)):
+        return self._pass(runs, self._batch.single(runs, self._lengths))
+
+    def _pass(self, runs: list[Run], batch: Any) -> Iterable[tuple[int, int]]:
+        """The slots of which a token is wanted, and the token."""
+        if failed := self._lib.llama_decode(self._context, batch):
             raise RuntimeError(f"llama.cpp could not decode a batch: code {failed}")
-        wanted = [run for run in runs if _wanted(run)]
-        if not wanted:  # else whoever takes the time would be misled: a GPU is still at work
-            self._lib.llama_synchronize(self._context)
-        for run in runs:
+        for run in runs:  # a GPU is still at work meanwhile
             self._lengths[run.slot] += len(run.cells)
             if run.sampler is _FILLER:
                 self.trim(run.slot, self._lengths[run.slot] - 1)
-        scores = self._scores(len(wanted)) if wanted else ()
-        return [(run.slot, run.sampler.choose(row)) for run, row in zip(wanted, scores, strict=True)]
+        wanted = [run for run in runs if _wanted(run)]
+        if not wanted:  # whoever takes the time would be misled
+            self._lib.llama_synchronize(self._context)
+            return ()
+        tokens = choose(self._scores(len(wanted)), [run.sampler for run in wanted])
+        return zip([run.slot for run in wanted], tokens, strict=True)
 
     def _bridged(self, runs: list[Run]) -> list[Run]:
         """``runs`` in the order of their slots, with the small gaps between them filled.
@@ -178,8 +183,9 @@ class Context:
 
     def _scores(self, rows: int) -> NDArray[np.float32]:
         """Of all tokens, for each of the places of the last pass at which they are wanted; good until the next one."""
-        scores = self._lib.llama_get_logits(self._context)
-        return np.ctypeslib.as_array(scores, (rows, self._vocabulary.size))
+        scores = ctypes.cast(self._lib.llama_get_logits(self._context), ctypes.c_void_p).value
+        memory = (ctypes.c_float * (rows * self._vocabulary.size)).from_address(scores)
+        return np.frombuffer(memory, np.float32).reshape(rows, -1)
 
 
 _FILLER = object()  # stands in a run for the sampler: nothing is wanted of it
@@ -190,32 +196,50 @@ def _wanted(run: Run) -> bool:
 
 
 class _Batch:
-    """The arrays of one ``llama_batch``, made once."""
+    """The arrays of a ``llama_batch``, made once; of one of tokens and one of embeddings, which share them."""
 
     def __init__(self, lib: Any, capacity: int, slots: int) -> None:
-        self._lib = lib
         self._slots = np.arange(slots, dtype=np.int32)
         self._addresses = self._slots.ctypes.data + 4 * np.arange(slots, dtype=np.uint64)
         self._ones = np.ones(capacity, np.int32)
-        self._kept: tuple[Any, ...] = ()
+        self._tokens, self._places = np.zeros((2, capacity), np.int32)
+        self._owners = np.zeros(capacity, np.uint64)
+        self._wanted = np.zeros(capacity, np.int8)
+        self._rows: NDArray[np.float32] | None = None
+        self._of_tokens, self._of_rows = lib.llama_batch(), lib.llama_batch()
+        for batch in (self._of_tokens, self._of_rows):
+            _point(batch, "n_seq_id", self._ones)
+            _point(batch, "pos", self._places)
+            _point(batch, "seq_id", self._owners)
+            _point(batch, "logits", self._wanted)
+        _point(self._of_tokens, "token", self._tokens)
 
-    def filled(self, runs: list[Run], lengths: Sequence[int]) -> Any:
-        """The batch of ``runs``, all of one kind; a token is wanted at the last place of some."""
-        counts = np.array([len(run.cells) for run in runs])
-        ends = np.cumsum(counts)
-        cells = np.concatenate([run.cells for run in runs])
-        cells = np.ascontiguousarray(cells, np.int32 if cells.ndim == 1 else np.float32)
-        offsets = np.array([lengths[run.slot] for run in runs]) - (ends - counts)
-        places = (np.arange(len(cells)) + np.repeat(offsets, counts)).astype(np.int32)
-        slots = np.repeat(self._addresses[[run.slot for run in runs]], counts)
-        wanted = np.zeros(len(cells), np.int8)
-        wanted[ends[[_wanted(run) for run in runs]] - 1] = 1
-        self._kept = (cells, places, slots, wanted)  # the library reads them after this returns
-        batch = self._lib.llama_batch(n_tokens=len(cells))
-        kind = "token" if cells.ndim == 1 else "embd"
-        for name, array in ((kind, cells), ("pos", places), ("n_seq_id", self._ones), ("seq_id", slots)):
-            _point(batch, name, array)
-        _point(batch, "logits", wanted)
+    def single(self, runs: list[Run], lengths: Sequence[int]) -> Any:
+        """A token for each of some slots."""
+        size = len(runs)
+        slots = [run.slot for run in runs]
+        self._tokens[:size] = np.concatenate([run.cells for run in runs])
+        self._places[:size] = [lengths[slot] for slot in slots]
+        self._owners[:size] = self._addresses[slots]
+        self._wanted[:size] = [_wanted(run) for run in runs]
+        self._of_tokens.n_tokens = size
+        return self._of_tokens
+
+    def long(self, run: Run, length: int) -> Any:
+        """Many places for one slot, which has ``length``; a token may be wanted at the last."""
+        size = len(run.cells)
+        self._places[:size] = np.arange(length, length + size)
+        self._owners[:size] = self._addresses[run.slot]
+        self._wanted[:size] = 0
+        self._wanted[size - 1] = _wanted(run)
+        batch = self._of_tokens
+        if run.cells.ndim == 1:
+            self._tokens[:size] = run.cells
+        else:
+            batch = self._of_rows
+            self._rows = np.ascontiguousarray(run.cells, np.float32)  # kept: the library reads them later
+            _point(batch, "embd", self._rows)
+        batch.n_tokens = size
         return batch
 
 

@@ -7,6 +7,7 @@ finds them in a fraction of the time. Knows no context and no slot.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -52,9 +53,14 @@ class Sampler:
         for link in links:
             lib.llama_sampler_chain_add(self._chain, link)
 
+    @property
+    def greedy(self) -> bool:
+        """Whether it always takes the likeliest token."""
+        return self._most == 1
+
     def choose(self, scores: NDArray[np.float32]) -> int:
         """The next token, given the scores of all; of equals the first, where the likeliest is taken."""
-        if self._most == 1:
+        if self.greedy:
             return int(scores.argmax())
         tokens = likeliest(scores, self._most) if self._most else np.arange(len(scores))
         candidates = np.zeros(len(tokens), _CANDIDATE)
@@ -70,6 +76,13 @@ class Sampler:
     def close(self) -> None:
         """Give back the memory."""
         self._lib.llama_sampler_free(self._chain)
+
+
+def choose(scores: NDArray[np.float32], samplers: Sequence[Sampler]) -> list[int]:
+    """The next token of each row of ``scores``, by its sampler."""
+    if all(sampler.greedy for sampler in samplers):
+        return [int(token) for token in scores.argmax(axis=1)]
+    return [sampler.choose(row) for sampler, row in zip(samplers, scores, strict=True)]
 
 
 def likeliest(scores: NDArray[np.float32], count: int) -> NDArray[np.intp]:

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,8 +98,7 @@ class Request:
     reader: Any = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Run:
+class Run(NamedTuple):
     """Places to be added to a slot: tokens (n,), or embeddings (n, width). With a sampler, the next token is wanted."""
 
     slot: int
@@ -181,8 +180,7 @@ class Stream:
         return text
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """What a step did for a stream; ``finish`` is set once, at its end."""
 
     stream: Stream
