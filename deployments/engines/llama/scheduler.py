@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -154,6 +155,7 @@ class Stream:
         self.finish: FinishReason | None = None
         self.cancelled = False
         self.follows: _Following | None = None
+        self.turn = 0  # whose number is the smallest reads next
         self.pending = 0  # the token chosen last, which the model has yet to read
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._scanner = StopScanner(request.stop)
@@ -253,6 +255,7 @@ class Scheduler:
         self._pace = _Pace()
         self._slots = [_Slot(i, np.zeros(backend.context_length, np.int64)) for i in range(backend.slots)]
         self._waiting: deque[Stream] = deque()
+        self._turns = count(1)
         self._left = 0
         self.produced = 0
 
@@ -365,6 +368,7 @@ class Scheduler:
         home.keys[: len(keys)] = keys
         home.known = len(keys)
         home.stream = stream
+        stream.turn = next(self._turns)
         if source is not home and others - home.filled >= WORTH_COPYING:
             stream.follows = _Following(source, source.stream, others)
             self._follow(home, stream)
@@ -387,15 +391,23 @@ class Scheduler:
                 yield Run(slot.index, np.array([slot.stream.pending], np.int64), slot.stream.sampler)
 
     def _reading(self, room: int) -> Iterator[Run]:
-        """The next chunks of all prompts that are not yet read, in fair shares of ``room``."""
+        """The next chunks of the prompts that are not yet read, as many as there is ``room`` for.
+
+        They take turns: many small parts would each be a pass of the model, and nobody would be ready sooner.
+        """
         readers = [(slot, slot.stream) for slot in self._slots if slot.stream and not slot.stream.count]
-        readers = [(slot, stream) for slot, stream in readers if not self._follow(slot, stream)]
-        wants = [len(stream.request.prompt.run(slot.filled, self._chunk)) for slot, stream in readers]
-        for (slot, stream), share in zip(readers, _shares(wants, room), strict=True):
-            if share:
-                cells = stream.request.prompt.run(slot.filled, share)
-                last = slot.filled + len(cells) == len(stream.request.prompt.keys)
-                yield Run(slot.index, cells, stream.sampler if last else None)
+        for slot, stream in sorted(readers, key=lambda reader: reader[1].turn):
+            if room < LEAST:
+                return
+            if self._follow(slot, stream):
+                continue
+            chunk = stream.request.prompt.run(slot.filled, self._chunk)
+            cells = stream.request.prompt.run(slot.filled, min(room, self._chunk))
+            if len(cells) == len(chunk):
+                stream.turn = next(self._turns)
+            room -= len(cells)
+            last = slot.filled + len(cells) == len(stream.request.prompt.keys)
+            yield Run(slot.index, cells, stream.sampler if last else None)
 
     def _pass(self, runs: Sequence[Run]) -> list[Progress]:
         """Have the model read ``runs``; what comes of it."""
@@ -430,14 +442,3 @@ def _shared(one: NDArray[np.int64], other: NDArray[np.int64]) -> int:
     size = min(len(one), len(other))
     differ = np.flatnonzero(one[:size] != other[:size])
     return int(differ[0]) if len(differ) else size
-
-
-def _shares(wants: Sequence[int], room: int) -> list[int]:
-    """``room`` divided so that who wants little gets it whole and the others get equal parts of the rest."""
-    shares = [0] * len(wants)
-    for served, index in enumerate(sorted(range(len(wants)), key=wants.__getitem__)):
-        if room < LEAST:
-            break
-        shares[index] = min(wants[index], max(LEAST, room // (len(wants) - served)))
-        room -= shares[index]
-    return shares

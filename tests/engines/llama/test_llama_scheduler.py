@@ -312,6 +312,29 @@ def test_one_who_comes_while_another_reads_does_not_wait_for_him() -> None:
     assert (short.finish is not None, speaking.count) == (True, 2)
 
 
+def test_those_who_come_together_are_read_one_after_another_and_not_in_small_parts() -> None:
+    table = Table(PretendModel(slots=4, place_s=0.004))
+    speaker(table)
+    table.step()
+    late = [table.submit(Request(prompt(n, n, n, n), 1)) for n in (7, 8, 9)]
+    before = len(table.model.passes)
+    while not all(stream.finish for stream in late):
+        table.step()
+    read = [[len(run.cells) for run in runs] for runs in table.model.passes[before:]]
+    assert [sizes for sizes in read if sizes != [1]] == [[CHUNK], [CHUNK], [CHUNK]]
+
+
+def test_a_long_prompt_and_those_who_come_after_it_take_turns() -> None:
+    table = Table(PretendModel(slots=4, place_s=0.004))
+    speaker(table)
+    long = table.submit(Request(prompt(*[7] * 40), 1))
+    while not long.finish:
+        table.submit(Request(prompt(8, 8, 8, 8), 1))
+        table.step()
+        table.step()
+        assert len(table.said) < 60  # or it would wait as long as others come
+
+
 @pytest.mark.parametrize(("place_s", "read"), [(0.004, CHUNK), (0.005, CHUNK), (0.05, module.LEAST)])
 def test_reading_takes_no_longer_than_goes_unnoticed(place_s: float, read: int) -> None:
     table = Table(PretendModel(place_s=place_s))
