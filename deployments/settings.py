@@ -240,8 +240,8 @@ class LlamaArgs(EngineArgs):
     )
     batch_threads: PositiveInt | None = Field(
         default=None,
-        description="Threads of a step over several tokens (prompts, several answers); null is threads. More are faster "
-        "on cores that nothing else uses, and slower beside other models.",
+        description="Threads of a step over several tokens (prompts, several answers); null is threads. More are "
+        "faster on cores that nothing else uses, and slower beside other models.",
     )
     gpu_layers: int = Field(default=0, ge=-1, description="Layers on the GPU; -1 is all.")
     flash_attention: bool = Field(
