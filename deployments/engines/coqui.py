@@ -1,4 +1,4 @@
-"""Coqui TTS: voices in its formats, with or without a vocoder, a sentence at a time.
+"""Coqui TTS: voices in its formats, a sentence at a time, and with a vocoder of its own a piece of it at a time.
 
 Sentences of several callers are spoken side by side, each by a thread of its own over the same weights: on a processor
 a batch of the vocoder, which is nearly all the work, takes as long as its parts one after another.
@@ -17,7 +17,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from deployments.engines.polish import Polish
 from deployments.engines.pooled import Pooled
+from deployments.engines.vocoder import Vocoder
 from deployments.errors import InvalidRequest
 from deployments.messages import Audio
 from deployments.settings import CoquiArgs, TextToSpeechConfig, resolve
@@ -27,10 +29,6 @@ logger = logging.getLogger("ray.serve")
 
 T = TypeVar("T")
 
-PEAK = 0.95
-FADE_S = 0.005
-SILENCE = 0.003  # of the peak; what is quieter at either end is cut off
-MARGIN_S = 0.03  # but for this much
 PARALLEL = ("Vits", "ForwardTTS")  # the models that keep nothing between two calls, or only their speed
 MIN_LETTERS = 3  # some models fail on less
 
@@ -50,7 +48,7 @@ _PAUSES = re.compile(r"(?<=[,;:])\s+|\s+(?=[-–—(])")
 
 
 class CoquiSynthesizer(Pooled):
-    """One voice model; sentences wait for it."""
+    """One voice model; sentences, and pieces of them, wait for it."""
 
     def __init__(self, args: CoquiArgs) -> None:
         prepare(args)
@@ -65,6 +63,7 @@ class CoquiSynthesizer(Pooled):
         self._voices = list(self._model.speaker_manager.speaker_names) if self._model.speaker_manager else []
         self._languages = list(self._model.language_manager.language_names)
         self._length_scale = float(getattr(self._model, "length_scale", 1.0))
+        self._vocoder = self._opened_vocoder()
         self._split = _one_at_a_time(self._synthesizer.split_into_sentences)  # it keeps the text that it is at
         tokenizer = self._model.tokenizer
         tokenizer.text_to_ids = _one_at_a_time(tokenizer.text_to_ids)  # the reader of numbers keeps its place
@@ -90,9 +89,12 @@ class CoquiSynthesizer(Pooled):
             speakable = self._speakable(sentence, language)
             if speakable is None:
                 continue
-            samples = self._synthesize(speakable, voice, language, config.speed)
+            polish = Polish(self._rate_hz, config.volume, config.pause_s)
+            for samples, last in self._synthesize(speakable, voice, language, config.speed):
+                sound = polish.add(samples, last)
+                if len(sound):
+                    yield Audio(sound, self._rate_hz)
             self._count()
-            yield Audio(_finished(samples, self._rate_hz, config.volume, config.pause_s), self._rate_hz)
 
     def _sentences(self, text: str, language: str | None, longest: int) -> Iterator[str]:
         # The library's splitter reads a line break as the end of a sentence only where the line is empty.
@@ -114,18 +116,32 @@ class CoquiSynthesizer(Pooled):
         sentence = sentence if sentence[-1] in ".!?," else f"{sentence}."
         return sentence if letters >= MIN_LETTERS else f"{sentence} "
 
-    def _synthesize(self, sentence: str, voice: str | None, language: str | None, speed: float) -> NDArray[np.float32]:
-        """The sound of one sentence, as the model makes it."""
-        vocoder = self._synthesizer.vocoder_model
+    def _synthesize(
+        self, sentence: str, voice: str | None, language: str | None, speed: float
+    ) -> Iterator[tuple[NDArray[np.float32], bool]]:
+        """The sound of one sentence, as the model makes it; each piece with whether it is the last."""
         model = copy.copy(self._model)  # the same weights, with a speed of its own
         model.length_scale = self._length_scale / speed
         with self._torch.inference_mode():
-            made = model.synthesize(sentence, speaker=voice, language=language, use_griffin_lim=vocoder is None)
-            if vocoder is None:
-                wave = made["wav"]
-            else:
-                device = next(vocoder.parameters()).device
-                wave = self._synthesizer._run_vocoder(made["outputs"]["model_outputs"][0], device)
+            made = model.synthesize(sentence, speaker=voice, language=language, use_griffin_lim=self._vocoder is None)
+        if self._vocoder is None:
+            yield self._samples(made["wav"]), True
+        else:
+            yield from self._vocoder.pieces(made["outputs"]["model_outputs"][0].cpu().numpy())
+
+    def _opened_vocoder(self) -> Vocoder | None:
+        vocoder = self._synthesizer.vocoder_model
+        if vocoder is None:
+            return None
+        device = next(vocoder.parameters()).device
+
+        def make(spectrogram: NDArray[np.float32]) -> NDArray[np.float32]:
+            with self._torch.inference_mode():
+                return self._samples(self._synthesizer._run_vocoder(self._torch.from_numpy(spectrogram), device))
+
+        return Vocoder(make, self._model.ap.num_mels, self._rate_hz)
+
+    def _samples(self, wave: Any) -> NDArray[np.float32]:
         return np.asarray(self._torch.as_tensor(wave).cpu(), np.float32).reshape(-1)
 
     def _voice(self, name: str | None) -> str | None:
@@ -145,10 +161,11 @@ class CoquiSynthesizer(Pooled):
         self.produced = 0
 
     def _probe(self) -> None:
-        self._synthesize("Yes.", self._voice(None), self._language(None), speed=1.0)
+        for _ in self._synthesize("Yes.", self._voice(None), self._language(None), speed=1.0):
+            pass
 
     def _release(self) -> None:
-        del self._model, self._synthesizer, self._split
+        del self._model, self._synthesizer, self._vocoder, self._split
 
 
 def _one_at_a_time(call: Callable[..., T]) -> Callable[..., T]:
@@ -227,27 +244,3 @@ def _units(sentence: str, longest: int) -> Iterator[str]:
     for phrase in _PAUSES.split(sentence):
         for word in [phrase] if len(phrase) <= longest else phrase.split():
             yield from (word[at : at + longest] for at in range(0, len(word), longest))
-
-
-def _finished(samples: NDArray[np.float32], rate_hz: int, volume: float, pause_s: float) -> NDArray[np.float32]:
-    """The sound without silence at its ends, below clipping, faded in and out, with a pause after it."""
-    samples = _trimmed(np.nan_to_num(samples), rate_hz)
-    samples *= np.float32(volume)
-    peak = float(np.abs(samples).max(initial=0.0))
-    if peak > PEAK:
-        samples *= PEAK / peak
-    fade = min(int(FADE_S * rate_hz), len(samples) // 2)
-    if fade:
-        ramp = np.linspace(0, 1, fade, dtype=np.float32)
-        samples[:fade] *= ramp
-        samples[-fade:] *= ramp[::-1]
-    return np.concatenate([samples, np.zeros(int(pause_s * rate_hz), np.float32)])
-
-
-def _trimmed(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float32]:
-    peak = float(np.abs(samples).max(initial=0.0))
-    loud = np.flatnonzero(np.abs(samples) > SILENCE * peak)
-    if len(loud) == 0:
-        return samples
-    margin = int(MARGIN_S * rate_hz)
-    return samples[max(0, loud[0] - margin) : loud[-1] + 1 + margin]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deployments.engines.coqui import CoquiSynthesizer, _finished, _split, _with_symbols_as_words
+from deployments.engines.coqui import CoquiSynthesizer, _split, _with_symbols_as_words
 from deployments.errors import InvalidRequest
 from deployments.messages import Audio
 from deployments.settings import AppArgs, CoquiArgs, TextToSpeechConfig
@@ -51,6 +51,23 @@ def test_many_at_once_sound_as_if_alone(run: Run, pocket: CoquiSynthesizer) -> N
             np.testing.assert_array_equal(one.samples, other.samples)
 
 
+def test_a_sentence_is_heard_before_all_of_it_is_made(run: Run, pocket: CoquiSynthesizer) -> None:
+    text = "Once upon a time there was a small brown dog who lived in a house by the river."
+    first, *others = run(spoken(pocket, text))
+    assert first.duration_s < 0.5 < seconds(others)
+
+
+def test_a_sentence_sounds_the_same_in_pieces(
+    run: Run, pocket: CoquiSynthesizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces = run(spoken(pocket, "The capital of France is Paris."))
+    assert pocket._vocoder is not None
+    monkeypatch.setattr(pocket._vocoder, "window", None)
+    (whole,) = run(spoken(pocket, "The capital of France is Paris."))
+    assert len(pieces) > 1
+    np.testing.assert_allclose(np.concatenate([piece.samples for piece in pieces]), whole.samples, atol=1e-3)
+
+
 def test_a_first_sentence_goes_before_a_third(run: Run, voice: CoquiSynthesizer) -> None:
     async def body() -> list[int]:
         order: list[int] = []
@@ -89,12 +106,18 @@ def test_what_has_no_sound_is_silently_nothing(run: Run, voice: CoquiSynthesizer
 @pytest.mark.parametrize("text", ["a", "I", "7", "Ok", "x.", "Hi!", "ünïcode & 日本 — test", "Mr. Smith paid $5.20."])
 def test_the_shortest_and_strangest_text_is_spoken(run: Run, voice: CoquiSynthesizer, text: str) -> None:
     chunks = run(spoken(voice, text))
-    assert len(chunks) == 1
     assert seconds(chunks) > 0.2
 
 
-def test_each_sentence_is_a_chunk(run: Run, voice: CoquiSynthesizer) -> None:
-    assert len(run(spoken(voice, "Mr. Smith is here. Is he? Yes!\nOh no"))) == 4
+def sentences(run: Run, voice: CoquiSynthesizer, text: str, **config: Any) -> int:
+    """How many were made of ``text``."""
+    before = voice.produced
+    run(spoken(voice, text, **config))
+    return voice.produced - before
+
+
+def test_each_sentence_is_made_alone(run: Run, voice: CoquiSynthesizer) -> None:
+    assert sentences(run, voice, "Mr. Smith is here. Is he? Yes!\nOh no") == 4
 
 
 def test_numbers_are_read_out(run: Run, voice: CoquiSynthesizer) -> None:
@@ -118,7 +141,7 @@ def test_symbols_are_said_as_words(text: str, said: str) -> None:
 
 
 def test_a_long_sentence_is_split(run: Run, voice: CoquiSynthesizer) -> None:
-    assert len(run(spoken(voice, "one two three four five, " * 5, max_sentence_chars=30))) == 5
+    assert sentences(run, voice, "one two three four five, " * 5, max_sentence_chars=30) == 5
 
 
 def test_faster_is_shorter(run: Run, voice: CoquiSynthesizer) -> None:
@@ -129,11 +152,12 @@ def test_faster_is_shorter(run: Run, voice: CoquiSynthesizer) -> None:
     assert seconds(run(spoken(voice, text, pause_s=0.0))) == normal
 
 
-def test_chunks_begin_and_end_in_silence_and_never_clip(run: Run, voice: CoquiSynthesizer) -> None:
-    for chunk in run(spoken(voice, "One sentence. And another.", volume=4.0, pause_s=0.1)):
-        assert chunk.samples[0] == chunk.samples[-1] == 0
-        assert np.abs(chunk.samples).max() <= 0.96
-        assert not chunk.samples[-int(0.1 * chunk.rate_hz) :].any()
+def test_speech_begins_and_ends_in_silence_and_never_clips(run: Run, voice: CoquiSynthesizer) -> None:
+    chunks = run(spoken(voice, "One sentence. And another.", volume=4.0, pause_s=0.1))
+    samples = np.concatenate([chunk.samples for chunk in chunks])
+    assert samples[0] == samples[-1] == 0
+    assert np.abs(samples).max() <= 0.96
+    assert not samples[-int(0.1 * chunks[-1].rate_hz) :].any()
 
 
 def test_an_unknown_voice_is_the_clients_error(run: Run, voice: CoquiSynthesizer) -> None:
@@ -145,24 +169,6 @@ def test_an_unknown_voice_is_the_clients_error(run: Run, voice: CoquiSynthesizer
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(FileNotFoundError, match=r"no-voice\.pth"):
         CoquiSynthesizer(CoquiArgs(model="no-voice.pth", config="no-voice.json"))
-
-
-@pytest.mark.parametrize(
-    "samples", [np.full(1000, 9.0), np.full(1000, np.nan), np.zeros(1000), np.ones(1), np.zeros(0)], ids=str
-)
-def test_sound_of_any_kind_is_finished(samples: np.ndarray) -> None:
-    done = _finished(samples.astype(np.float32), 16_000, 1.0, 0.01)
-    assert done.dtype == np.float32
-    assert np.isfinite(done).all()
-    assert len(done) >= 160
-    assert np.abs(done).max() <= 0.96
-
-
-def test_silence_around_the_speech_is_cut_off() -> None:
-    speech = np.sin(np.arange(1600, dtype=np.float32))
-    around = np.zeros(8_000, np.float32)
-    done = _finished(np.concatenate([around, speech, around]), 16_000, 1.0, 0.0)
-    assert 1600 <= len(done) <= 1600 + 2 * 0.04 * 16_000
 
 
 @pytest.mark.parametrize("text", ["a" * 50, "word " * 20, "some words, then some more; and (at last) the end", ""])

@@ -36,7 +36,7 @@ MISTRAL = (
 
 
 def chat_model(
-    path: Path, kind: str = "F16", template: str | None = TEMPLATE, spm: bool = False, control: Sequence[str] = CONTROL
+    path: Path, kind: str = "Q8_0", template: str | None = TEMPLATE, spm: bool = False, control: Sequence[str] = CONTROL
 ) -> Path:
     """A Llama in GGUF, its matrices stored as ``kind``; byte-level BPE, or (``spm``) SentencePiece's way."""
     tokens, types = _spm_vocabulary() if spm else _bpe_vocabulary(control)

@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def args(folder: Path) -> LlamaArgs:
-    model, eye = tiny.chat_model(folder / "q8.gguf", kind="Q8_0"), tiny.projector(folder / "eye.gguf")
+    model, eye = tiny.chat_model(folder / "llm.gguf"), tiny.projector(folder / "eye.gguf")
     return LlamaArgs(
         model=str(model),
         mmproj=str(eye),
