@@ -1,4 +1,4 @@
-"""A thread for calls that block, and what OpenMP is told of threads. Knows nothing of models.
+"""A thread for calls that block, and what libraries are told of threads. Knows nothing of models.
 
 ``prepare`` must run before the library is imported, as OpenMP reads its settings only once.
 """
@@ -11,6 +11,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from threadpoolctl import threadpool_limits
+
 from deployments.settings import EngineArgs
 
 R = TypeVar("R")
@@ -20,7 +22,7 @@ BRIEFLY = {"GOMP_SPINCOUNT": "100000", "KMP_BLOCKTIME": "1"}
 
 
 def prepare(args: EngineArgs) -> None:
-    """Tell OpenMP how many threads this process gets and what they do when idle; and give way to the gateway.
+    """Tell OpenMP and numpy how many threads this process gets and what they do when idle; and give way to the gateway.
 
     A niceness is this thread's and is inherited by those that it starts. It is raised and never lowered, for which one
     would have to be root.
@@ -31,6 +33,7 @@ def prepare(args: EngineArgs) -> None:
         os.environ.update(BRIEFLY)
     else:
         os.environ["OMP_WAIT_POLICY"] = args.omp_wait_policy.upper()
+    threadpool_limits(args.threads, "blas")  # numpy is there already, and its idle threads spin on cores of others
     os.setpriority(os.PRIO_PROCESS, 0, max(args.niceness, os.getpriority(os.PRIO_PROCESS, 0)))
 
 

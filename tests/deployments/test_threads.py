@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from deployments.settings import WhisperArgs
 from deployments.threads import Lane, prepare
@@ -15,6 +16,13 @@ def test_openmp_is_told_of_threads_and_of_waiting(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     prepare(WhisperArgs(threads=3, omp_wait_policy="passive", niceness=0))
     assert (os.environ["OMP_NUM_THREADS"], os.environ["OMP_WAIT_POLICY"]) == ("3", "PASSIVE")
+
+
+def test_numpy_keeps_to_the_threads_of_the_model() -> None:
+    """Its own would be as many as there are cores, and spin on them after every product."""
+    with threadpool_limits(2, "blas"):
+        prepare(WhisperArgs(threads=1, niceness=0))
+        assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {1}
 
 
 def test_threads_that_wait_briefly_follow_no_policy(monkeypatch: pytest.MonkeyPatch) -> None:
