@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -173,8 +174,11 @@ class Context:
 
         No slot is ever full, as the last token of an answer is not read.
         """
+        runs = sorted(runs, key=attrgetter("slot"))
+        if runs[-1].slot - runs[0].slot == len(runs) - 1:
+            return runs
         bridged: list[Run] = []
-        for run in sorted(runs, key=lambda run: run.slot):
+        for run in runs:
             gap = range(bridged[-1].slot + 1, run.slot) if bridged else range(0)
             if len(gap) <= self._gap:
                 bridged += [Run(slot, np.zeros(1, np.int64), _FILLER) for slot in gap]

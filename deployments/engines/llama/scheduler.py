@@ -156,14 +156,14 @@ class Stream:
         self.cancelled = False
         self.follows: _Following | None = None
         self.turn = 0  # whose number is the smallest reads next
-        self.pending = 0  # the token chosen last, which the model has yet to read
+        self.pending = np.zeros(1, np.int64)  # the token chosen last, which the model has yet to read
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._scanner = StopScanner(request.stop)
         self._begun = False
 
     def push(self, token: int, backend: Backend) -> str:
         """Take the next token; the text that can go out, without a letter cut in two or the start of a stop string."""
-        self.pending = token
+        self.pending[0] = token
         if backend.ends(token):
             self.finish = "stop"
             return self._shown(self._scanner.flush())
@@ -387,8 +387,9 @@ class Scheduler:
 
     def _speaking(self) -> Iterator[Run]:
         for slot in self._slots:
-            if slot.stream and slot.stream.count:
-                yield Run(slot.index, np.array([slot.stream.pending], np.int64), slot.stream.sampler)
+            stream = slot.stream
+            if stream and stream.count:
+                yield Run(slot.index, stream.pending, stream.sampler)
 
     def _reading(self, room: int) -> Iterator[Run]:
         """The next chunks of the prompts that are not yet read, as many as there is ``room`` for.
