@@ -86,6 +86,7 @@ class Context:
         self._vocabulary = model.vocabulary
         self.slots = shape.slots
         self.context_length = shape.context_length
+        self.ends, self.text = self._vocabulary.ends, self._vocabulary.text
         self._gap = shape.gap
         capacity = shape.batch_size + 2 * shape.slots  # readers, speakers and the fillers of gaps
         self._context = lib.llama_init_from_model(model.handle, self._params(shape, capacity))
@@ -126,12 +127,6 @@ class Context:
 
     def release(self, sampler: Sampler) -> None:
         sampler.close()
-
-    def ends(self, token: int) -> bool:
-        return self._vocabulary.ends(token)
-
-    def text(self, token: int) -> bytes:
-        return self._vocabulary.text(token)
 
     def close(self) -> None:
         """Give back the memory. Idempotent."""

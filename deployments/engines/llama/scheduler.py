@@ -158,6 +158,7 @@ class Stream:
         self.turn = 0  # whose number is the smallest reads next
         self.pending = np.zeros(1, np.int64)  # the token chosen last, which the model has yet to read
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._whole = True  # no part of a letter waits for the rest
         self._scanner = StopScanner(request.stop)
         self._begun = False
 
@@ -168,13 +169,20 @@ class Stream:
             self.finish = "stop"
             return self._shown(self._scanner.flush())
         self.count += 1
-        text = self._scanner.push(self._decoder.decode(backend.text(token)))
+        text = self._scanner.push(self._read(backend.text(token)))
         if self._scanner.stopped:
             self.finish = "stop"
         elif self.count == self.request.max_tokens:
             self.finish = "length"
             text += self._scanner.flush()
         return self._shown(text)
+
+    def _read(self, piece: bytes) -> str:
+        if self._whole and piece.isascii():  # nearly always, and the decoder would take several times as long
+            return piece.decode("ascii")
+        text = self._decoder.decode(piece)
+        self._whole = not self._decoder.getstate()[0]
+        return text
 
     def _shown(self, text: str) -> str:
         text = text if self._begun else text.lstrip()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from deployments.engines.llama import samplers
-from deployments.engines.llama.samplers import Sampler, likeliest
+from deployments.engines.llama.samplers import Sampler, choose, likeliest
 from deployments.engines.llama.scheduler import Sampling
 
 VOCABULARY: Any = None  # only grammars and penalties ask for it
@@ -42,6 +42,13 @@ def test_few_others_are_shown() -> None:
 def test_what_is_no_number_leaves_nobody_without_a_token() -> None:
     row = np.full(1000, np.nan, np.float32)
     assert len(likeliest(row, 40)) == len(row)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 65])
+def test_each_has_the_likeliest_of_his_own_scores(rows: int) -> None:
+    scores = np.random.default_rng(rows).normal(0, 1, (rows, 16_000)).astype(np.float32)
+    chains = [Sampler(VOCABULARY, Sampling(temperature=0), longest=100) for _ in range(rows)]
+    assert choose(scores, chains) == [chain.choose(row) for chain, row in zip(chains, scores, strict=True)]
 
 
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(0.7, 0.95, 40, 0.05, seed=3), Sampling(2.0, top_k=200)])
