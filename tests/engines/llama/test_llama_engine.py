@@ -116,7 +116,7 @@ def test_answers_to_long_prompts_are_the_same_alone_and_in_company(run: Run) -> 
     assert isinstance(pocket, LlamaArgs)
     if not resolve(pocket.model).is_file():
         pytest.skip("the bundled model is not there")
-    engine = loaded(pocket, parallel=16, batch_threads=2, max_waiting=16)
+    engine = loaded(pocket, parallel=16, max_waiting=16)
     rng = np.random.default_rng(1)
     words = ["red", "cat", "old", "house", "big", "river", "small", "bird", "green", "tree", "quick", "fox"]
     texts = [" ".join(rng.choice(words, size)) for size in rng.integers(30, 900, 32)]
