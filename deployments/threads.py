@@ -18,7 +18,7 @@ from deployments.settings import EngineArgs
 R = TypeVar("R")
 
 BRIEFLY = {"GOMP_SPINCOUNT": "100000", "KMP_BLOCKTIME": "1"}
-"""Some tenths of a millisecond in GNU's OpenMP, and a millisecond in LLVM's, before a thread sleeps."""
+"""About two milliseconds in GNU's OpenMP, and one in LLVM's, before a thread sleeps."""
 
 
 def prepare(args: EngineArgs) -> None:
