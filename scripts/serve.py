@@ -45,6 +45,8 @@ ENVIRONMENT = {
 }
 SERVED_CONFIG = RUN_FOLDER / "serve_config.yaml"  # the configuration as it is served, overrides included
 DASHBOARD_PORT = 8265
+INSIST_AFTER_S = 30  # by then Serve has shut down, unless a Gateway behind HAProxy still waits for its clients to go
+STOP_TIMEOUT_S = 2 * INSIST_AFTER_S
 START_TIMEOUT_S = float(os.environ.get("PARLEY_START_TIMEOUT_S", "600"))
 MIN_FREE_DISK_BYTES = 2 * 1024**3
 
@@ -233,7 +235,8 @@ def stop() -> int:
         PID_FILE.unlink(missing_ok=True)
         print("Nothing that `make serve` started is running here. A head started by hand ends with `ray stop`.")
         return 0
-    for _ in range(60):
+    until_s = time.monotonic() + STOP_TIMEOUT_S
+    while time.monotonic() < until_s:
         if not PID_FILE.exists() and not is_taken("127.0.0.1", DASHBOARD_PORT):  # Ray's processes end a little later
             print("Stopped.")
             return 0
@@ -247,7 +250,7 @@ def end(child: subprocess.Popen[bytes]) -> None:
         return
     child.send_signal(signal.SIGINT)
     try:
-        child.wait(timeout=30)
+        child.wait(timeout=INSIST_AFTER_S)
     except subprocess.TimeoutExpired:
         os.killpg(child.pid, signal.SIGKILL)
 
