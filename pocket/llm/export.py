@@ -36,7 +36,7 @@ _BLOCK_NAMES = {
 }
 
 
-def write_gguf(path: Path, state: dict[str, Tensor], config: LlamaConfig, kind: str = "Q8_0") -> None:
+def write_gguf(path: Path, state: dict[str, Tensor], config: LlamaConfig, kind: str) -> None:
     """Writes the weights with tokenizer and chat template; `kind` is one of TYPES."""
     writer = gguf.GGUFWriter(path, "llama")
     _describe(writer, config, kind)
