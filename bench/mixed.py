@@ -6,7 +6,7 @@ What is measured is the service with many callers, not what its models know: tho
 the questions are chosen beforehand. A candidate is a capital, a sum, words to repeat or a drawing made for it, each
 with key words that no other answer of the run has. It is asked once of the configured engines in this process, one
 call after another, with the same bytes that the service will get; a spoken question is a demo clip or is spoken by the
-configured voice, and an answer in a voice is read by the configured recognizer. If what comes out has the key words,
+configured voice, and an answer in a voice, in the 16 bits that a client gets, is read by the configured recognizer. If what comes out has the key words,
 the candidate is taken, otherwise it is passed over for this row, and counted: ``passed_over`` are those that the models
 did not know by themselves. Nothing of the kind is done afterwards: every answer of the service is judged, and is right
 if it means the same as it did alone. What did not fit is asked once more alone, which tells an answer that comes out
@@ -30,7 +30,7 @@ import httpx
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from bench.cases import Case, judge, questions, sights
-from bench.client import Answer, BrokenAnswer, Request, Stopwatch, ask, connect, report, resample, write_wav
+from bench.client import Answer, BrokenAnswer, Request, Stopwatch, ask, connect, read_wav, report, resample, write_wav
 from bench.direct import HEARD_RATE_HZ, Engines
 from bench.pictures import draw
 from bench.rows import CLIPS, ROWS, SAID, SEEN, Row
@@ -126,7 +126,8 @@ class _Known:
                 return chosen
             request = await self._request(row, case)
             alone = await self._engines.worked_out(request)
-            if judge(await _words(self._engines, alone.text, alone.audio), case, ()) == "right":
+            audio = alone.audio and _as_sent(alone.audio)
+            if judge(await _words(self._engines, alone.text, audio), case, ()) == "right":
                 self._free[row.picture].remove(case)
                 chosen.append(Planned(row, case, request))
                 bar.update()
@@ -154,6 +155,11 @@ class _Known:
                 else write_wav(resample(await self._engines.speak(question), HEARD_RATE_HZ))
             )
         return self._clips[question]
+
+
+def _as_sent(audio: Audio) -> Audio:
+    """The sound in 16 bits, as a client gets it: a word on the edge is heard by its last bit."""
+    return read_wav(write_wav(audio))
 
 
 async def _words(engines: Engines, text: str, audio: Audio | None) -> str:

@@ -75,7 +75,7 @@ class SphinxRecognizer(PooledRecognizer):
             return ""
         self._decoder.start_utt()
         try:
-            pcm = np.clip(samples, -1, 1) * 32767
+            pcm = np.rint(np.clip(samples, -1, 1) * 32767)
             self._decoder.process_raw(pcm.astype(np.int16).tobytes(), full_utt=True)
         finally:
             self._decoder.end_utt()

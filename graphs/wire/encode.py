@@ -160,8 +160,8 @@ class _Sink:
 
 
 def pcm16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
-    """float32 within -1..1 to 16-bit integers; louder is clipped, not wrapped."""
-    return (np.clip(samples, -1, 1) * 32767).astype(np.int16)
+    """float32 within -1..1 to the nearest 16-bit integers; louder is clipped, not wrapped."""
+    return np.rint(np.clip(samples, -1, 1) * 32767).astype(np.int16)
 
 
 def wav_header(rate_hz: int, data_bytes: int = WAV_UNKNOWN_LENGTH) -> bytes:

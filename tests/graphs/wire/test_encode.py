@@ -78,3 +78,7 @@ def test_chunking_makes_no_difference_to_the_samples(chunk: int) -> None:
 
 def test_loud_sound_is_clipped_not_wrapped() -> None:
     assert pcm16(np.array([2.0, -2.0, 0.0], np.float32)).tolist() == [32767, -32767, 0]
+
+
+def test_a_sample_becomes_the_nearest_integer() -> None:
+    assert pcm16(np.array([0.6, -0.6, 0.4, 100.7], np.float32) / 32767).tolist() == [1, -1, 0, 101]
