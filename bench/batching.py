@@ -6,15 +6,16 @@
 The engine alone: no Ray, no HTTP; its deltas are read in one event loop, as in a replica. Always the likeliest token.
 Every timed prompt begins with words of its own, so that nothing but the system message can be spared.
 
-``throughput``: tokens per second of ``--callers`` callers who ask again as soon as they are answered, beside those of
-one, and the median over the rounds of the ratio; ``cpu_ratio`` is that of tokens per second of the processor, for
-machines that have other work. ``--server`` names an OpenAI-compatible server of the same file, such as
-``python -m llama_cpp.server --model FILE.gguf --n_threads 1 --n_ctx 2048 --port 8001``: as many callers ask it in every
-round, for whole answers, and ``server_ratio`` is ours by its. ``first_token``: from the call to the first delta, alone
-and with ``callers`` - 1 others who talk all the time, for 100 to 400 tokens at once. ``gap``: time between two deltas
-of those others (which hold text for 20 ms at most before they send it), in quiet and while a prompt of ``--long`` words
-is being read. ``same``: how many of ``--prompts`` answers are the same letter for letter alone and at once; with a
-projector, every other one is about a picture. The last line is JSON.
+``streams``: tokens per second while ``--callers`` callers speak, from the moment at which all do to that at which the
+first has ended, beside those of one, and the median over the rounds of the ratio. ``throughput``: the same for callers
+who ask again as soon as they are answered, the reading of their prompts included; ``cpu_ratio`` is that of tokens per
+second of the processor, for machines that have other work. ``--server`` names an OpenAI-compatible server of the same
+file, such as ``python -m llama_cpp.server --model FILE.gguf --n_threads 1 --n_ctx 2048 --port 8001``: as many callers
+ask it in every round, for whole answers, and ``server_ratio`` is ours by its. ``first_token``: from the call to the
+first delta, alone and with ``callers`` - 1 others who talk all the time, for 100 to 400 tokens at once. ``gap``: time
+between two deltas of those others (which hold text for 20 ms at most before they send it), in quiet and while a prompt
+of ``--long`` words is being read. ``same``: how many of ``--prompts`` answers are the same letter for letter alone and
+at once; with a projector, every other one is about a picture. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -26,17 +27,20 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from itertools import count, pairwise
+from statistics import median
 
 import httpx
 import numpy as np
 
 from bench.client import connect, median_ratio, report, spread_ms
+from bench.talk import Talk
 from deployments.engines.llama import LlamaChat
 from deployments.messages import ChatEnd, ChatMessage, Image, TextDelta
 from deployments.settings import ChatConfig, LlamaArgs
 
 TEXT = "red cat old house big river small bird green tree quick fox blue boat warm bread cold night long road"
 WORDS = TEXT.split()
+STREAMS = 5  # times in a round, since it takes a tenth of a second
 SYSTEM = "You are Parley, a friendly assistant. Answer briefly and in plain words."
 
 
@@ -82,15 +86,27 @@ class Bench:
         words = " ".join(self._rng.choice(WORDS, 6))
         return f"{next(self._numbers)} is my number. Tell me a long story about the {words}, please."
 
-    async def ask(self, text: str, image: Image | None = None) -> Answer:
+    async def ask(self, text: str, image: Image | None = None, talk: Talk | None = None) -> Answer:
         """The whole answer."""
         answer = Answer()
         async for value in self._engine.chat(_messages(text, image), self._config):
             if isinstance(value, TextDelta):
+                if talk and not answer.text:
+                    talk.begun()
                 answer.text += value.text
             elif isinstance(value, ChatEnd):
                 answer.tokens = value.completion_tokens
+                if talk:
+                    talk.ended()
         return answer
+
+    async def streams(self, callers: int) -> float:
+        """Tokens per second while ``callers`` speak, whose questions have been read."""
+        questions = [self.question() for _ in range(callers)]
+        await asyncio.gather(*(self.first(question) for question in questions))
+        talk = Talk(self._engine, callers)
+        await asyncio.gather(*(self.ask(question, talk=talk) for question in questions))
+        return talk.rate()
 
     async def rates(self, callers: int) -> tuple[Rate, Rate]:
         """One caller's, and that of ``callers`` who each ask again as soon as they are answered."""
@@ -197,9 +213,11 @@ async def measure(args: argparse.Namespace) -> dict[str, object]:
     bench = Bench(engine, args.tokens)
     others = args.callers - 1
     await bench.ask(bench.question())
-    rates = []
+    streams, rates = list[tuple[float, float]](), list[tuple[Rate, Rate]]()
     served: list[float] = []
     for _ in range(args.rounds):
+        for _ in range(STREAMS):
+            streams.append((await bench.streams(1), await bench.streams(args.callers)))
         rates.append(await bench.rates(args.callers))
         if args.server:
             async with connect(args.server) as client:
@@ -213,11 +231,18 @@ async def measure(args: argparse.Namespace) -> dict[str, object]:
             before, during = await bench.gaps(talks, "the cat sat on it " * (args.long // 5), quiet_s=2)
             quiet += before
             disturbed += during
+    if not disturbed:
+        raise SystemExit("nobody said anything while the long prompt was read; it needs more words (--long)")
     same = await bench.same(args.prompts, args.callers, engine.vision)
     await engine.close()
     first_alone, first_busy, gap_quiet, gap_long = map(spread_ms, (alone, busy, quiet, disturbed))
     return {
         "callers": args.callers,
+        "streams": {
+            "alone_per_s": round(median(alone for alone, _ in streams)),
+            "together_per_s": round(median(together for _, together in streams)),
+            "ratio": median_ratio([together for _, together in streams], [alone for alone, _ in streams]),
+        },
         "throughput": {
             "alone_per_s": [round(alone.per_s) for alone, _ in rates],
             "together_per_s": [round(together.per_s) for _, together in rates],

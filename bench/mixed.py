@@ -2,15 +2,15 @@
 
     python -m bench.mixed [--url http://127.0.0.1:8000] [--requests 200] [--at-once 8]
 
-What is measured is the service with many callers, not what its models know: those have evaluations of their own. So
-the questions are chosen beforehand. A candidate is a capital, a sum, words to repeat or a drawing made for it, each
-with key words that no other answer of the run has. It is asked once of the configured engines in this process, one
-call after another, with the same bytes that the service will get; a spoken question is a demo clip or is spoken by the
-configured voice, and an answer in a voice, in the 16 bits that a client gets, is read by the configured recognizer. If what comes out has the key words,
-the candidate is taken, otherwise it is passed over for this row, and counted: ``passed_over`` are those that the models
-did not know by themselves. Nothing of the kind is done afterwards: every answer of the service is judged, and is right
-if it means the same as it did alone. What did not fit is asked once more alone, which tells an answer that comes out
-differently each time from a service that mixes things up.
+What is measured is the service with many callers, not what its models know: those have evaluations of their own. So the
+questions are chosen beforehand. A candidate is a capital, a sum, words to repeat or a drawing made for it, each with
+key words that no other answer of the run has. It is asked once of the configured engines in this process, one call
+after another, with the same bytes that the service will get; a spoken question is a demo clip or is spoken by the
+configured voice, and an answer in a voice, in the 16 bits that a client gets, is read by the configured recognizer. If
+what comes out has the key words, the candidate is taken, otherwise it is passed over for this row, and counted:
+``passed_over`` are those that the models did not know by themselves. Nothing of the kind is done afterwards: every
+answer of the service is judged, and is right if it means the same as it did alone. What did not fit is asked once more
+alone, which tells an answer that comes out differently each time from a service that mixes things up.
 
 Nothing else should be asked of the service meanwhile. The last line is the figures in JSON; the exit status is 1
 unless all were right.

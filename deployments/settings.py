@@ -247,7 +247,7 @@ class LlamaArgs(EngineArgs):
     flash_attention: bool = Field(
         default=True,
         description="Attention without a table of all scores: twice as fast for many callers. A CPU then reads a "
-        "prompt in chunks of at most 63 tokens, and one answer of over 500 tokens alone is slower than without.",
+        "prompt in chunks of at most 60 tokens, and one answer of over 500 tokens alone is slower than without.",
     )
     chat_template: str | None = Field(
         default=None, description="Jinja text of a chat template; null is the model file's or the chat handler's own."

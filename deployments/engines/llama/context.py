@@ -10,7 +10,7 @@ import ctypes
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,8 @@ class Shape:
 
     ``batch_threads`` are those of a pass over several tokens, ``threads`` of one over a single token.
     llama.cpp takes sequences into one pass only if their numbers are consecutive: up to ``gap`` slots between them get
-    a token that is forgotten at once, where that is cheaper than a pass more.
+    a token that is forgotten at once, where that is cheaper than a pass more. With ``blocks`` so do others beside them
+    where tokens are multiplied in blocks, and what is left over one by one; see ``lacking``.
     """
 
     slots: int
@@ -43,6 +44,7 @@ class Shape:
     batch_threads: int
     flash_attention: bool = False
     gap: int = 2
+    blocks: bool = True
 
 
 class Model:
@@ -64,6 +66,8 @@ class Model:
             raise ValueError(f"llama.cpp cannot load {path}")
         self.vocabulary = Vocabulary(self.handle)
         self.width = lib.llama_model_n_embd_inp(self.handle)
+        # Others keep a summary of what they have read, which cannot be undone by a token.
+        self.forgets = not (lib.llama_model_is_recurrent(self.handle) or lib.llama_model_is_hybrid(self.handle))
         template = lib.llama_model_chat_template(self.handle, None)
         self.chat_template = template.decode() if template else None
 
@@ -87,7 +91,8 @@ class Context:
         self.slots = shape.slots
         self.context_length = shape.context_length
         self.ends, self.text = self._vocabulary.ends, self._vocabulary.text
-        self._gap = shape.gap
+        self._gap = shape.gap if model.forgets else 0
+        self._blocks = shape.blocks and model.forgets
         capacity = shape.batch_size + 2 * shape.slots  # readers, speakers and the fillers of gaps
         self._context = lib.llama_init_from_model(model.handle, self._params(shape, capacity))
         if self._context is None:
@@ -105,7 +110,7 @@ class Context:
         chosen = dict(self._together(single)) if single else {}
         for run in runs:
             if run.cells.shape != (1,):
-                chosen.update(self._pass([run], self._batch.long(run, self._lengths[run.slot])))
+                chosen.update(self._apart(run))
         return [chosen.get(run.slot) for run in runs]
 
     def trim(self, slot: int, length: int) -> int:
@@ -149,6 +154,15 @@ class Context:
         runs = self._bridged(runs)
         return self._pass(runs, self._batch.single(runs, self._lengths))
 
+    def _apart(self, run: Run) -> Iterable[tuple[int, int]]:
+        end = self._lengths[run.slot] + len(run.cells)
+        blocks = self._blocks and run.cells.ndim == 1
+        spare = min(lacking(len(run.cells)), self.context_length - end) if blocks else 0
+        chosen = self._pass([run], self._batch.long(run, self._lengths[run.slot], spare))
+        if spare:
+            self._lib.llama_memory_seq_rm(self._memory, run.slot, end, -1)
+        return chosen
+
     def _pass(self, runs: list[Run], batch: Any) -> Iterable[tuple[int, int]]:
         """The slots of which a token is wanted, and the token."""
         if failed := self._lib.llama_decode(self._context, batch):
@@ -165,20 +179,12 @@ class Context:
         return zip([run.slot for run in wanted], tokens, strict=True)
 
     def _bridged(self, runs: list[Run]) -> list[Run]:
-        """``runs`` in the order of their slots, with the small gaps between them filled.
+        """``runs`` in the order of their slots, and what has to stand between and beside them.
 
         No slot is ever full, as the last token of an answer is not read.
         """
-        runs = sorted(runs, key=attrgetter("slot"))
-        if runs[-1].slot - runs[0].slot == len(runs) - 1:
-            return runs
-        bridged: list[Run] = []
-        for run in runs:
-            gap = range(bridged[-1].slot + 1, run.slot) if bridged else range(0)
-            if len(gap) <= self._gap:
-                bridged += [Run(slot, np.zeros(1, np.int64), _FILLER) for slot in gap]
-            bridged.append(run)
-        return bridged
+        slots = fillers(tuple([run.slot for run in runs]), self.slots, self._gap, self._blocks)
+        return sorted([*runs, *(Run(slot, np.zeros(1, np.int64), _FILLER) for slot in slots)], key=attrgetter("slot"))
 
     def _scores(self, rows: int) -> NDArray[np.float32]:
         """Of all tokens, for each of the places of the last pass at which they are wanted; good until the next one."""
@@ -192,6 +198,33 @@ _FILLER = object()  # stands in a run for the sampler: nothing is wanted of it
 
 def _wanted(run: Run) -> bool:
     return run.sampler not in (None, _FILLER)
+
+
+def lacking(tokens: int) -> int:
+    """How many more would take a CPU less time: llama.cpp multiplies by sixteen, then by four, then one by one."""
+    return 2 if tokens % 16 == 14 else int(tokens % 4 == 3)
+
+
+@lru_cache(256)  # mostly the same as in the step before
+def fillers(slots: tuple[int, ...], count: int, gap: int, blocks: bool) -> tuple[int, ...]:
+    """Of ``count`` slots, those that speak along with ``slots``: see ``Shape``."""
+    spoken = sorted(slots)
+    groups: list[range] = []
+    for slot in spoken:
+        if groups and slot - groups[-1].stop <= gap:
+            groups[-1] = range(groups[-1].start, slot + 1)
+        else:
+            groups.append(range(slot, slot + 1))
+    if blocks:
+        groups = [_filled(group, count) for group in groups]
+    return tuple({slot for group in groups for slot in group}.difference(spoken))
+
+
+def _filled(group: range, count: int) -> range:
+    """With those that it lacks: behind it, and before it where there are no more."""
+    lack = lacking(len(group))
+    stop = min(count, group.stop + lack)
+    return range(max(0, group.start - lack + stop - group.stop), stop)
 
 
 class _Batch:
@@ -224,21 +257,25 @@ class _Batch:
         self._of_tokens.n_tokens = size
         return self._of_tokens
 
-    def long(self, run: Run, length: int) -> Any:
-        """Many places for one slot, which has ``length``; a token may be wanted at the last."""
+    def long(self, run: Run, length: int, spare: int) -> Any:
+        """Many places for one slot, which has ``length``; a token may be wanted at the last of them. ``spare``
+        places more get any token.
+        """
         size = len(run.cells)
-        self._places[:size] = np.arange(length, length + size)
-        self._owners[:size] = self._addresses[run.slot]
-        self._wanted[:size] = 0
+        added = size + spare
+        self._places[:added] = np.arange(length, length + added)
+        self._owners[:added] = self._addresses[run.slot]
+        self._wanted[:added] = 0
         self._wanted[size - 1] = _wanted(run)
         batch = self._of_tokens
         if run.cells.ndim == 1:
             self._tokens[:size] = run.cells
+            self._tokens[size:added] = 0
         else:
             batch = self._of_rows
             self._rows = np.ascontiguousarray(run.cells, np.float32)  # kept: the library reads them later
             _point(batch, "embd", self._rows)
-        batch.n_tokens = size
+        batch.n_tokens = added
         return batch
 
 

@@ -28,9 +28,9 @@ from deployments.threads import Lane, prepare
 
 logger = logging.getLogger("ray.serve")
 
-READ_ALIKE = 63
-"""On a CPU, flash attention over more tokens than these takes another way, whose last digits differ: an answer would
-depend on how its prompt was cut."""
+READ_ALIKE = 60
+"""On a CPU, flash attention over 64 tokens and more takes another way, whose last digits differ: an answer would depend
+on how its prompt was cut. Sixty are a multiple of four, by which a CPU multiplies."""
 
 
 class LlamaChat:
@@ -214,6 +214,7 @@ def _shape(args: LlamaArgs) -> Shape:
         batch_threads=args.batch_threads or args.threads,
         flash_attention=args.flash_attention,
         gap=16 if args.gpu_layers else 2,  # on a GPU a pass costs as much as some 20 rows more
+        blocks=not args.gpu_layers,
     )
 
 
