@@ -13,7 +13,7 @@ which he asks again and again: it has been read, so an answer begins almost at o
 lie side by side. All ask together, and tokens are counted from the moment at which all of them speak to that at which
 the first has ended. ``greedy`` takes the likeliest token, ``sampled`` has the default settings. The ratios are those of
 medians. ``step_ms`` is the median time of a step in which all speak, ``outside_ms`` how much of it was spent outside
-llama.cpp's own pass. The last line is JSON.
+llama.cpp's own pass, in a round apart that waits for the end of each pass. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ import faulthandler
 import json
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -47,8 +48,9 @@ class Passes:
 
     of: list[tuple[int, float, float]] = field(default_factory=list)
 
-    def listen(self) -> None:
-        """Have every pass of llama.cpp in this process noted here from now on."""
+    @contextmanager
+    def listen(self) -> Iterator[None]:
+        """Have every pass of llama.cpp in this process noted here; it is waited for, so nothing is done beside it."""
         from llama_cpp import llama_cpp as lib
 
         decode = lib.llama_decode
@@ -61,6 +63,10 @@ class Passes:
             return int(failed)
 
         lib.llama_decode = timed
+        try:
+            yield
+        finally:
+            lib.llama_decode = decode
 
     def steps_ms(self, callers: int) -> tuple[float, float]:
         """A step of ``callers`` tokens, from the beginning of its pass to that of the next; and what was no pass."""
@@ -145,7 +151,6 @@ async def engine(args: argparse.Namespace, callers: Sequence[int]) -> dict[int, 
             context_length=_length(args),
         )
     )
-    passes.listen()
     bench = Bench(chat, args.prompt)
     configs = {
         "greedy": ChatConfig(temperature=0, max_tokens=args.tokens),
@@ -156,8 +161,10 @@ async def engine(args: argparse.Namespace, callers: Sequence[int]) -> dict[int, 
         figures[count] = {}
         prompts = await bench.prompts(count)
         for name, config in configs.items():
-            passes.of.clear()
             rates = [round(await bench.rate(prompts, config), 1) for _ in range(args.rounds)]
+            passes.of.clear()
+            with passes.listen():
+                await bench.rate(prompts, config)
             step_ms, outside_ms = passes.steps_ms(count)
             figures[count][name] = {"per_s": rates, "step_ms": step_ms, "outside_ms": outside_ms}
             print(count, name, figures[count][name], flush=True)

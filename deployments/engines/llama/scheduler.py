@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, NamedTuple, Protocol
@@ -116,8 +116,8 @@ class Backend(Protocol):
     @property
     def context_length(self) -> int: ...
 
-    def decode(self, runs: Sequence[Run]) -> list[int | None]:
-        """Add every run to its slot, at most one run a slot; the next token where one is wanted."""
+    def decode(self, runs: Sequence[Run]) -> Iterable[tuple[int, int]]:
+        """Add every run to its slot, at most one run a slot; each slot of which a token is wanted, and the token."""
         ...
 
     def trim(self, slot: int, length: int) -> int:
@@ -169,13 +169,15 @@ class Stream:
             self.finish = "stop"
             return self._shown(self._scanner.flush())
         self.count += 1
-        text = self._scanner.push(self._read(backend.text(token)))
+        text = self._read(backend.text(token))
+        if self.request.stop:
+            text = self._scanner.push(text)
         if self._scanner.stopped:
             self.finish = "stop"
         elif self.count == self.request.max_tokens:
             self.finish = "length"
             text += self._scanner.flush()
-        return self._shown(text)
+        return text if self._begun else self._shown(text)
 
     def _read(self, piece: bytes) -> str:
         if self._whole and piece.isascii():  # nearly always, and the decoder would take several times as long
@@ -185,8 +187,9 @@ class Stream:
         return text
 
     def _shown(self, text: str) -> str:
-        text = text if self._begun else text.lstrip()
-        self._begun = self._begun or bool(text)
+        if not self._begun:
+            text = text.lstrip()
+            self._begun = bool(text)
         return text
 
 
@@ -424,9 +427,7 @@ class Scheduler:
             return []
         for run in runs:
             self._note(self._slots[run.slot], run.cells)
-        tokens = self._backend.decode(runs)
-        chosen = ((self._slots[run.slot], token) for run, token in zip(runs, tokens, strict=True))
-        return [self._advance(slot, token) for slot, token in chosen if token is not None]
+        return [self._advance(self._slots[slot], token) for slot, token in self._backend.decode(runs)]
 
     def _note(self, slot: _Slot, cells: NDArray[Any]) -> None:
         """Account for what the model is about to read."""

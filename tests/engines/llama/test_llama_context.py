@@ -70,7 +70,7 @@ def test_what_is_read_along_is_forgotten(contexts: tuple[Context, Context], leng
         sampler = context.sampler(Sampling())
         tokens = context.decode([Run(0, np.arange(5, 5 + length), sampler)])
         if length < 62:
-            tokens += context.decode([Run(0, np.array(tokens), sampler)])
+            tokens += context.decode([Run(0, np.array([tokens[0][1]]), sampler)])
         said.append((tokens, context.trim(0, 64)))
         context.release(sampler)
     assert said[0] == said[1]
@@ -95,6 +95,6 @@ def test_a_model_that_cannot_forget_a_token_is_given_none(model: Model, monkeypa
     context = Context(model, Shape(4, 64, 64, 1, 1))
     sampler = context.sampler(Sampling())
     monkeypatch.setattr(context, "trim", None)
-    assert None not in context.decode([Run(slot, np.array([7]), sampler) for slot in range(3)])
+    assert [slot for slot, _ in context.decode([Run(slot, np.array([7]), sampler) for slot in range(3)])] == [0, 1, 2]
     context.release(sampler)
     context.close()

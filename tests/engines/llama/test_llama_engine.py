@@ -110,6 +110,22 @@ def test_answers_are_the_same_alone_and_among_fifteen_others(run: Run, args: Lla
     assert len({text for text, _ in alone}) > 8
 
 
+def test_beside_a_gpu_which_works_while_they_are_told_all_have_their_whole_answer(run: Run, args: LlamaArgs) -> None:
+    """A library without a GPU does as well with the setting; but its chunks must be those of a CPU."""
+    engine = loaded(args, gpu_layers=-1, prefill_chunk=60)
+    asked = [conversation(seed) for seed in range(8)]
+
+    async def body() -> tuple[list[Any], list[Any]]:
+        alone = [await answer(engine, messages) for messages in asked]
+        together = await asyncio.gather(*(answer(engine, messages) for messages in asked))
+        await engine.close()
+        return alone, together
+
+    alone, together = run(body())
+    assert together == alone
+    assert all(end.completion_tokens for _, end in alone)
+
+
 def test_answers_to_long_prompts_are_the_same_alone_and_in_company(run: Run) -> None:
     """Alone they are read in large chunks, together in small ones."""
     pocket = AppArgs().text_llm

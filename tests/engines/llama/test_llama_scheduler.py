@@ -54,18 +54,19 @@ class PretendModel:
     def __post_init__(self) -> None:
         self.contents = [[] for _ in range(self.slots)]
 
-    def decode(self, runs: Sequence[Run]) -> list[int | None]:
+    def decode(self, runs: Sequence[Run]) -> list[tuple[int, int]]:
         assert len({run.slot for run in runs}) == len(runs)
         self.passes.append(list(runs))
         self.now_s += self.place_s * sum(len(run.cells) for run in runs)
-        tokens: list[int | None] = []
+        tokens: list[tuple[int, int]] = []
         for run in runs:
             assert len(run.cells)
             content = self.contents[run.slot]
             content += [float(cell) for cell in (run.cells if run.cells.ndim == 1 else run.cells[:, 0])]
             assert len(content) <= self.context_length
             assert run.sampler is None or run.sampler in self.samplers
-            tokens.append(None if run.sampler is None else chosen(content, run.sampler[1]))
+            if run.sampler is not None:
+                tokens.append((run.slot, chosen(content, run.sampler[1])))
         return tokens
 
     def trim(self, slot: int, length: int) -> int:
