@@ -158,7 +158,8 @@ class LlamaChat:
                     self._scheduler.probe()
                     probe.set_result(None)
                 if self._scheduler.busy:
-                    self._said += [(p.stream.request.reader, p.text, p.finish) for p in self._scheduler.step()]
+                    said = [(p.stream.request.reader, p.text, p.finish) for p in self._scheduler.step()]
+                    self._said += said
                     if not (self._args.gpu_layers and self._scheduler.busy):  # a GPU's next pass need not wait for it
                         self._tell()
                 self._beat = time.monotonic()
