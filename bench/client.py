@@ -9,10 +9,10 @@ import json
 import struct
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import httpx
 import numpy as np
@@ -89,10 +89,50 @@ class Stopwatch:
         return self.pieces_s[0] if self.pieces_s else None
 
 
-def connect(url: str, *, timeout_s: float = 120, connections: int | None = 100) -> httpx.AsyncClient:
-    """A client with kept-alive connections, at most so many, and no proxy of the environment."""
-    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-    return httpx.AsyncClient(base_url=url, timeout=timeout_s, limits=limits, trust_env=False)
+class Connections(httpx.AsyncBaseTransport):
+    """A kept-alive connection for each request under way, of plain HTTP.
+
+    A pool of httpcore's looks at all its connections whenever a request begins or ends, which is most of what a client
+    with a hundred of them does.
+    """
+
+    def __init__(self) -> None:
+        self._idle: list[httpx.AsyncHTTPTransport] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        one = self._idle.pop() if self._idle else httpx.AsyncHTTPTransport(verify=False, trust_env=False)
+        try:
+            response = await one.handle_async_request(request)
+        except BaseException:
+            await one.aclose()
+            raise
+        body = _Body(cast(httpx.AsyncByteStream, response.stream), lambda: self._idle.append(one))
+        return httpx.Response(response.status_code, headers=response.headers, stream=body)
+
+    async def aclose(self) -> None:
+        while self._idle:
+            await self._idle.pop().aclose()
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body of a response, whose connection is free once it is closed."""
+
+    def __init__(self, body: httpx.AsyncByteStream, free: Callable[[], None]) -> None:
+        self._body = body
+        self._free = free
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._body:
+            yield part
+
+    async def aclose(self) -> None:
+        await self._body.aclose()
+        self._free()
+
+
+def connect(url: str, *, timeout_s: float = 120) -> httpx.AsyncClient:
+    """A client that keeps its connections, and knows no proxy of the environment."""
+    return httpx.AsyncClient(base_url=url, timeout=timeout_s, transport=Connections(), trust_env=False)
 
 
 async def ask(client: httpx.AsyncClient, request: Request) -> Answer:
