@@ -10,7 +10,9 @@ import struct
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal, cast
 
@@ -135,11 +137,18 @@ def connect(url: str, *, timeout_s: float = 120) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=url, timeout=timeout_s, transport=Connections(), trust_env=False)
 
 
+@lru_cache(256)  # whoever asks a hundred times a second should not take the service's processor for it
+def _call(client: httpx.AsyncClient, request: Request) -> httpx.Request:
+    accept = "audio/wav" if request.output == "voice" else "text/event-stream"
+    call = client.build_request("POST", "/chat", files=request.form(), headers={"Accept": accept})
+    call.read()
+    return call
+
+
 async def ask(client: httpx.AsyncClient, request: Request) -> Answer:
     """Call /chat and take the answer as it comes. Raises ``BrokenAnswer`` and httpx's transport errors."""
     watch = Stopwatch()
-    accept = "audio/wav" if request.output == "voice" else "text/event-stream"
-    async with client.stream("POST", "/chat", files=request.form(), headers={"Accept": accept}) as response:
+    async with aclosing(await client.send(_call(client, request), stream=True)) as response:
         if response.status_code != 200:
             return await refused(response, watch)
         if request.output == "voice":
