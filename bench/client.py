@@ -9,13 +9,14 @@ import json
 import struct
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
+import aiohttp
 import httpx
 import numpy as np
 from numpy.typing import NDArray
@@ -92,52 +93,68 @@ class Stopwatch:
 
 
 class Connections(httpx.AsyncBaseTransport):
-    """A kept-alive connection for each request under way, of plain HTTP.
+    """httpx by aiohttp's connections, one for each request under way.
 
-    A pool of httpcore's looks at all its connections whenever a request begins or ends, which is most of what a client
-    with a hundred of them does.
+    Whoever asks a hundred times a second should not take the service's processor for it: httpx's own pool looks at all
+    its connections whenever a request begins or ends, and parses in Python.
     """
 
-    def __init__(self) -> None:
-        self._idle: list[httpx.AsyncHTTPTransport] = []
+    def __init__(self, timeout_s: float) -> None:
+        """``timeout_s`` is the longest silence."""
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeout_s, sock_read=timeout_s)
+        self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        one = self._idle.pop() if self._idle else httpx.AsyncHTTPTransport(verify=False, trust_env=False)
-        try:
-            response = await one.handle_async_request(request)
-        except BaseException:
-            await one.aclose()
-            raise
-        body = _Body(cast(httpx.AsyncByteStream, response.stream), lambda: self._idle.append(one))
-        return httpx.Response(response.status_code, headers=response.headers, stream=body)
+        if self._session is None:  # which wants a loop that runs
+            connector = aiohttp.TCPConnector(limit=0)
+            self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout, auto_decompress=False)
+        with _as_httpx():
+            answer = await self._session.request(
+                request.method,
+                str(request.url),
+                headers=request.headers.items(),
+                data=await request.aread(),
+                allow_redirects=False,
+            )
+        return httpx.Response(answer.status, headers=list(answer.headers.items()), stream=_Body(answer))
 
     async def aclose(self) -> None:
-        while self._idle:
-            await self._idle.pop().aclose()
+        if self._session is not None:
+            await self._session.close()
 
 
 class _Body(httpx.AsyncByteStream):
-    """The body of a response, whose connection is free once it is closed."""
+    """The body of an answer as it comes."""
 
-    def __init__(self, body: httpx.AsyncByteStream, free: Callable[[], None]) -> None:
-        self._body = body
-        self._free = free
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+        self._answer = answer
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for part in self._body:
-            yield part
+        with _as_httpx():
+            async for part in self._answer.content.iter_any():
+                yield part
 
     async def aclose(self) -> None:
-        await self._body.aclose()
-        self._free()
+        self._answer.release()
+
+
+@contextmanager
+def _as_httpx() -> Iterator[None]:
+    """aiohttp's errors as httpx's."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise httpx.ReadTimeout(str(error)) from error
+    except aiohttp.ClientError as error:
+        raise httpx.TransportError(str(error) or type(error).__name__) from error
 
 
 def connect(url: str, *, timeout_s: float = 120) -> httpx.AsyncClient:
     """A client that keeps its connections, and knows no proxy of the environment."""
-    return httpx.AsyncClient(base_url=url, timeout=timeout_s, transport=Connections(), trust_env=False)
+    return httpx.AsyncClient(base_url=url, transport=Connections(timeout_s), trust_env=False)
 
 
-@lru_cache(256)  # whoever asks a hundred times a second should not take the service's processor for it
+@lru_cache(256)  # made once, for the same reason as the connections
 def _call(client: httpx.AsyncClient, request: Request) -> httpx.Request:
     accept = "audio/wav" if request.output == "voice" else "text/event-stream"
     call = client.build_request("POST", "/chat", files=request.form(), headers={"Accept": accept})

@@ -25,7 +25,9 @@ class Server:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         while head := await self._head(reader):
-            length = next(int(line.split(b":")[1]) for line in head.splitlines() if line.lower().startswith(b"content-l"))
+            length = next(
+                int(line.split(b":")[1]) for line in head.splitlines() if line.lower().startswith(b"content-l")
+            )
             self.bodies.append(await reader.readexactly(length))
             await asyncio.sleep(0.01)
             writer.write(self.answer)
