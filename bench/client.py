@@ -19,7 +19,6 @@ from typing import Any, Literal
 import aiohttp
 import httpx
 import numpy as np
-from numpy.typing import NDArray
 
 from deployments.messages import Audio
 
@@ -246,13 +245,9 @@ def read_wav(file: bytes) -> Audio:
 
 def write_wav(audio: Audio) -> bytes:
     """The sound as a 16-bit mono WAV file."""
-    pcm = _pcm16(audio.samples).tobytes()
+    pcm = audio.pcm16().tobytes()
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, audio.rate_hz, 2 * audio.rate_hz, 2, 16)
     return struct.pack("<4sI4s", b"RIFF", 36 + len(pcm), b"WAVE") + form + struct.pack("<4sI", b"data", len(pcm)) + pcm
-
-
-def _pcm16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
-    return np.rint(np.clip(samples, -1, 1) * 32767).astype("<i2")
 
 
 def resample(audio: Audio, rate_hz: int) -> Audio:
@@ -261,7 +256,7 @@ def resample(audio: Audio, rate_hz: int) -> Audio:
 
     if audio.rate_hz == rate_hz:
         return audio
-    frame = av.AudioFrame.from_ndarray(_pcm16(audio.samples)[None], format="s16", layout="mono")
+    frame = av.AudioFrame.from_ndarray(audio.pcm16()[None], format="s16", layout="mono")
     frame.sample_rate = audio.rate_hz
     resampler = av.AudioResampler(format="flt", layout="mono", rate=rate_hz)
     parts = [part.to_ndarray()[0] for part in (*resampler.resample(frame), *resampler.resample(None))]

@@ -27,6 +27,10 @@ class Audio:
     def duration_s(self) -> float:
         return len(self.samples) / self.rate_hz
 
+    def pcm16(self) -> NDArray[np.int16]:
+        """The nearest 16-bit integers; louder is clipped, not wrapped."""
+        return np.rint(np.clip(self.samples, -1, 1) * 32767).astype(np.int16)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Image:

@@ -75,8 +75,7 @@ class SphinxRecognizer(PooledRecognizer):
             return ""
         self._decoder.start_utt()
         try:
-            pcm = np.rint(np.clip(samples, -1, 1) * 32767)
-            self._decoder.process_raw(pcm.astype(np.int16).tobytes(), full_utt=True)
+            self._decoder.process_raw(Audio(samples, RATE_HZ).pcm16().tobytes(), full_utt=True)
         finally:
             self._decoder.end_utt()
         found = self._decoder.hyp()

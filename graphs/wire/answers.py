@@ -22,7 +22,7 @@ from graphs.events import AudioChunk, Done, Event, SegmentHeard, StageDone, Text
 from graphs.plan import Plan
 from graphs.turn import Output, Turn
 from graphs.wire.accept import Form
-from graphs.wire.encode import AudioFormat, pcm16, wav_header, whole_file
+from graphs.wire.encode import AudioFormat, wav_header, whole_file
 from graphs.wire.errors import as_parley, shape
 
 AT_ONCE = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # no proxy on the way holds it back
@@ -174,7 +174,7 @@ class Stream(StreamingResponse):
 
 
 def _pcm(audio: Audio) -> bytes:
-    return pcm16(audio.samples).tobytes()
+    return audio.pcm16().tobytes()
 
 
 def _sse_message(name: str, data: dict[str, Any]) -> str:

@@ -15,7 +15,6 @@ import av
 import numpy as np
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
-from numpy.typing import NDArray
 
 from deployments.messages import Audio
 
@@ -87,7 +86,7 @@ class Encoder:
 def whole_file(audio_format: AudioFormat, chunks: Sequence[Audio]) -> bytes:
     """A complete file, which a WAV says of itself in its header; every chunk has the same rate. Blocks."""
     if audio_format is AudioFormat.WAV:
-        data = b"".join(pcm16(chunk.samples).tobytes() for chunk in chunks)
+        data = b"".join(chunk.pcm16().tobytes() for chunk in chunks)
         return wav_header(chunks[0].rate_hz if chunks else SILENT_RATE_HZ, len(data)) + data
     encoder = Encoder(audio_format)
     silence = Audio(np.zeros(SILENT_RATE_HZ // 10, np.float32), SILENT_RATE_HZ)  # a file of no sound is no file
@@ -104,7 +103,7 @@ class _Raw:
 
     def feed(self, audio: Audio) -> bytes:
         if audio.rate_hz == self._rate_hz:
-            return self._take(pcm16(audio.samples).tobytes())
+            return self._take(audio.pcm16().tobytes())
         return self._take(b"".join(_bytes_of(f) for f in self._resampler.resample(_frame(audio))))
 
     def finish(self) -> bytes:
@@ -157,11 +156,6 @@ class _Sink:
         data = b"".join(self._parts)
         self._parts.clear()
         return data
-
-
-def pcm16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
-    """float32 within -1..1 to the nearest 16-bit integers; louder is clipped, not wrapped."""
-    return np.rint(np.clip(samples, -1, 1) * 32767).astype(np.int16)
 
 
 def wav_header(rate_hz: int, data_bytes: int = WAV_UNKNOWN_LENGTH) -> bytes:

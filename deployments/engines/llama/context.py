@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from operator import attrgetter
@@ -81,11 +81,8 @@ class Model:
 class Context:
     """A ``Backend`` of the scheduler. All but ``sampler`` and ``release`` belong to one thread at a time."""
 
-    def __init__(self, model: Model, shape: Shape, meanwhile: Callable[[], None] = lambda: None) -> None:
-        """``meanwhile`` is called in every pass, when a GPU has been given its work and a CPU is done.
-
-        Raises ``ValueError`` if there is no memory for it.
-        """
+    def __init__(self, model: Model, shape: Shape) -> None:
+        """Raises ``ValueError`` if there is no memory for it."""
         from llama_cpp import llama_cpp as lib
 
         self._lib = lib
@@ -94,7 +91,6 @@ class Context:
         self.slots = shape.slots
         self.context_length = shape.context_length
         self.ends, self.text = self._vocabulary.ends, self._vocabulary.text
-        self._meanwhile = meanwhile
         self._gap = shape.gap if model.forgets else 0
         self._blocks = shape.blocks and model.forgets
         capacity = shape.batch_size + 2 * shape.slots  # readers, speakers and the fillers of gaps
@@ -110,9 +106,9 @@ class Context:
 
         llama.cpp would cut longer runs to equal lengths; their numbers would then depend on their neighbours.
         """
-        single = [run for run in runs if len(run.cells) == 1 and run.cells.ndim == 1]
+        single = [run for run in runs if run.cells.shape == (1,)]
         chosen = [*self._together(single)] if single else []
-        for run in runs if len(single) < len(runs) else ():
+        for run in runs:
             if run.cells.shape != (1,):
                 chosen += self._apart(run)
         return chosen
@@ -171,11 +167,10 @@ class Context:
         """The slots of which a token is wanted, and the token."""
         if failed := self._lib.llama_decode(self._context, batch):
             raise RuntimeError(f"llama.cpp could not decode a batch: code {failed}")
-        for run in runs:
+        for run in runs:  # a GPU is still at work meanwhile
             self._lengths[run.slot] += len(run.cells)
             if run.sampler is _FILLER:
                 self.trim(run.slot, self._lengths[run.slot] - 1)
-        self._meanwhile()
         wanted = [run for run in runs if _wanted(run)]
         if not wanted:  # whoever takes the time would be misled
             self._lib.llama_synchronize(self._context)

@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Condition, Thread
 
 from deployments.engines.llama.context import Context, Model, Shape
-from deployments.engines.llama.mailbox import Letter, Mailbox, deliver
+from deployments.engines.llama.mailbox import Mailbox, deliver
 from deployments.engines.llama.pictures import Eye
 from deployments.engines.llama.reader import Reader
 from deployments.engines.llama.scheduler import Prompt, Request, Sampling, Scheduler
@@ -42,8 +42,7 @@ class LlamaChat:
         self._model = Model(_file(args.model, args.repo_id), args.gpu_layers)
         self._eye = _opened_eye(args, self._model)
         self._reader = Reader(args, self._model, self._eye)
-        self._said: list[Letter] = []
-        self._context = Context(self._model, _shape(args), self._tell)
+        self._context = Context(self._model, _shape(args))
         self._scheduler = Scheduler(self._context, chunk=_chunk(args), batch_size=args.batch_size)
         self._scheduler.probe()
         self._callers = 0
@@ -158,20 +157,12 @@ class LlamaChat:
                     self._scheduler.probe()
                     probe.set_result(None)
                 if self._scheduler.busy:
-                    said = [(p.stream.request.reader, p.text, p.finish) for p in self._scheduler.step()]
-                    self._said += said
-                    if not (self._args.gpu_layers and self._scheduler.busy):  # a GPU's next pass need not wait for it
-                        self._tell()
+                    deliver([(p.stream.request.reader, p.text, p.finish) for p in self._scheduler.step()])
                 self._beat = time.monotonic()
         except Exception:
             logger.exception("the loop of the model failed")
             failure = EngineUnavailable("the model failed; it must be loaded again")
         self._end(failure)
-
-    def _tell(self) -> None:
-        """Send what has been said to those who wait for it."""
-        said, self._said = self._said, []
-        deliver(said)
 
     def _awaited(self) -> bool:
         """Waits for work; false when the engine is to end."""
@@ -190,7 +181,7 @@ class LlamaChat:
         with self._wake:
             self._failure = failure
             streams = self._scheduler.clear()
-        deliver([*self._said, *((stream.request.reader, "", failure) for stream in streams)])
+        deliver([(stream.request.reader, "", failure) for stream in streams])
         for probe in self._taken_probes():
             probe.set_exception(failure)
         for lane in (self._texts, self._pictures):

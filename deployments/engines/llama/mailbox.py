@@ -64,14 +64,10 @@ class Mailbox:
         self._arrived.set()
 
 
-Letter = tuple[Mailbox, str, End]
-"""To whom, what he has not been sent yet, and how his answer ended if it has."""
-
-
-def deliver(letters: Sequence[Letter]) -> None:
+def deliver(letters: Sequence[tuple[Mailbox, str, End]]) -> None:
     """Send what is due, with one call into each loop."""
     now_s = time.monotonic()
-    sent: defaultdict[asyncio.AbstractEventLoop, list[Letter]] = defaultdict(list)
+    sent: defaultdict[asyncio.AbstractEventLoop, list[tuple[Mailbox, str, End]]] = defaultdict(list)
     for mailbox, text, end in letters:
         if (due := mailbox.due(text, end, now_s)) is not None:
             sent[mailbox.loop].append((mailbox, due, end))
@@ -80,6 +76,6 @@ def deliver(letters: Sequence[Letter]) -> None:
             loop.call_soon_threadsafe(_put, due_letters)
 
 
-def _put(letters: Sequence[Letter]) -> None:
+def _put(letters: Sequence[tuple[Mailbox, str, End]]) -> None:
     for mailbox, text, end in letters:
         mailbox.put(text, end)

@@ -169,15 +169,13 @@ class Stream:
             self.finish = "stop"
             return self._shown(self._scanner.flush())
         self.count += 1
-        text = self._read(backend.text(token))
-        if self.request.stop:
-            text = self._scanner.push(text)
+        text = self._scanner.push(self._read(backend.text(token)))
         if self._scanner.stopped:
             self.finish = "stop"
         elif self.count == self.request.max_tokens:
             self.finish = "length"
             text += self._scanner.flush()
-        return text if self._begun else self._shown(text)
+        return self._shown(text)
 
     def _read(self, piece: bytes) -> str:
         if self._whole and piece.isascii():  # nearly always, and the decoder would take several times as long

@@ -110,11 +110,8 @@ def test_answers_are_the_same_alone_and_among_fifteen_others(run: Run, args: Lla
     assert len({text for text, _ in alone}) > 8
 
 
-def test_what_is_told_while_a_gpu_works_is_all_that_was_said(
-    run: Run, args: LlamaArgs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A library without a GPU does as well with the setting."""
-    engine = loaded(args, gpu_layers=-1)
+def test_what_is_told_is_all_that_was_said(run: Run, args: LlamaArgs, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = loaded(args)
     said: Counter[Any] = Counter()
     step = engine._scheduler.step
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.messages import Audio
-from graphs.wire.encode import CODECS, AudioFormat, Encoder, pcm16
+from graphs.wire.encode import CODECS, AudioFormat, Encoder
 
 RATE_HZ = 16_000
 FILES = [f for f in AudioFormat if f is not AudioFormat.PCM]
@@ -74,11 +74,3 @@ def test_chunking_makes_no_difference_to_the_samples(chunk: int) -> None:
     samples = tone(0.3)
     whole = encode(AudioFormat.FLAC, samples, len(samples))
     assert np.array_equal(decode(encode(AudioFormat.FLAC, samples, chunk))[0], decode(whole)[0])
-
-
-def test_loud_sound_is_clipped_not_wrapped() -> None:
-    assert pcm16(np.array([2.0, -2.0, 0.0], np.float32)).tolist() == [32767, -32767, 0]
-
-
-def test_a_sample_becomes_the_nearest_integer() -> None:
-    assert pcm16(np.array([0.6, -0.6, 0.4, 100.7], np.float32) / 32767).tolist() == [1, -1, 0, 101]
