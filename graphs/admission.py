@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from deployments.errors import Overloaded, ParleyError, RateLimited
 from deployments.settings import GatewayConfig
 from graphs.wire.errors import answer
+from graphs.wire.turnstile import FULL
 
 KEY = "parley.key"  # where the guard leaves in a request's scope which key it came with
 TRY_AGAIN_LATER = 1013  # the code with which a socket is closed
@@ -96,5 +97,8 @@ def _costs(scope: Scope) -> bool:
 async def _refuse(refusal: ParleyError, scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": TRY_AGAIN_LATER, "reason": refusal.message})
-    else:
-        await answer(refusal)(scope, receive, send)
+        return
+    response = answer(refusal)
+    if isinstance(refusal, Overloaded):  # which is so for everybody, and need not be asked by each
+        response.headers[FULL] = "1"
+    await response(scope, receive, send)

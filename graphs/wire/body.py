@@ -23,6 +23,7 @@ from starlette.types import Message
 from deployments.errors import InvalidRequest, MalformedBody, TooLarge, UnknownField, UnsupportedMedia
 
 MAX_FIELDS = 32
+REQUEST_ID = "x-request-id"
 
 _DATA_URI = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
 
@@ -103,7 +104,7 @@ def bounded(request: Request, max_bytes: int) -> Request:
 
 def request_id(request: Request) -> str:
     """The id that Ray Serve's proxy or the client gave to the request."""
-    return request.headers.get("x-request-id") or uuid4().hex
+    return request.headers.get(REQUEST_ID) or uuid4().hex
 
 
 def content_type(request: Request) -> str:

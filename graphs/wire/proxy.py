@@ -1,26 +1,30 @@
 """Ray's proxy answers by itself where a Gateway died or is not there yet, in plain text: here in the one shape.
 
-Runs in the proxy, in front of every request: ``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH`` names ``middlewares``.
+Runs in front of every request, in the proxy or, where HAProxy takes its place, before the Gateway's own server:
+``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH`` names ``middlewares``.
 """
 
 from __future__ import annotations
 
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.errors import EngineUnavailable
+from graphs.wire.body import REQUEST_ID, request_id
 from graphs.wire.errors import answer
 from graphs.wire.heap import return_large_blocks
+from graphs.wire.turnstile import Turnstile
 
 RAYS_OWN = "/-/"  # what Ray answers of itself: /-/healthz, /-/routes
 STATUSES = (404, 500, 503)  # no application yet, no answer, no replica
 
 
 def middlewares() -> list[Middleware]:
-    """As Ray asks for them, once in each proxy."""
+    """As Ray asks for them, once in each proxy; the last is the first that a request meets."""
     return_large_blocks()
-    return [Middleware(InShape)]
+    return [Middleware(InShape), Middleware(Turnstile)]
 
 
 class InShape:
@@ -43,9 +47,9 @@ class InShape:
 
         await self._app(scope, receive, pass_on)
         if not answered:
-            await answer(EngineUnavailable("The gateway is being replaced; try again in a moment."))(
-                scope, receive, send
-            )
+            response = answer(EngineUnavailable("The gateway is being replaced; try again in a moment."))
+            response.headers[REQUEST_ID] = request_id(Request(scope))
+            await response(scope, receive, send)
 
 
 def _by_the_proxy(message: Message) -> bool:

@@ -1,0 +1,96 @@
+"""In front of the Gateway: whoever comes while every place is taken is told so without its being asked.
+
+In an overload most requests are refused, and each refusal by the Gateway costs a millisecond or two of the processor
+that answers would need: nearly all of it is the way there and back. So what the Gateway said last is said again, in its
+own words, for a moment: until somebody has left, or it is time to ask again. Runs where ``proxy`` does, in Ray's proxy
+or before the Gateway's own server.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from deployments.errors import Overloaded
+from deployments.metrics import REFUSALS
+from graphs.wire.body import REQUEST_ID, request_id
+
+FULL = "x-parley-full"  # marks the refusal of a Gateway that has no place for anybody; taken off on the way out
+HOLD_S = 0.1
+"""So long a refusal is repeated. Places that other front doors give back, and new Gateways, are noticed this late."""
+
+_REQUEST_ID = REQUEST_ID.encode()
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """What the Gateway said when ``inside`` others were let in."""
+
+    start: Message
+    body: Message
+    inside: int
+    until_s: float
+
+
+class Turnstile:
+    """Counts those inside, and lets no more in than there were when the Gateway last said that it was full."""
+
+    def __init__(self, app: ASGIApp, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._app = app
+        self._clock_s = clock_s
+        self._inside = 0
+        self._last: _Refusal | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST":  # nothing else takes a place for long
+            await self._app(scope, receive, send)
+        elif (refusal := self._full()) and not _foreign(scope):
+            await _repeat(refusal, scope, send)
+        else:
+            await self._let_in(scope, receive, send)
+
+    def _full(self) -> _Refusal | None:
+        last = self._last
+        return last if last and self._inside >= last.inside and self._clock_s() < last.until_s else None
+
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refused: Message | None = None
+
+        async def pass_on(message: Message) -> None:
+            nonlocal refused
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if FULL in headers:
+                    del headers[FULL]
+                    refused = None if _foreign(scope) else message
+            elif refused and not message.get("more_body", False):
+                self._last = _Refusal(_nameless(refused), message, self._inside - 1, self._clock_s() + HOLD_S)
+            await send(message)
+
+        self._inside += 1
+        try:
+            await self._app(scope, receive, pass_on)
+        finally:
+            self._inside -= 1
+
+
+def _foreign(scope: Scope) -> bool:
+    """Whether another origin's page asks: what its browser must be told beside the refusal depends on the origin."""
+    return any(name == b"origin" for name, _ in scope["headers"])
+
+
+def _nameless(start: Message) -> Message:
+    """Without the id of the request that was answered."""
+    return {**start, "headers": [(name, value) for name, value in start["headers"] if name.lower() != _REQUEST_ID]}
+
+
+async def _repeat(refusal: _Refusal, scope: Scope, send: Send) -> None:
+    REFUSALS.record(1, reason=Overloaded.code)
+    headers = [*refusal.start["headers"], (_REQUEST_ID, request_id(Request(scope)).encode("latin-1"))]
+    await send({**refusal.start, "headers": headers})
+    await send(refusal.body)

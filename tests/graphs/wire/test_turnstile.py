@@ -1,0 +1,159 @@
+"""Who is turned away in front of a full Gateway, without its being asked. No Ray is started."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import httpx
+import pytest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from graphs.wire.turnstile import FULL, HOLD_S, Turnstile
+
+
+class House:
+    """A Gateway with ``places`` places; who is let in stays until ``let_one_go`` is called."""
+
+    def __init__(self, places: int) -> None:
+        self.places = places
+        self.asked = 0
+        self.now_s = 0.0
+        self._inside = 0
+        self._entered, self._leave, self._left = (asyncio.Semaphore(0) for _ in range(3))
+        app = Turnstile(self, clock_s=lambda: self.now_s)
+        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://parley")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.asked += 1
+        response = await self._answer(Request(scope))
+        response.headers["X-Request-ID"] = f"its-own-{self.asked}"
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        if request.method == "GET":
+            return PlainTextResponse("ready")
+        if self._inside >= self.places:
+            return JSONResponse({"error": "full"}, 503, {"Retry-After": "2", FULL: "1"})
+        self._inside += 1
+        self._entered.release()
+        await self._leave.acquire()
+        self._inside -= 1
+        return PlainTextResponse("done")
+
+    async def enter(self) -> None:
+        """One more is let in."""
+        guest = asyncio.create_task(self.client.post("/chat"))
+        guest.add_done_callback(lambda _: self._left.release())
+        await self._entered.acquire()
+
+    async def let_one_go(self) -> None:
+        """One of those inside has left."""
+        self._leave.release()
+        await self._left.acquire()
+
+
+def in_a_full_house(visit: Callable[[House], Awaitable[None]]) -> None:
+    """Visit a house of two places that is full and has said so once."""
+
+    async def run() -> None:
+        house = House(places=2)
+        await house.enter()
+        await house.enter()
+        assert (await house.client.post("/chat")).status_code == 503
+        await visit(house)
+        await house.let_one_go()
+        await house.let_one_go()
+
+    asyncio.run(run())
+
+
+def test_while_it_is_full_its_refusal_is_repeated_and_it_is_not_asked() -> None:
+    async def visit(house: House) -> None:
+        asked = house.asked
+        answers = [await house.client.post("/chat") for _ in range(5)]
+        assert house.asked == asked
+        assert {(one.status_code, one.text, one.headers["retry-after"]) for one in answers} == {
+            (503, '{"error":"full"}', "2")
+        }
+
+    in_a_full_house(visit)
+
+
+def test_each_refusal_has_an_id_of_its_own_or_the_clients() -> None:
+    async def visit(house: House) -> None:
+        first, second = [(await house.client.post("/chat")).headers.get_list("x-request-id") for _ in range(2)]
+        assert len(first) == len(second) == 1
+        assert first != second
+        mine = await house.client.post("/chat", headers={"X-Request-Id": "mine"})
+        assert mine.headers.get_list("x-request-id") == ["mine"]
+
+    in_a_full_house(visit)
+
+
+def test_who_comes_when_somebody_has_left_is_let_in_and_the_next_is_not() -> None:
+    async def visit(house: House) -> None:
+        await house.let_one_go()
+        await house.enter()
+        asked = house.asked
+        assert (await house.client.post("/chat")).status_code == 503
+        assert house.asked == asked
+
+    in_a_full_house(visit)
+
+
+def test_after_a_moment_it_is_asked_again() -> None:
+    async def visit(house: House) -> None:
+        house.places += 1  # another Gateway, or a limit that was raised
+        assert (await house.client.post("/chat")).status_code == 503
+        house.now_s += HOLD_S
+        await house.enter()
+        await house.let_one_go()
+
+    in_a_full_house(visit)
+
+
+def test_what_takes_no_place_is_always_passed_on() -> None:
+    async def visit(house: House) -> None:
+        assert (await house.client.get("/health")).text == "ready"
+
+    in_a_full_house(visit)
+
+
+def test_the_page_of_another_origin_hears_the_gateway_itself() -> None:
+    async def visit(house: House) -> None:
+        asked = house.asked
+        assert (await house.client.post("/chat", headers={"Origin": "https://a.example"})).status_code == 503
+        assert house.asked == asked + 1
+
+    in_a_full_house(visit)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Origin": "https://a.example"}])
+def test_no_client_sees_the_mark(headers: dict[str, str]) -> None:
+    async def visit(house: House) -> None:
+        house.now_s += HOLD_S
+        for _ in range(2):
+            assert FULL not in (await house.client.post("/chat", headers=headers)).headers
+
+    in_a_full_house(visit)
+
+
+def test_another_refusal_is_not_repeated() -> None:
+    async def run() -> None:
+        asked = 0
+
+        async def one_model_is_full(scope: Scope, receive: Receive, send: Send) -> None:
+            nonlocal asked
+            asked += 1
+            await JSONResponse({}, 503)(scope, receive, send)
+
+        transport = httpx.ASGITransport(Turnstile(one_model_is_full))
+        async with httpx.AsyncClient(transport=transport, base_url="http://parley") as client:
+            for _ in range(3):
+                await client.post("/chat")
+        assert asked == 3
+
+    asyncio.run(run())
