@@ -107,10 +107,10 @@ class Context:
         llama.cpp would cut longer runs to equal lengths; their numbers would then depend on their neighbours.
         """
         single = [run for run in runs if run.cells.shape == (1,)]
+        long = [run for run in runs if run.cells.shape != (1,)]
         chosen = [*self._together(single)] if single else []
-        for run in runs:
-            if run.cells.shape != (1,):
-                chosen += self._apart(run)
+        for run in long:
+            chosen += self._apart(run)
         return chosen
 
     def trim(self, slot: int, length: int) -> int:

@@ -157,7 +157,7 @@ class LlamaChat:
                     self._scheduler.probe()
                     probe.set_result(None)
                 if self._scheduler.busy:
-                    deliver([(p.stream.request.reader, p.text, p.finish) for p in self._scheduler.step()])
+                    deliver([(one.request.reader, one.text, one.finish) for one in self._scheduler.step()])
                 self._beat = time.monotonic()
         except Exception:
             logger.exception("the loop of the model failed")
@@ -181,7 +181,7 @@ class LlamaChat:
         with self._wake:
             self._failure = failure
             streams = self._scheduler.clear()
-        deliver([(stream.request.reader, "", failure) for stream in streams])
+        deliver([(stream.request.reader, stream.text, failure) for stream in streams])
         for probe in self._taken_probes():
             probe.set_exception(failure)
         for lane in (self._texts, self._pictures):

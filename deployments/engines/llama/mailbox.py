@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from deployments.errors import ParleyError
@@ -14,6 +14,8 @@ from deployments.messages import FinishReason
 LINGER_S = 0.02
 
 End = FinishReason | ParleyError | None
+Letter = tuple["Mailbox", Callable[[], str], End]
+"""To whom; what gives all that has been said since it was last called; and how the answer ended, if it has."""
 
 
 class Mailbox:
@@ -21,8 +23,7 @@ class Mailbox:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._held: list[str] = []  # these two belong to the thread of the steps, what follows to the loop
-        self._sent_s = 0.0
+        self._sent_s = 0.0  # this belongs to the thread of the steps, what follows to the loop
         self._text: list[str] = []
         self._end: End = None
         self._arrived = asyncio.Event()
@@ -46,15 +47,14 @@ class Mailbox:
         self._arrived.clear()
         return text, self._end
 
-    def due(self, text: str, end: End, now_s: float) -> str | None:
-        """Hold ``text``; all that is held if it is time to send it."""
-        if text:
-            self._held.append(text)
-        if end is None and (not self._held or now_s - self._sent_s < LINGER_S):
+    def due(self, said: Callable[[], str], end: End, now_s: float) -> str | None:
+        """What ``said`` gives, if it is time to send it."""
+        if end is None and now_s - self._sent_s < LINGER_S:
+            return None
+        text = said()
+        if end is None and not text:
             return None
         self._sent_s = now_s
-        text = "".join(self._held)
-        self._held.clear()
         return text
 
     def put(self, text: str, end: End) -> None:
@@ -64,16 +64,16 @@ class Mailbox:
         self._arrived.set()
 
 
-def deliver(letters: Sequence[tuple[Mailbox, str, End]]) -> None:
+def deliver(letters: Sequence[Letter]) -> None:
     """Send what is due, with one call into each loop."""
     now_s = time.monotonic()
     sent: defaultdict[asyncio.AbstractEventLoop, list[tuple[Mailbox, str, End]]] = defaultdict(list)
-    for mailbox, text, end in letters:
-        if (due := mailbox.due(text, end, now_s)) is not None:
-            sent[mailbox.loop].append((mailbox, due, end))
-    for loop, due_letters in sent.items():
+    for mailbox, said, end in letters:
+        if (text := mailbox.due(said, end, now_s)) is not None:
+            sent[mailbox.loop].append((mailbox, text, end))
+    for loop, due in sent.items():
         with suppress(RuntimeError):  # the loop is closed, and nobody waits there
-            loop.call_soon_threadsafe(_put, due_letters)
+            loop.call_soon_threadsafe(_put, due)
 
 
 def _put(letters: Sequence[tuple[Mailbox, str, End]]) -> None:

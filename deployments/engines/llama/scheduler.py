@@ -90,7 +90,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One answer to be made. ``reader`` is whatever the caller wants to find again in a ``Progress``."""
+    """One answer to be made. ``reader`` is whatever the caller wants to find again in its ``Stream``."""
 
     prompt: Prompt
     max_tokens: int
@@ -146,57 +146,66 @@ class Backend(Protocol):
 
 
 class Stream:
-    """One answer under way."""
+    """One answer under way: tokens come in, text goes out.
 
-    def __init__(self, request: Request, sampler: Any) -> None:
+    Between the two, tokens wait unread: while they are chosen the model has nothing to do.
+    """
+
+    def __init__(self, request: Request, sampler: Any, piece: Callable[[int], bytes]) -> None:
+        """``piece`` is what a token reads as."""
         self.request = request
         self.sampler = sampler
         self.count = 0
-        self.finish: FinishReason | None = None
+        self.finish: FinishReason | None = None  # set once, at its end
         self.cancelled = False
         self.follows: _Following | None = None
         self.turn = 0  # whose number is the smallest reads next
         self.pending = np.zeros(1, np.int64)  # the token chosen last, which the model has yet to read
+        self._piece = piece
+        self._unread: list[int] = []
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._whole = True  # no part of a letter waits for the rest
         self._scanner = StopScanner(request.stop)
+        self._said = ""
         self._begun = False
 
-    def push(self, token: int, backend: Backend) -> str:
-        """Take the next token; the text that can go out, without a letter cut in two or the start of a stop string."""
+    def push(self, token: int, *, ends: bool) -> None:
+        """Take the next token, which may be the one that ends an answer."""
         self.pending[0] = token
-        if backend.ends(token):
+        if ends:
             self.finish = "stop"
-            return self._shown(self._scanner.flush())
+            return
         self.count += 1
-        text = self._scanner.push(self._read(backend.text(token)))
-        if self._scanner.stopped:
-            self.finish = "stop"
-        elif self.count == self.request.max_tokens:
+        self._unread.append(token)
+        if self.request.stop:  # each may be the end of one
+            self._read()
+        if self.count == self.request.max_tokens and not self.finish:
             self.finish = "length"
-            text += self._scanner.flush()
-        return self._shown(text)
 
-    def _read(self, piece: bytes) -> str:
-        if self._whole and piece.isascii():  # nearly always, and the decoder would take several times as long
-            return piece.decode("ascii")
-        text = self._decoder.decode(piece)
-        self._whole = not self._decoder.getstate()[0]
-        return text
-
-    def _shown(self, text: str) -> str:
+    def text(self) -> str:
+        """What can go out and has not yet, without a letter cut in two or the start of a stop string."""
+        self._read()
+        if self.finish:
+            self._said += self._scanner.flush()
+        text, self._said = self._said, ""
         if not self._begun:
             text = text.lstrip()
             self._begun = bool(text)
         return text
 
+    def _read(self) -> None:
+        pieces = b"".join(map(self._piece, self._unread))
+        self._unread.clear()
+        self._said += self._scanner.push(self._decoded(pieces))
+        if self._scanner.stopped:
+            self.finish = "stop"
 
-class Progress(NamedTuple):
-    """What a step did for a stream; ``finish`` is set once, at its end."""
-
-    stream: Stream
-    text: str
-    finish: FinishReason | None
+    def _decoded(self, pieces: bytes) -> str:
+        if self._whole and pieces.isascii():  # nearly always, and the decoder would take several times as long
+            return pieces.decode("ascii")
+        text = self._decoder.decode(pieces)
+        self._whole = not self._decoder.getstate()[0]
+        return text
 
 
 @dataclass(eq=False)
@@ -286,7 +295,7 @@ class Scheduler:
     def submit(self, request: Request) -> Stream:
         """Take a request in. Raises ``ContextOverflow``, or ``InvalidRequest`` for its sampling."""
         self._require_room(len(request.prompt.keys), request.max_tokens)
-        stream = Stream(request, self._backend.sampler(request.sampling))
+        stream = Stream(request, self._backend.sampler(request.sampling), self._backend.text)
         self._waiting.append(stream)
         return stream
 
@@ -294,24 +303,24 @@ class Scheduler:
         """The stream leaves before the next step. Harmless at any time."""
         stream.cancelled = True
 
-    def step(self) -> list[Progress]:
+    def step(self) -> list[Stream]:
         """One pass of the model: those who have nothing said yet read, or those who speak have a token each.
 
-        Who comes reads at once, unless reading has held up those who speak for long enough. Returns who has something
-        to say.
+        Who comes reads at once, unless reading has held up those who speak for long enough. Returns who has a new
+        token, or has ended.
         """
         self._drop_cancelled()
         self._admit()
         speaking = [*self._speaking()]
         reading = [*self._reading(self._pace.room(self._batch_size) if speaking else self._batch_size)]
         start_s = self._clock()
-        progress = self._pass(reading or speaking)
+        spoke = self._pass(reading or speaking)
         took_s = self._clock() - start_s
         if reading:
             self._pace.read(sum(len(run.cells) for run in reading), took_s)
         else:
             self._pace.spoke(took_s)
-        return progress
+        return spoke
 
     def probe(self) -> None:
         """Have the model read one token, unless it is at work; nothing changes."""
@@ -419,8 +428,8 @@ class Scheduler:
             last = slot.filled + len(cells) == len(stream.request.prompt.keys)
             yield Run(slot.index, cells, stream.sampler if last else None)
 
-    def _pass(self, runs: Sequence[Run]) -> list[Progress]:
-        """Have the model read ``runs``; what comes of it."""
+    def _pass(self, runs: Sequence[Run]) -> list[Stream]:
+        """Have the model read ``runs``; whose next token came of it."""
         if not runs:
             return []
         for run in runs:
@@ -435,14 +444,14 @@ class Scheduler:
             slot.known = end
         slot.filled = end
 
-    def _advance(self, slot: _Slot, token: int) -> Progress:
+    def _advance(self, slot: _Slot, token: int) -> Stream:
         stream = slot.stream
         assert stream is not None
         self.produced += 1
-        text = stream.push(token, self._backend)
+        stream.push(token, ends=self._backend.ends(token))
         if stream.finish:
             self._leave(slot)
-        return Progress(stream, text, stream.finish)
+        return stream
 
 
 def _shared(one: NDArray[np.int64], other: NDArray[np.int64]) -> int:

@@ -110,27 +110,6 @@ def test_answers_are_the_same_alone_and_among_fifteen_others(run: Run, args: Lla
     assert len({text for text, _ in alone}) > 8
 
 
-def test_what_is_told_is_all_that_was_said(run: Run, args: LlamaArgs, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = loaded(args)
-    said: Counter[Any] = Counter()
-    step = engine._scheduler.step
-
-    def watched() -> Any:
-        progress = step()
-        said.update({id(one.stream): len(one.text) for one in progress})
-        return progress
-
-    monkeypatch.setattr(engine._scheduler, "step", watched)
-
-    async def body() -> list[tuple[str, ChatEnd]]:
-        answers = await asyncio.gather(*(answer(engine, conversation(seed)) for seed in range(8)))
-        await engine.close()
-        return answers
-
-    assert sorted(len(text) for text, _ in run(body())) == sorted(said.values())
-    assert sum(said.values()) > 8
-
-
 def test_answers_to_long_prompts_are_the_same_alone_and_in_company(run: Run) -> None:
     """Alone they are read in large chunks, together in small ones."""
     pocket = AppArgs().text_llm

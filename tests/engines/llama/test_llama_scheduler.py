@@ -155,9 +155,10 @@ def whole(said: bytes) -> str:
 
 @dataclass
 class Table:
-    """A scheduler and what its streams have said so far."""
+    """A scheduler and what its streams have said so far; their text is asked for after every ``late`` tokens."""
 
     model: PretendModel
+    late: int = 1
     said: dict[Stream, str] = field(default_factory=dict)
     held_s: float = 0.0  # reading since those who speak had their last token
     spoke_s: float = 0.0
@@ -174,9 +175,10 @@ class Table:
         """A pass, in which all who speak have a token, or others read: at most a chunk each, and not for too long."""
         speaking = {s: s.count for s in self.said if s.count and not (s.finish or s.cancelled)}
         before, before_s = len(self.model.passes), self.model.now_s
-        for progress in self.scheduler.step():
-            assert not progress.stream.cancelled
-            self.said[progress.stream] += progress.text
+        for stream in self.scheduler.step():
+            assert not stream.cancelled
+            if stream.finish or stream.count % self.late == 0:
+                self.said[stream] += stream.text()
         for runs in self.model.passes[before:]:
             self._check(runs, speaking, self.model.now_s - before_s)
         assert len(self.model.passes) <= before + 1
@@ -233,12 +235,14 @@ Action = st.one_of(requests(), st.just("step"), st.just("step"), st.integers(0, 
 
 @pytest.mark.parametrize("forgetful", [False, True])
 @pytest.mark.parametrize("worth_copying", [1, 6])
-@given(actions=st.lists(Action, max_size=50), slots=st.integers(1, 5))
+@given(actions=st.lists(Action, max_size=50), slots=st.integers(1, 5), late=st.integers(1, 4))
 @settings(deadline=None, max_examples=150)
-def test_company_changes_no_answer(actions: list[Any], slots: int, forgetful: bool, worth_copying: int) -> None:
+def test_company_changes_no_answer(
+    actions: list[Any], slots: int, late: int, forgetful: bool, worth_copying: int
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "WORTH_COPYING", worth_copying)
-        table = Table(PretendModel(slots=slots, forgetful=forgetful))
+        table = Table(PretendModel(slots=slots, forgetful=forgetful), late=late)
         streams: list[Stream] = []
         for action in actions:
             if isinstance(action, Request):
