@@ -8,15 +8,18 @@
 What is asked (``--mix``, with weights): any of the eight rows by their names (``text->text`` to
 ``picture+speech->voice``; /chat), ``chat``, ``chat-stream`` and ``chat-aloud`` (/v1/chat/completions: whole, streamed,
 streamed with a voice), ``speech`` and ``transcription`` (/v1/audio/...); ``rows``, ``openai`` and ``all`` stand for
-many of them alike. A few questions of each kind take turns at random. Each is asked once alone beforehand: an answer
-under load is right if its text is the same and its sound equally long (within a tenth). A refusal is orderly if it is
-a 503 or 429 with Retry-After and an error in OpenAI's shape; whatever else happens is counted by its status or kind.
+many of them alike. They are dealt like cards, in random order but each as often as its weight says, and so are the few
+questions of each kind: two loads are the same work. Each question is asked once alone beforehand: an answer under load
+is right if its text is the same and its sound equally long (within a tenth). A refusal is orderly if it is a 503 or 429
+with Retry-After and an error in OpenAI's shape; whatever else happens is counted by its status or kind.
 
 ``--concurrency``: closed loop, so many callers who ask again as soon as they are answered. ``--rate``: open loop,
 requests arrive at random, so many a second on average, whether the service keeps up or not; times count from when a
-request was due. ``--overload``: finds the peak of the closed loop, then lets ``--factor`` times as many arrive for the
-set time; the service's memory and its latency with one caller are taken before and afterwards. ``--soak``: a closed
-loop for a long time, memory and open handles of all its processes sampled every ten seconds.
+request was due. ``--overload``: finds the number of callers at which a closed loop does most, then lets ``--factor``
+times as many arrive for the set time. What it does at its peak is measured for half that time before it and for half
+afterwards, as a machine may become slower or faster meanwhile; so are the service's memory and its latency with one
+caller. ``--soak``: a closed loop for a long time, memory and open handles of all its processes sampled every ten
+seconds.
 
 Only a service on this machine is asked. ``client_cpu`` is the share of one core that this process itself took, which
 the service did not have. ``client_first`` tells whether the system let it run before all others (SCHED_RR, which takes
@@ -30,6 +33,7 @@ import argparse
 import asyncio
 import ipaddress
 import json
+import math
 import os
 import random
 import time
@@ -39,7 +43,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from statistics import fmean
+from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -52,6 +57,7 @@ from bench.openai import complete, speak, transcribe
 from bench.rows import CLIPS, ROWS, SAID, requests_of
 
 Call = Callable[[httpx.AsyncClient], Awaitable[Answer]]
+T = TypeVar("T")
 Verdict = Literal["right", "wrong", "refused", "disorderly", "broken"]
 
 MAX_SECONDS, MAX_REQUESTS, MAX_CALLERS, MAX_RATE = 3600, 100_000, 256, 2000
@@ -85,9 +91,18 @@ class Shots:
     client_cpu_s: float = 0.0
     unsent: int = 0
 
+    @property
+    def right(self) -> list[Shot]:
+        return [shot for shot in self.shots if shot.verdict == "right"]
+
+    @property
+    def per_s(self) -> float:
+        """Right answers a second."""
+        return len(self.right) / self.wall_s
+
     def figures(self) -> dict[str, Any]:
-        """Counts, rates and latencies; ``per_s`` are right answers."""
-        right = [shot for shot in self.shots if shot.verdict == "right"]
+        """Counts, rates and latencies."""
+        right = self.right
         refused = [shot for shot in self.shots if shot.verdict == "refused"]
         odd = Counter(
             f"{shot.verdict} {shot.status}" for shot in self.shots if shot.verdict not in ("right", "refused")
@@ -95,7 +110,7 @@ class Shots:
         return {
             "requests": len(self.shots),
             "seconds": round(self.wall_s, 1),
-            "per_s": round(len(right) / self.wall_s, 2),
+            "per_s": round(self.per_s, 2),
             "right": len(right),
             **_latencies(right),
             "refused": len(refused),
@@ -159,16 +174,35 @@ def weights(mix: str, names: Sequence[str]) -> dict[str, float]:
             if one not in names:
                 raise ValueError(f"there is no kind {one!r}; there are {', '.join([*groups, *names])}")
             chosen[one] = chosen.get(one, 0.0) + float(weight or 1)
+    if min(chosen.values()) <= 0:
+        raise ValueError("a weight is more than 0")
     return chosen
+
+
+class _Cards(Generic[T]):
+    """Dealt in random order, each once before any comes again."""
+
+    def __init__(self, cards: Sequence[T], rng: random.Random) -> None:
+        self._cards = cards
+        self._rng = rng
+        self._left: list[T] = []
+
+    def deal(self) -> T:
+        self._left = self._left or self._rng.sample(self._cards, len(self._cards))
+        return self._left.pop()
 
 
 class Deck:
     """Requests in random order, each with the answer that it gets alone."""
 
     def __init__(self, calls: dict[str, list[Call]], weights: dict[str, float], seed: int) -> None:
-        self._calls = {name: calls[name] for name in weights}
-        self._weights = list(weights.values())
         self._rng = random.Random(seed)
+        self._calls = {name: calls[name] for name in weights}
+        self._cards = {name: _Cards(calls, self._rng) for name, calls in self._calls.items()}
+        least = min(weights.values())
+        counts = {name: round(10 * weight / least) for name, weight in weights.items()}
+        shared = math.gcd(*counts.values())
+        self._kinds = _Cards([name for name, count in counts.items() for _ in range(count // shared)], self._rng)
         self._alone: dict[Call, Answer] = {}
 
     async def learn(self, client: httpx.AsyncClient) -> None:
@@ -181,8 +215,8 @@ class Deck:
 
     def draw(self) -> tuple[str, Call]:
         """The next request and its kind."""
-        (name,) = self._rng.choices(list(self._calls), self._weights)
-        return name, self._rng.choice(self._calls[name])
+        name = self._kinds.deal()
+        return name, self._cards[name].deal()
 
     def gap_s(self, rate: float) -> float:
         """Seconds to the next arrival of an open loop."""
@@ -322,22 +356,27 @@ async def steps(range_: Range, asked: argparse.Namespace) -> dict[str, Any]:
 async def overload(range_: Range, asked: argparse.Namespace) -> dict[str, Any]:
     """More than the service can do: what it still does, how it refuses, and how it is afterwards."""
     replicas = Sampler(asked.dashboard_port, period_s=10, only="ServeReplica")
-    found = [(await range_.closed(callers, Bounds(asked.step_seconds))).figures() for callers in asked.concurrency]
-    peak = max(found, key=lambda figures: figures["per_s"])
-    rate = min(asked.factor * peak["per_s"], MAX_RATE)
+    tried = {callers: await range_.closed(callers, Bounds(asked.step_seconds)) for callers in asked.concurrency}
+    callers = max(tried, key=lambda callers: tried[callers].per_s)
+    peak = [await range_.closed(callers, Bounds(asked.seconds / 2))]
+    rate = min(asked.factor * peak[0].per_s, MAX_RATE)
     before, alone_before = await replicas.take(), (await range_.closed(1, Bounds(asked.step_seconds))).figures()
     async with replicas:
         shots = await range_.open(rate, Bounds(asked.seconds))
     after, alone_after = await replicas.take(), (await range_.closed(1, Bounds(asked.step_seconds))).figures()
-    in_time = [shot for shot in shots.shots if shot.verdict == "right" and shot.ended_s <= asked.seconds]
+    peak.append(await range_.closed(callers, Bounds(asked.seconds / 2)))
+    peak_per_s = fmean(shots.per_s for shots in peak)
+    in_time = [shot for shot in shots.right if shot.ended_s <= asked.seconds]
     per_s = len(in_time) / asked.seconds
     if asked.png:
         draw_seconds(shots.shots, replicas.samples, asked.png)
     return {
-        "peak": peak,
+        "peak_callers": callers,
+        "peak": [shots.figures() for shots in peak],
+        "peak_per_s": round(peak_per_s, 2),
         "offered_per_s": round(rate, 2),
         "answered_per_s": round(per_s, 2),
-        "of_peak": round(per_s / peak["per_s"], 3),
+        "of_peak": round(per_s / peak_per_s, 3),
         "during": shots.figures(),
         "replicas_pss_mib": {
             "before": before.pss_mib,

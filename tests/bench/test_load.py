@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -53,6 +54,17 @@ async def loaded(service: Service) -> AsyncIterator[Range]:
         deck = Deck(calls, {"chat": 1.0}, seed=1)
         await deck.learn(client)
         yield Range(client, deck)
+
+
+def test_requests_are_dealt_as_often_as_their_weights_say_and_each_question_as_often_as_its_neighbours() -> None:
+    calls: dict[str, list[Call]] = {
+        kind: [partial(complete, request=Request("text", text=f"{kind} {n}"), stream=False) for n in range(2)]
+        for kind in ("chat", "speech")
+    }
+    deck = Deck(calls, {"chat": 3.0, "speech": 2.0}, seed=1)
+    for _ in range(3):
+        dealt = Counter(call for _, call in (deck.draw() for _ in range(10)))
+        assert [dealt[call] for call in (*calls["chat"], *calls["speech"])] == [3, 3, 2, 2]
 
 
 def test_a_closed_loop_keeps_so_many_callers_busy() -> None:
