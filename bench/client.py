@@ -148,17 +148,38 @@ def _as_httpx() -> Iterator[None]:
         raise httpx.TransportError(str(error) or type(error).__name__) from error
 
 
+class _Client(httpx.AsyncClient):
+    """Sends a request as it is: without cookies, redirects and authorization, which cost as much as the rest."""
+
+    def __init__(self, url: str, connections: Connections) -> None:
+        super().__init__(base_url=url, transport=connections, trust_env=False)
+        self._connections = connections
+
+    async def send(self, request: httpx.Request, *, stream: bool = False, **_: Any) -> httpx.Response:
+        response = await self._connections.handle_async_request(request)
+        response.request = request
+        if not stream:
+            await response.aread()
+        return response
+
+
 def connect(url: str, *, timeout_s: float = 120) -> httpx.AsyncClient:
     """A client that keeps its connections, and knows no proxy of the environment."""
-    return httpx.AsyncClient(base_url=url, transport=Connections(timeout_s), trust_env=False)
+    return _Client(url, Connections(timeout_s))
 
 
-@lru_cache(256)  # made once, for the same reason as the connections
-def _call(client: httpx.AsyncClient, request: Request) -> httpx.Request:
-    accept = "audio/wav" if request.output == "voice" else "text/event-stream"
-    call = client.build_request("POST", "/chat", files=request.form(), headers={"Accept": accept})
+def prepared(client: httpx.AsyncClient, path: str, **content: Any) -> httpx.Request:
+    """A POST that is made once and may be sent many times: whoever asks a hundred times a second should not make each
+    anew."""
+    call = client.build_request("POST", path, **content)
     call.read()
     return call
+
+
+@lru_cache(256)
+def _call(client: httpx.AsyncClient, request: Request) -> httpx.Request:
+    accept = "audio/wav" if request.output == "voice" else "text/event-stream"
+    return prepared(client, "/chat", files=request.form(), headers={"Accept": accept})
 
 
 async def ask(client: httpx.AsyncClient, request: Request) -> Answer:

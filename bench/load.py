@@ -18,8 +18,8 @@ requests arrive at random, so many a second on average, whether the service keep
 request was due. ``--overload``: finds the number of callers at which a closed loop does most, then lets ``--factor``
 times as many arrive for the set time. What it does at its peak is measured for half that time before it and for half
 afterwards, as a machine may become slower or faster meanwhile; so are the service's memory and its latency with one
-caller. ``--soak``: a closed loop for a long time, memory and open handles of all its processes sampled every ten
-seconds.
+caller. The first five seconds of each do not count in its rate, nor what comes after its end. ``--soak``: a closed loop
+for a long time, memory and open handles of all its processes sampled every ten seconds.
 
 Only a service on this machine is asked. ``client_cpu`` is the share of one core that this process itself took, which
 the service did not have. ``client_first`` tells whether the system let it run before all others (SCHED_RR, which takes
@@ -63,6 +63,7 @@ Verdict = Literal["right", "wrong", "refused", "disorderly", "broken"]
 MAX_SECONDS, MAX_REQUESTS, MAX_CALLERS, MAX_RATE = 3600, 100_000, 256, 2000
 MAX_IN_FLIGHT = 1024  # of an open loop; what is due beyond them is not sent
 SOUND_TOLERANCE = 0.1
+SETTLE_S = 5.0
 QUESTIONS = 12  # written ones of each kind
 
 
@@ -99,6 +100,11 @@ class Shots:
     def per_s(self) -> float:
         """Right answers a second."""
         return len(self.right) / self.wall_s
+
+    def settled_per_s(self, seconds: float) -> float:
+        """Right answers a second of a load of so many, but for its beginning, in which places fill, and its end."""
+        settled_s = min(SETTLE_S, seconds / 4)
+        return sum(settled_s <= shot.ended_s <= seconds for shot in self.right) / (seconds - settled_s)
 
     def figures(self) -> dict[str, Any]:
         """Counts, rates and latencies."""
@@ -365,9 +371,8 @@ async def overload(range_: Range, asked: argparse.Namespace) -> dict[str, Any]:
         shots = await range_.open(rate, Bounds(asked.seconds))
     after, alone_after = await replicas.take(), (await range_.closed(1, Bounds(asked.step_seconds))).figures()
     peak.append(await range_.closed(callers, Bounds(asked.seconds / 2)))
-    peak_per_s = fmean(shots.per_s for shots in peak)
-    in_time = [shot for shot in shots.right if shot.ended_s <= asked.seconds]
-    per_s = len(in_time) / asked.seconds
+    peak_per_s = fmean(shots.settled_per_s(asked.seconds / 2) for shots in peak)
+    per_s = shots.settled_per_s(asked.seconds)
     if asked.png:
         draw_seconds(shots.shots, replicas.samples, asked.png)
     return {

@@ -6,12 +6,25 @@ Every function raises ``BrokenAnswer`` and httpx's transport errors.
 from __future__ import annotations
 
 import base64
+from contextlib import aclosing
+from functools import lru_cache
 from typing import Any
 
 import httpx
 import numpy as np
 
-from bench.client import Answer, BrokenAnswer, Request, Stopwatch, answer_of, read_wav, refused, server_sent, wav_answer
+from bench.client import (
+    Answer,
+    BrokenAnswer,
+    Request,
+    Stopwatch,
+    answer_of,
+    prepared,
+    read_wav,
+    refused,
+    server_sent,
+    wav_answer,
+)
 from deployments.messages import Audio
 
 MODEL = "parley"
@@ -22,8 +35,7 @@ PCM_RATE_HZ = 24_000
 async def complete(client: httpx.AsyncClient, request: Request, *, stream: bool) -> Answer:
     """POST /v1/chat/completions."""
     watch = Stopwatch()
-    body = _completion(request, stream)
-    async with client.stream("POST", "/v1/chat/completions", json=body) as response:
+    async with aclosing(await client.send(_completion_call(client, request, stream), stream=True)) as response:
         if response.status_code != 200:
             return await refused(response, watch)
         if stream:
@@ -39,20 +51,35 @@ async def complete(client: httpx.AsyncClient, request: Request, *, stream: bool)
 async def speak(client: httpx.AsyncClient, text: str) -> Answer:
     """POST /v1/audio/speech, as a WAV file."""
     watch = Stopwatch()
-    body = {"model": MODEL, "voice": VOICE, "input": text, "response_format": "wav"}
-    async with client.stream("POST", "/v1/audio/speech", json=body) as response:
+    async with aclosing(await client.send(_speech_call(client, text), stream=True)) as response:
         return await (wav_answer if response.status_code == 200 else refused)(response, watch)
 
 
 async def transcribe(client: httpx.AsyncClient, clip: bytes) -> Answer:
     """POST /v1/audio/transcriptions of a WAV file, whole."""
     watch = Stopwatch()
-    form = {"model": MODEL, "temperature": "0"}
-    response = await client.post("/v1/audio/transcriptions", data=form, files={"file": ("speech.wav", clip)})
+    response = await client.send(_transcription_call(client, clip))
     if response.status_code != 200:
         return await refused(response, watch)
     watch.mark()
     return answer_of(watch, response.json()["text"])
+
+
+@lru_cache(256)
+def _completion_call(client: httpx.AsyncClient, request: Request, stream: bool) -> httpx.Request:
+    return prepared(client, "/v1/chat/completions", json=_completion(request, stream))
+
+
+@lru_cache(256)
+def _speech_call(client: httpx.AsyncClient, text: str) -> httpx.Request:
+    body = {"model": MODEL, "voice": VOICE, "input": text, "response_format": "wav"}
+    return prepared(client, "/v1/audio/speech", json=body)
+
+
+@lru_cache(256)
+def _transcription_call(client: httpx.AsyncClient, clip: bytes) -> httpx.Request:
+    form = {"model": MODEL, "temperature": "0"}
+    return prepared(client, "/v1/audio/transcriptions", data=form, files={"file": ("speech.wav", clip)})
 
 
 def _completion(request: Request, stream: bool) -> dict[str, Any]:

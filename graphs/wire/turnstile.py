@@ -8,6 +8,7 @@ or before the Gateway's own server.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from deployments.metrics import REFUSALS
 from graphs.wire.body import REQUEST_ID, request_id
 
 FULL = "x-parley-full"  # marks the refusal of a Gateway that has no place for anybody; taken off on the way out
-HOLD_S = 0.1
+HOLD_S = 0.25
 """So long a refusal is repeated. Places that other front doors give back, and new Gateways, are noticed this late."""
 
 _REQUEST_ID = REQUEST_ID.encode()
@@ -45,12 +46,13 @@ class Turnstile:
         self._clock_s = clock_s
         self._inside = 0
         self._last: _Refusal | None = None
+        self._repeated = 0  # and not yet in the metrics, since to count each would double its price
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":  # nothing else takes a place for long
             await self._app(scope, receive, send)
         elif (refusal := self._full()) and not _foreign(scope):
-            await _repeat(refusal, scope, send)
+            await self._repeat(refusal, scope, send)
         else:
             await self._let_in(scope, receive, send)
 
@@ -78,6 +80,18 @@ class Turnstile:
         finally:
             self._inside -= 1
 
+    async def _repeat(self, refusal: _Refusal, scope: Scope, send: Send) -> None:
+        if not self._repeated:
+            asyncio.get_running_loop().call_later(HOLD_S, self._count)
+        self._repeated += 1
+        headers = [*refusal.start["headers"], (_REQUEST_ID, request_id(Request(scope)).encode("latin-1"))]
+        await send({**refusal.start, "headers": headers})
+        await send(refusal.body)
+
+    def _count(self) -> None:
+        REFUSALS.record(self._repeated, reason=Overloaded.code)
+        self._repeated = 0
+
 
 def _foreign(scope: Scope) -> bool:
     """Whether another origin's page asks: what its browser must be told beside the refusal depends on the origin."""
@@ -87,10 +101,3 @@ def _foreign(scope: Scope) -> bool:
 def _nameless(start: Message) -> Message:
     """Without the id of the request that was answered."""
     return {**start, "headers": [(name, value) for name, value in start["headers"] if name.lower() != _REQUEST_ID]}
-
-
-async def _repeat(refusal: _Refusal, scope: Scope, send: Send) -> None:
-    REFUSALS.record(1, reason=Overloaded.code)
-    headers = [*refusal.start["headers"], (_REQUEST_ID, request_id(Request(scope)).encode("latin-1"))]
-    await send({**refusal.start, "headers": headers})
-    await send(refusal.body)

@@ -145,6 +145,13 @@ def test_a_refusal_is_orderly_if_it_says_what_and_when(refusal: Answer, is_order
     assert orderly(refusal) is is_orderly
 
 
+def test_a_settled_rate_leaves_out_the_beginning_and_what_comes_after_the_end() -> None:
+    ends = (1.0, 4.9, 5.0, 10.0, 25.0, 25.1)
+    load = Shots([Shot("chat", end - 0.5, "200", "right", 0.2, 0.5) for end in ends], wall_s=26.0)
+    load.shots.append(Shot("chat", 10.0, "503", "refused", 0.1, 0.1))
+    assert load.settled_per_s(25.0) == 3 / 20
+
+
 def test_a_mix_has_weights_and_groups() -> None:
     assert weights("chat=3,speech", NAMES) == {"chat": 3.0, "speech": 1.0}
     assert weights("all", NAMES) == dict.fromkeys(NAMES, 1.0)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.engines.llama.samplers import Sampler, choose
+from deployments.engines.llama.samplers import Candidates, Sampler, choose
 from deployments.engines.llama.scheduler import Run, Sampling
 from deployments.engines.llama.vocabulary import Vocabulary
 
@@ -100,6 +100,7 @@ class Context:
         self._memory = lib.llama_get_memory(self._context)
         self._lengths = [0] * shape.slots
         self._batch = _Batch(lib, capacity, shape.slots)
+        self._candidates = Candidates(self._vocabulary.size)
 
     def decode(self, runs: Sequence[Run]) -> list[tuple[int, int]]:
         """Single tokens go in one pass, longer runs and pictures each in a pass of their own.
@@ -175,7 +176,7 @@ class Context:
         if not wanted:  # whoever takes the time would be misled
             self._lib.llama_synchronize(self._context)
             return ()
-        tokens = choose(self._scores(len(wanted)), [run.sampler for run in wanted])
+        tokens = choose(self._scores(len(wanted)), [run.sampler for run in wanted], self._candidates)
         return zip([run.slot for run in wanted], tokens, strict=True)
 
     def _bridged(self, runs: list[Run]) -> list[Run]:

@@ -23,6 +23,26 @@ ROWS = 16
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])  # llama_token_data
 
 
+class Candidates:
+    """The tokens that a chain is shown: one array for all the choices of a thread, as long as the vocabulary."""
+
+    def __init__(self, size: int) -> None:
+        from llama_cpp import llama_cpp as lib
+
+        array = np.zeros(size, _CANDIDATE)
+        self._ids, self._logits = array["id"], array["logit"]
+        self._data = ctypes.cast(array.ctypes.data, lib.llama_token_data_p)
+        self.shown = lib.llama_token_data_array()
+        self.pointer = ctypes.byref(self.shown)
+
+    def show(self, tokens: NDArray[np.intp], scores: NDArray[np.float32]) -> None:
+        """``tokens``, with their scores of all ``scores``."""
+        size = len(tokens)
+        self._ids[:size] = tokens
+        self._logits[:size] = scores[tokens]
+        self.shown.data, self.shown.size, self.shown.selected, self.shown.sorted = self._data, size, -1, False
+
+
 class Sampler:
     """The choices of one answer. ``choose`` belongs to one thread at a time."""
 
@@ -58,18 +78,13 @@ class Sampler:
         """Whether it always takes the likeliest token."""
         return self._most == 1
 
-    def choose(self, scores: NDArray[np.float32]) -> int:
+    def choose(self, scores: NDArray[np.float32], candidates: Candidates) -> int:
         """The next token, given the scores of all; of equals the first, where the likeliest is taken."""
         if self.greedy:
             return int(scores.argmax())
-        tokens = likeliest(scores, self._most) if self._most else np.arange(len(scores))
-        candidates = np.zeros(len(tokens), _CANDIDATE)
-        candidates["id"] = tokens
-        candidates["logit"] = scores[tokens]
-        given = self._lib.llama_token_data_array(size=len(tokens), selected=-1)
-        given.data = ctypes.cast(candidates.ctypes.data, self._lib.llama_token_data_p)
-        self._lib.llama_sampler_apply(self._chain, ctypes.byref(given))
-        token = int(given.data[given.selected].id)
+        candidates.show(likeliest(scores, self._most) if self._most else np.arange(len(scores)), scores)
+        self._lib.llama_sampler_apply(self._chain, candidates.pointer)
+        token = int(candidates.shown.data[candidates.shown.selected].id)
         self._lib.llama_sampler_accept(self._chain, token)
         return token
 
@@ -78,21 +93,23 @@ class Sampler:
         self._lib.llama_sampler_free(self._chain)
 
 
-def choose(scores: NDArray[np.float32], samplers: Sequence[Sampler]) -> list[int]:
+def choose(scores: NDArray[np.float32], samplers: Sequence[Sampler], candidates: Candidates) -> list[int]:
     """The next token of each row of ``scores``, by its sampler."""
     if all(sampler.greedy for sampler in samplers):
         return [int(token) for token in scores.argmax(axis=1)]
-    return [sampler.choose(row) for sampler, row in zip(samplers, scores, strict=True)]
+    return [sampler.choose(row, candidates) for sampler, row in zip(samplers, scores, strict=True)]
 
 
 def likeliest(scores: NDArray[np.float32], count: int) -> NDArray[np.intp]:
-    """Tokens among which are the ``count`` likeliest, with few others."""
+    """Tokens among which are the ``count`` likeliest, with few others; in their order."""
     columns = len(scores) // ROWS
     if count > columns:
         return np.arange(len(scores))
     heads = scores[: ROWS * columns].reshape(ROWS, columns).max(axis=0)
     bound = np.partition(heads, -count)[-count]  # as many tokens at least have reached it, each in its own column
-    return np.flatnonzero(~(scores < bound))  # so what is no number stays in, and nothing ends with nobody
+    if np.isnan(bound):  # nothing reaches that
+        return np.arange(len(scores))
+    return np.flatnonzero(scores >= bound)
 
 
 def _penalties(lib: Any, vocabulary: Vocabulary, sampling: Sampling, longest: int) -> Any:

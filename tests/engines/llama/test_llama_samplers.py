@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from deployments.engines.llama import samplers
-from deployments.engines.llama.samplers import Sampler, choose, likeliest
+from deployments.engines.llama.samplers import Candidates, Sampler, choose, likeliest
 from deployments.engines.llama.scheduler import Sampling
 
 VOCABULARY: Any = None  # only grammars and penalties ask for it
@@ -30,7 +30,7 @@ def test_the_likeliest_are_among_them(scores: list[float], count: int) -> None:
 
 def test_of_equals_the_first_is_taken() -> None:
     sampler = Sampler(VOCABULARY, Sampling(temperature=0), longest=100)
-    assert sampler.choose(np.array([1, 3, 2, 3], np.float32)) == 1
+    assert sampler.choose(np.array([1, 3, 2, 3], np.float32), Candidates(4)) == 1
     sampler.close()
 
 
@@ -48,7 +48,10 @@ def test_what_is_no_number_leaves_nobody_without_a_token() -> None:
 def test_each_has_the_likeliest_of_his_own_scores(rows: int) -> None:
     scores = np.random.default_rng(rows).normal(0, 1, (rows, 16_000)).astype(np.float32)
     chains = [Sampler(VOCABULARY, Sampling(temperature=0), longest=100) for _ in range(rows)]
-    assert choose(scores, chains) == [chain.choose(row) for chain, row in zip(chains, scores, strict=True)]
+    candidates = Candidates(16_000)
+    assert choose(scores, chains, candidates) == [
+        chain.choose(row, candidates) for chain, row in zip(chains, scores, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(0.7, 0.95, 40, 0.05, seed=3), Sampling(2.0, top_k=200)])
@@ -57,7 +60,8 @@ def test_the_choice_is_that_among_all(monkeypatch: pytest.MonkeyPatch, sampling:
 
     def chosen() -> list[int]:
         sampler = Sampler(VOCABULARY, sampling, longest=100)
-        tokens = [sampler.choose(row) for row in rows]
+        candidates = Candidates(rows.shape[1])
+        tokens = [sampler.choose(row, candidates) for row in rows]
         sampler.close()
         return tokens
 

@@ -11,6 +11,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from deployments.metrics import Metric
+from graphs.wire import turnstile
 from graphs.wire.turnstile import FULL, HOLD_S, Turnstile
 
 
@@ -80,6 +82,21 @@ def test_while_it_is_full_its_refusal_is_repeated_and_it_is_not_asked() -> None:
         }
 
     in_a_full_house(visit)
+
+
+def test_repeated_refusals_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[tuple[float, str]] = []
+    monkeypatch.setattr(Metric, "record", lambda _, value, reason: counted.append((value, reason)))
+    monkeypatch.setattr(turnstile, "HOLD_S", 0.01)
+
+    async def visit(house: House) -> None:
+        for _ in range(2):
+            for _ in range(3):
+                await house.client.post("/chat")
+            await asyncio.sleep(0.05)
+
+    in_a_full_house(visit)
+    assert counted == [(3, "overloaded"), (3, "overloaded")]
 
 
 def test_each_refusal_has_an_id_of_its_own_or_the_clients() -> None:
