@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
+from grafana_foundation_sdk.cog import plugins
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from bench.dashboard import Panel, panels
 from deployments.metrics import ALL, Metric
@@ -73,6 +78,24 @@ def test_panels_have_ids_and_places_of_their_own(dashboard: dict[str, Any]) -> N
 def test_no_data_source_is_built_in(dashboard: dict[str, Any]) -> None:
     sources = re.findall(r'"uid": "([^"]*)"', json.dumps(dashboard["panels"]))
     assert set(sources) == {"${datasource}"}
+
+
+def test_grafanas_own_schema_knows_every_field(dashboard: dict[str, Any]) -> None:
+    plugins.register_default_plugins()
+    written = json.loads(JSONEncoder().encode(Dashboard.from_json(deepcopy(dashboard))))
+    assert not [*unknown(dashboard, written)]
+
+
+def unknown(ours: Any, written: Any, at: str = "") -> Iterator[str]:
+    """Where ``written`` lacks something of ours, or says something else."""
+    if isinstance(ours, dict) and isinstance(written, dict):
+        for key, value in ours.items():
+            yield from unknown(value, written.get(key), f"{at}/{key}")
+    elif isinstance(ours, list) and isinstance(written, list) and len(ours) == len(written):
+        for place, (one, other) in enumerate(zip(ours, written, strict=True)):
+            yield from unknown(one, other, f"{at}/{place}")
+    elif ours != written:
+        yield at
 
 
 @pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.name)
