@@ -149,7 +149,7 @@ def _as_httpx() -> Iterator[None]:
 
 
 class _Client(httpx.AsyncClient):
-    """Sends a request as it is: without cookies, redirects and authorization, which cost as much as the rest."""
+    """Sends a request as it is: without looking for cookies, redirects and authorization."""
 
     def __init__(self, url: str, connections: Connections) -> None:
         super().__init__(base_url=url, transport=connections, trust_env=False)

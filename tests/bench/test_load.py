@@ -159,6 +159,8 @@ def test_a_mix_has_weights_and_groups() -> None:
     assert weights("openai,chat", NAMES) == {"chat": 2.0, "speech": 1.0}
     with pytest.raises(ValueError, match="there is no kind 'tea'; there are all, rows, openai, text->text, chat"):
         weights("tea", NAMES)
+    with pytest.raises(ValueError, match="more than 0"):
+        weights("chat=0,speech", NAMES)
 
 
 def test_there_are_all_rows_and_routes() -> None:
