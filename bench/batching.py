@@ -206,6 +206,7 @@ async def measure(args: argparse.Namespace) -> dict[str, object]:
         batch_threads=args.batch_threads,
         gpu_layers=args.gpu_layers,
         parallel=args.callers,
+        workers=args.workers,
         max_waiting=args.callers,
         prefill_chunk=args.chunk,
     )
@@ -270,6 +271,7 @@ def main() -> None:
     parser.add_argument("--mmproj")
     parser.add_argument("--threads", type=int, default=defaults.threads)
     parser.add_argument("--batch-threads", type=int)
+    parser.add_argument("--workers", type=int, default=defaults.workers)
     parser.add_argument("--gpu-layers", type=int, default=0)
     parser.add_argument("--callers", type=int, default=16)
     parser.add_argument("--chunk", type=int, default=defaults.prefill_chunk)

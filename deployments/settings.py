@@ -234,6 +234,12 @@ class LlamaArgs(EngineArgs):
     max_waiting: NonNegativeInt = Field(
         default=16, description="Conversations that wait in the engine for a place; more are refused."
     )
+    workers: PositiveInt = Field(
+        default=1,
+        description="Groups that the conversations are shared out to; each makes passes of its own, by `threads` "
+        "threads. On a CPU, several one-threaded groups are faster than one of several threads where the model is "
+        "small.",
+    )
     batch_size: int = Field(default=512, ge=8, description="Tokens of all prompts read at once, at most.")
     prefill_chunk: int = Field(
         default=128, ge=8, description="Tokens of one prompt read at once, at most; fewer while others are answered."
@@ -252,6 +258,12 @@ class LlamaArgs(EngineArgs):
     chat_template: str | None = Field(
         default=None, description="Jinja text of a chat template; null is the model file's or the chat handler's own."
     )
+
+    @model_validator(mode="after")
+    def _has_work_for_all(self) -> Self:
+        if self.workers > self.parallel:
+            raise ValueError("each of the workers needs a conversation; parallel is less than workers")
+        return self
 
 
 class FakeChatArgs(FakeArgs):

@@ -80,6 +80,11 @@ def test_half_a_voice_is_refused(given: dict[str, str], says: str) -> None:
         settings.CoquiArgs.model_validate(given)
 
 
+def test_no_worker_of_a_chat_model_is_without_a_conversation() -> None:
+    with pytest.raises(ValidationError, match="parallel is less than workers"):
+        settings.LlamaArgs(workers=3, parallel=2)
+
+
 def test_a_request_overrides_what_it_chooses_and_nothing_else() -> None:
     live = ChatConfig(temperature=0.2, max_tokens=50, stop=("END",))
     chosen = live.for_request(ChatOptions(temperature=0.0, stop=("\n",), seed=7))

@@ -1,32 +1,28 @@
-"""The chat model of many callers: one thread runs the steps, and every caller has a bounded buffer of his own.
+"""The chat model of many callers: their conversations are shared out to steppers, and each has a bounded buffer.
 
 A caller who reads slowly holds back only himself: what waits for him is at most his own answer. Conversations are made
-ready beside the steps. Leaves the order of work to the scheduler and llama.cpp to the layers below.
+ready beside the steps. Leaves the order of work to the schedulers and llama.cpp to the layers below.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
-import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Condition, Thread
+from threading import Lock
 
 from deployments.engines.llama.context import Context, Model, Shape
-from deployments.engines.llama.mailbox import Mailbox, deliver
+from deployments.engines.llama.mailbox import Mailbox
 from deployments.engines.llama.pictures import Eye
 from deployments.engines.llama.reader import Reader
-from deployments.engines.llama.scheduler import Prompt, Request, Sampling, Scheduler
+from deployments.engines.llama.scheduler import Prompt, Request, Sampling, Scheduler, Stream
+from deployments.engines.llama.stepper import Stepper
 from deployments.errors import EngineUnavailable, Overloaded
 from deployments.messages import ChatEnd, ChatMessage, FinishReason, Load, TextDelta
 from deployments.settings import ChatConfig, LlamaArgs, resolve
 from deployments.threads import Lane, prepare
-
-logger = logging.getLogger("ray.serve")
 
 READ_ALIKE = 60
 """On a CPU, flash attention over 64 tokens and more takes another way, whose last digits differ: an answer would depend
@@ -42,18 +38,12 @@ class LlamaChat:
         self._model = Model(_file(args.model, args.repo_id), args.gpu_layers)
         self._eye = _opened_eye(args, self._model)
         self._reader = Reader(args, self._model, self._eye)
-        self._context = Context(self._model, _shape(args))
-        self._scheduler = Scheduler(self._context, chunk=_chunk(args), batch_size=args.batch_size)
-        self._scheduler.probe()
+        self._steppers = [self._stepper(worker) for worker in range(args.workers)]
         self._callers = 0
         self._texts, self._pictures = Lane("read"), Lane("look")  # text does not wait for pictures
-        self._wake = Condition()
-        self._probes: list[Future[None]] = []
-        self._closing = False
-        self._failure: EngineUnavailable | None = None
-        self._beat = time.monotonic()
-        self._thread = Thread(target=self._work, name="llama", daemon=True)
-        self._thread.start()
+        self._running, self._lock = len(self._steppers), Lock()
+        for stepper in self._steppers:
+            stepper.start()
 
     @property
     def vision(self) -> bool:
@@ -61,16 +51,16 @@ class LlamaChat:
 
     @property
     def produced(self) -> int:
-        return self._scheduler.produced
+        return sum(stepper.scheduler.produced for stepper in self._steppers)
 
     def load(self) -> Load:
-        active = self._scheduler.active
+        active = sum(stepper.scheduler.active for stepper in self._steppers)
         return Load(
             active=active,
             waiting=max(0, self._callers - active),
-            slots=self._context.slots,
-            cache_used=self._scheduler.filled,
-            cache_size=self._context.slots * self._context.context_length,
+            slots=self._args.parallel,
+            cache_used=sum(stepper.scheduler.filled for stepper in self._steppers),
+            cache_size=self._args.parallel * self._args.context_length,
         )
 
     async def chat(
@@ -80,12 +70,8 @@ class LlamaChat:
         with self._admitted():
             prompt = await self._read(messages)
             mailbox = Mailbox(asyncio.get_running_loop())
-            with self._wake:
-                if self._failure:
-                    raise self._failure
-                request = Request(prompt, config.max_tokens, config.stop, _sampling(config), mailbox)
-                stream = self._scheduler.submit(request)
-                self._wake.notify()
+            best = max(self._steppers, key=lambda stepper: stepper.scheduler.suits(prompt))
+            stream = best.submit(Request(prompt, config.max_tokens, config.stop, _sampling(config), mailbox))
             try:
                 finish: FinishReason | None = None
                 while finish is None:
@@ -94,34 +80,53 @@ class LlamaChat:
                         yield TextDelta(text)
                 yield ChatEnd(finish, len(prompt.keys), stream.count)
             finally:
-                self._scheduler.cancel(stream)
+                best.scheduler.cancel(stream)  # whoever has it now
 
     async def check(self) -> None:
-        """Waits for the end of a step: of one that is under way, or of a small one made for this."""
+        """Waits for the end of a step of each stepper: of one that is under way, or of a small one made for this."""
         if max(self._texts.busy_s(), self._pictures.busy_s()) > self._args.stall_timeout_s:
             raise self._hung()
-        probe: Future[None] = Future()
-        with self._wake:
-            if self._failure:
-                raise self._failure
-            self._probes.append(probe)
-            self._wake.notify()
+        probes = [stepper.probe() for stepper in self._steppers]
         try:
             async with asyncio.timeout(self._args.stall_timeout_s):
-                await asyncio.wrap_future(probe)
+                await asyncio.gather(*map(asyncio.wrap_future, probes))
         except TimeoutError:
             raise self._hung() from None
 
     async def close(self) -> None:
-        with self._wake:
-            self._closing = True
-            self._wake.notify()
-        await asyncio.to_thread(self._thread.join, self._args.stall_timeout_s)
+        for stepper in self._steppers:
+            stepper.stop(EngineUnavailable("the engine is closed"))
+        for stepper in self._steppers:
+            await asyncio.to_thread(stepper.join, self._args.stall_timeout_s)
+
+    def _stepper(self, worker: int) -> Stepper:
+        """One of ``workers``, with its share of the conversations."""
+        context = Context(self._model, _shape(self._args, worker))
+        scheduler = Scheduler(context, chunk=_chunk(self._args), batch_size=self._args.batch_size)
+        return Stepper(f"llama-{worker}", context, scheduler, relieve=self._waiting, ended=self._ended)
+
+    def _waiting(self) -> Stream | None:
+        """One who waits for any of the steppers, and no longer for that one."""
+        return next(filter(None, (stepper.scheduler.hand_over() for stepper in self._steppers)), None)
+
+    def _ended(self, failure: EngineUnavailable) -> None:
+        """A stepper has ended, and so do the others; the last gives back what they shared."""
+        for stepper in self._steppers:
+            stepper.stop(failure)
+        with self._lock:
+            self._running -= 1
+            if self._running:
+                return
+        for lane in (self._texts, self._pictures):
+            lane.close(wait=True)
+        if self._eye:
+            self._eye.close()
+        self._model.close()
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:
         """A caller's place, from his conversation's being read to the end of his answer."""
-        if self._callers >= self._context.slots + self._args.max_waiting:
+        if self._callers >= self._args.parallel + self._args.max_waiting:
             raise Overloaded("every place of the model is taken; try again soon", retry_after_s=1)
         self._callers += 1
         try:
@@ -134,62 +139,18 @@ class LlamaChat:
         try:
             prompt = lane.submit(lambda: self._reader.read(messages))
         except RuntimeError:  # the lane ended with the engine
-            raise self._failure or EngineUnavailable("the engine is closed") from None
+            raise self._steppers[0].failure or EngineUnavailable("the engine is closed") from None
         return await asyncio.wrap_future(prompt)
 
     async def _taken(self, mailbox: Mailbox) -> tuple[str, FinishReason | None]:
-        """What has come for a caller; waits as long as the engine shows signs of life."""
+        """What has come for a caller; waits as long as all who have work show signs of life."""
         while not await mailbox.wait(self._args.stall_timeout_s):
-            if time.monotonic() - self._beat > self._args.stall_timeout_s:
+            if max(stepper.silent_s for stepper in self._steppers) > self._args.stall_timeout_s:
                 raise self._hung()
         return mailbox.take()
 
     def _hung(self) -> EngineUnavailable:
         return EngineUnavailable(f"the engine has been silent for over {self._args.stall_timeout_s:g} s")
-
-    # --- the thread of the steps --------------------------------------------------------------------------------------
-
-    def _work(self) -> None:
-        failure = EngineUnavailable("the engine is closed")
-        try:
-            while self._awaited():
-                for probe in self._taken_probes():
-                    self._scheduler.probe()
-                    probe.set_result(None)
-                if self._scheduler.busy:
-                    deliver([(one.request.reader, one.text, one.finish) for one in self._scheduler.step()])
-                self._beat = time.monotonic()
-        except Exception:
-            logger.exception("the loop of the model failed")
-            failure = EngineUnavailable("the model failed; it must be loaded again")
-        self._end(failure)
-
-    def _awaited(self) -> bool:
-        """Waits for work; false when the engine is to end."""
-        with self._wake:
-            self._wake.wait_for(lambda: self._closing or self._probes or self._scheduler.busy)
-            self._beat = time.monotonic()
-            return not self._closing
-
-    def _taken_probes(self) -> list[Future[None]]:
-        with self._wake:
-            probes, self._probes = self._probes, []
-        return [probe for probe in probes if probe.set_running_or_notify_cancel()]
-
-    def _end(self, failure: EngineUnavailable) -> None:
-        """Tell everybody, and give back what the library holds."""
-        with self._wake:
-            self._failure = failure
-            streams = self._scheduler.clear()
-        deliver([(stream.request.reader, stream.text, failure) for stream in streams])
-        for probe in self._taken_probes():
-            probe.set_exception(failure)
-        for lane in (self._texts, self._pictures):
-            lane.close(wait=True)
-        if self._eye:
-            self._eye.close()
-        self._context.close()
-        self._model.close()
 
 
 def _opened_eye(args: LlamaArgs, model: Model) -> Eye | None:
@@ -205,9 +166,9 @@ def _opened_eye(args: LlamaArgs, model: Model) -> Eye | None:
     )
 
 
-def _shape(args: LlamaArgs) -> Shape:
+def _shape(args: LlamaArgs, worker: int) -> Shape:
     return Shape(
-        slots=args.parallel,
+        slots=len(range(worker, args.parallel, args.workers)),
         context_length=args.context_length,
         batch_size=args.batch_size,
         threads=args.threads,

@@ -11,6 +11,7 @@ import codecs
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, NamedTuple, Protocol
@@ -24,6 +25,8 @@ from deployments.stop import StopScanner
 
 # A copy moves a whole slot; for fewer places than these, reading them again is as fast.
 WORTH_COPYING = 16
+# Every stream beside an answer makes it as much slower as if its prompt had so many places more.
+COMPANY = 64
 # Nobody reads less at once, unless it is all that he has; see ``Prompt.run``.
 LEAST = 3
 # Between the tokens of those who speak, the others may read for as long as the tokens take, or for this long.
@@ -257,7 +260,7 @@ class _Pace:
 class Scheduler:
     """Streams in slots, and those that wait for one.
 
-    ``submit``, ``cancel`` and the counts may be used from any thread; the rest belongs to one.
+    ``suits``, ``submit``, ``cancel``, ``hand_over`` and the counts may be used from any thread, the rest from one.
     """
 
     def __init__(
@@ -292,12 +295,36 @@ class Scheduler:
         """Whether a step has anything to do."""
         return bool(self._waiting) or any(slot.stream for slot in self._slots)
 
+    @property
+    def idle(self) -> bool:
+        """Whether one more could be answered at once."""
+        return not self._waiting and any(slot.stream is None for slot in self._slots)
+
+    def suits(self, prompt: Prompt) -> tuple[bool, int]:
+        """How well ``prompt`` would do here, to be compared with other schedulers: the greater, the better.
+
+        Whether a slot is free, and what need not be read again, less ``COMPANY`` for everybody who is here.
+        """
+        here = self.active + len(self._waiting)
+        shared = max(_shared(slot.keys[: slot.known], prompt.keys) for slot in self._slots)
+        return here < len(self._slots), shared - COMPANY * here
+
     def submit(self, request: Request) -> Stream:
         """Take a request in. Raises ``ContextOverflow``, or ``InvalidRequest`` for its sampling."""
         self._require_room(len(request.prompt.keys), request.max_tokens)
         stream = Stream(request, self._backend.sampler(request.sampling), self._backend.text)
         self._waiting.append(stream)
         return stream
+
+    def hand_over(self) -> Stream | None:
+        """Let go who has waited longest, for another scheduler of the same model to ``adopt``."""
+        with suppress(IndexError):
+            return self._waiting.popleft()
+        return None
+
+    def adopt(self, stream: Stream) -> None:
+        """Take in one who waited elsewhere."""
+        self._waiting.append(stream)
 
     def cancel(self, stream: Stream) -> None:
         """The stream leaves before the next step. Harmless at any time."""
@@ -352,8 +379,9 @@ class Scheduler:
 
     def _drop_cancelled(self) -> None:
         for stream in [stream for stream in self._waiting.copy() if stream.cancelled]:
-            self._waiting.remove(stream)
-            self._backend.release(stream.sampler)
+            with suppress(ValueError):  # another scheduler has it by now
+                self._waiting.remove(stream)
+                self._backend.release(stream.sampler)
         for slot in self._slots:
             if slot.stream and slot.stream.cancelled:
                 self._leave(slot)
@@ -370,8 +398,8 @@ class Scheduler:
 
     def _admit(self) -> None:
         """First come, first served."""
-        while self._waiting and (free := [slot for slot in self._slots if slot.stream is None]):
-            self._place(self._waiting.popleft(), free)
+        while (free := [slot for slot in self._slots if slot.stream is None]) and (stream := self.hand_over()):
+            self._place(stream, free)
 
     def _place(self, stream: Stream, free: list[_Slot]) -> None:
         """Give ``stream`` the slot that spares it reading without losing another conversation, else the oldest."""

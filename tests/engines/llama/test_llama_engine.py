@@ -26,6 +26,7 @@ Run = Callable[[Coroutine[Any, Any, Any]], Any]
 TEXT = "the quick brown fox jumps over a lazy dog and then there was nothing left in the tower to see"
 WORDS = TEXT.split()
 GREEDY = ChatConfig(temperature=0, max_tokens=30)
+ENDLESS = ChatConfig(max_tokens=300, grammar="root ::= [a-z]{900}")
 HOT = ChatConfig(temperature=2, max_tokens=30, top_k=0, top_p=1, min_p=0)
 
 
@@ -71,32 +72,36 @@ async def answer(engine: LlamaChat, messages: list[ChatMessage], config: ChatCon
     return "".join(delta.text for delta in deltas if isinstance(delta, TextDelta)), end
 
 
-def counted(engine: LlamaChat, monkeypatch: pytest.MonkeyPatch, pass_s: float = 0.0) -> list[int]:
-    """The places that each pass of the model reads from now on; a pass takes at least ``pass_s``."""
+def counted(engine: LlamaChat, monkeypatch: pytest.MonkeyPatch, pass_s: float = 0.0, worker: int = 0) -> list[int]:
+    """The places that each pass of a worker reads from now on; a pass takes at least ``pass_s``."""
     places: list[int] = []
-    decode = engine._context.decode
+    context = engine._steppers[worker].context
+    decode = context.decode
 
     def watched(runs: Any) -> Any:
         time.sleep(pass_s)
         places.append(sum(len(run.cells) for run in runs))
         return decode(runs)
 
-    monkeypatch.setattr(engine._context, "decode", watched)
+    monkeypatch.setattr(context, "decode", watched)
     return places
 
 
 # --- company ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("weights", ["tiny", "pocket"])
-def test_answers_are_the_same_alone_and_among_fifteen_others(run: Run, args: LlamaArgs, weights: str) -> None:
+def test_answers_are_the_same_alone_and_among_fifteen_others(
+    run: Run, args: LlamaArgs, weights: str, workers: int
+) -> None:
     """64 conversations, every other one about a picture."""
     pocket = AppArgs().vision_llm
     assert isinstance(pocket, LlamaArgs)
     chosen = args if weights == "tiny" else pocket
     if not all(resolve(file or "").is_file() for file in (chosen.model, chosen.mmproj)):
         pytest.skip("the bundled model is not there")
-    engine = loaded(chosen, parallel=16, max_waiting=48)
+    engine = loaded(chosen, parallel=16, max_waiting=48, workers=workers)
     asked = [conversation(seed, tiny.picture(seed % 7) if seed % 2 else None) for seed in range(64)]
 
     async def body() -> tuple[list[Any], list[Any]]:
@@ -183,8 +188,7 @@ def test_more_than_the_places_are_refused_and_told_when_to_come_again(run: Run, 
 
 def test_its_load_tells_who_is_answered_who_waits_and_what_the_cache_holds(run: Run, engine: LlamaChat) -> None:
     async def body() -> tuple[Load, Load]:
-        endless = ChatConfig(max_tokens=300, grammar="root ::= [a-z]{900}")
-        talks = [engine.chat(conversation(seed), endless) for seed in range(9)]
+        talks = [engine.chat(conversation(seed), ENDLESS) for seed in range(9)]
         await asyncio.gather(*(anext(talk) for talk in talks[:8]))
         last = asyncio.create_task(anext(talks[8]))
         await asyncio.sleep(0)
@@ -201,6 +205,53 @@ def test_its_load_tells_who_is_answered_who_waits_and_what_the_cache_holds(run: 
     assert (idle.active, idle.waiting) == (0, 0)
     assert busy.cache_size == idle.cache_size == 8 * tiny.CONTEXT
     assert 0 < idle.cache_used <= idle.cache_size
+
+
+def test_workers_share_the_callers(run: Run, args: LlamaArgs) -> None:
+    engine = loaded(args, workers=2, parallel=5)
+
+    async def body() -> tuple[list[int], Load]:
+        talks = [engine.chat(conversation(seed), ENDLESS) for seed in range(5)]
+        await asyncio.gather(*(anext(talk) for talk in talks))
+        shares, busy = [stepper.scheduler.active for stepper in engine._steppers], engine.load()
+        for talk in talks:
+            await talk.aclose()
+        return shares, busy
+
+    shares, busy = run(body())
+    run(engine.close())
+    assert shares == [3, 2]
+    assert (busy.active, busy.slots, busy.cache_size) == (5, 5, 5 * tiny.CONTEXT)
+
+
+def test_a_worker_with_room_answers_who_waits_for_another(run: Run, args: LlamaArgs) -> None:
+    engine = loaded(args, workers=2, parallel=2, max_waiting=4)
+
+    async def body() -> bool:
+        async with aclosing(engine.chat(conversation(0), ENDLESS)) as endless:
+            await anext(endless)
+            short = GREEDY.model_copy(update={"max_tokens": 5})
+            await asyncio.gather(*(answer(engine, conversation(seed), short) for seed in range(1, 6)))
+            return engine.load().active == 1
+
+    assert run(body())
+    run(engine.close())
+
+
+def test_a_conversation_goes_on_where_it_was_read(run: Run, args: LlamaArgs, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = loaded(args, workers=2)
+    long = [ChatMessage("user", TEXT * 4)]
+
+    async def body() -> list[int]:
+        await asyncio.gather(answer(engine, long), answer(engine, conversation(0)))
+        places = [counted(engine, monkeypatch, worker=worker) for worker in (0, 1)]
+        await answer(engine, [*long, ChatMessage("assistant", "yes"), ChatMessage("user", "and on")])
+        return [sum(read) for read in places]
+
+    read = run(body())
+    assert min(read) == 0
+    assert max(read) < len(TEXT)  # what was read is not read again
+    run(engine.close())
 
 
 def test_leaving_stops_the_work(run: Run, engine: LlamaChat) -> None:
@@ -240,13 +291,17 @@ def test_a_model_without_an_eye_refuses_pictures(run: Run, args: LlamaArgs) -> N
     run(blind.close())
 
 
-def test_when_the_loop_fails_everybody_hears_of_it(run: Run, args: LlamaArgs, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = loaded(args, parallel=2)
-    decode, passes = engine._context.decode, count()
-    monkeypatch.setattr(engine._context, "decode", lambda runs: decode(runs) if next(passes) < 3 else 1 / 0)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_when_a_loop_fails_everybody_hears_of_it(
+    run: Run, args: LlamaArgs, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    engine = loaded(args, parallel=2, workers=workers)
+    context = engine._steppers[-1].context
+    decode, passes = context.decode, count()
+    monkeypatch.setattr(context, "decode", lambda runs: decode(runs) if next(passes) < 3 else 1 / 0)
 
     async def body() -> list[Any]:
-        tasks = [answer(engine, conversation(seed)) for seed in range(4)]
+        tasks = [answer(engine, conversation(seed), ENDLESS) for seed in range(4)]
         results = await asyncio.gather(*tasks, return_exceptions=True)
         return [
             *results,
@@ -257,8 +312,9 @@ def test_when_the_loop_fails_everybody_hears_of_it(run: Run, args: LlamaArgs, mo
     run(engine.close())
 
 
-def test_closing_ends_what_is_under_way(run: Run, args: LlamaArgs) -> None:
-    engine = loaded(args, parallel=2)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_closing_ends_what_is_under_way(run: Run, args: LlamaArgs, workers: int) -> None:
+    engine = loaded(args, parallel=2, workers=workers)
 
     async def body() -> list[Any]:
         config = HOT.model_copy(update={"max_tokens": 300, "seed": 1})
@@ -401,8 +457,8 @@ def test_a_penalty_makes_what_was_said_less_likely(run: Run, engine: LlamaChat, 
 def test_characters_of_several_bytes_come_whole(run: Run, engine: LlamaChat, monkeypatch: pytest.MonkeyPatch) -> None:
     """The random model talks in single bytes; what is given out is what all its bytes together read as."""
     pieces: list[bytes] = []
-    piece = engine._context.text
-    monkeypatch.setattr(engine._context, "text", lambda token: (pieces.append(piece(token)), pieces[-1])[1])
+    piece = engine._steppers[0].context.text
+    monkeypatch.setattr(engine._steppers[0].context, "text", lambda token: (pieces.append(piece(token)), pieces[-1])[1])
     for seed in range(5):
         pieces.clear()
         text, _ = run(answer(engine, conversation(0), ChatConfig(seed=seed, temperature=1.5, max_tokens=50)))

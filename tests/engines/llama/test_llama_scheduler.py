@@ -397,6 +397,38 @@ def test_who_comes_first_is_served_first() -> None:
     assert ended == streams
 
 
+def test_of_two_the_emptier_suits_better_unless_the_other_has_read_much_of_the_prompt() -> None:
+    one, other = Table(PretendModel(context_length=900)), Table(PretendModel(context_length=900))
+    talk = prompt(*range(3 * module.COMPANY))
+    one.submit(Request(talk, 1))
+    one.finish()
+    for _ in range(2):
+        one.submit(Request(prompt(9), 9))
+    assert one.scheduler.suits(talk) > other.scheduler.suits(talk)
+    assert one.scheduler.suits(prompt(*range(module.COMPANY))) < other.scheduler.suits(prompt(*range(module.COMPANY)))
+    one.submit(Request(prompt(9), 9))
+    assert one.scheduler.suits(talk) < other.scheduler.suits(talk)  # there is no slot left
+
+
+def test_who_waits_longest_is_handed_over() -> None:
+    full, idle = Table(PretendModel(slots=1)), Table(PretendModel(slots=1))
+    streams = [full.submit(Request(prompt(n), 3)) for n in range(3)]
+    full.step()
+    assert (full.scheduler.idle, idle.scheduler.idle) == (False, True)
+    moved = full.scheduler.hand_over()
+    assert moved is streams[1]
+    idle.model.samplers.add(moved.sampler)
+    idle.said[moved] = ""
+    idle.scheduler.adopt(moved)
+    assert not idle.scheduler.idle
+    idle.finish()
+    assert idle.said[moved] == alone(moved.request)[0]
+    full.model.samplers.remove(moved.sampler)
+    full.finish()
+    assert full.said[streams[2]] == alone(streams[2].request)[0]
+    assert full.scheduler.hand_over() is None
+
+
 def test_room_is_kept_for_the_whole_answer() -> None:
     table = Table(PretendModel(context_length=20))
     table.submit(Request(prompt(*range(10)), 10))
