@@ -22,20 +22,22 @@ from deployments.metrics import REFUSALS
 from graphs.wire.body import REQUEST_ID, request_id
 
 FULL = "x-parley-full"  # marks the refusal of a Gateway that has no place for anybody; taken off on the way out
-HOLD_S = 0.25
-"""So long a refusal is repeated. Places that other front doors give back, and new Gateways, are noticed this late."""
+HOLD_S = 0.5
+"""So long a refusal is repeated, and as long again while one asks for all. Places that other front doors give back, and
+new Gateways, are noticed so late."""
 
 _REQUEST_ID = REQUEST_ID.encode()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Refusal:
-    """What the Gateway said when ``inside`` others were let in."""
+    """What the Gateway said at ``said_s``, when ``inside`` others were let in; and whether it is being ``asked`` again."""
 
     start: Message
     body: Message
     inside: int
-    until_s: float
+    said_s: float
+    asked: bool = False
 
 
 class Turnstile:
@@ -57,8 +59,15 @@ class Turnstile:
             await self._let_in(scope, receive, send)
 
     def _full(self) -> _Refusal | None:
+        """The refusal to be repeated. When it is old, the first to come asks the Gateway and the others do not wait."""
         last = self._last
-        return last if last and self._inside >= last.inside and self._clock_s() < last.until_s else None
+        if last is None or self._inside < last.inside:
+            return None
+        age_s = self._clock_s() - last.said_s
+        if age_s < HOLD_S or (last.asked and age_s < 2 * HOLD_S):
+            return last
+        last.asked = True
+        return None
 
     async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         refused: Message | None = None
@@ -71,7 +80,7 @@ class Turnstile:
                     del headers[FULL]
                     refused = None if _foreign(scope) else message
             elif refused and not message.get("more_body", False):
-                self._last = _Refusal(_nameless(refused), message, self._inside - 1, self._clock_s() + HOLD_S)
+                self._last = _Refusal(_nameless(refused), message, self._inside - 1, self._clock_s())
             await send(message)
 
         self._inside += 1

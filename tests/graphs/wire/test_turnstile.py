@@ -132,6 +132,21 @@ def test_after_a_moment_it_is_asked_again() -> None:
     in_a_full_house(visit)
 
 
+def test_while_one_asks_again_the_others_are_not_kept_waiting() -> None:
+    async def visit(house: House) -> None:
+        house.places += 1
+        house.now_s += HOLD_S
+        await house.enter()  # this one asked, and is answered much later
+        assert (await house.client.post("/chat")).status_code == 503
+        house.now_s += HOLD_S  # by now it would have been refused
+        house.places += 1
+        await house.enter()
+        for _ in range(2):
+            await house.let_one_go()
+
+    in_a_full_house(visit)
+
+
 def test_what_takes_no_place_is_always_passed_on() -> None:
     async def visit(house: House) -> None:
         assert (await house.client.get("/health")).text == "ready"
