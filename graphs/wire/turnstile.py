@@ -31,7 +31,7 @@ _REQUEST_ID = REQUEST_ID.encode()
 
 @dataclass(slots=True)
 class _Refusal:
-    """What the Gateway said at ``said_s``, when ``inside`` others were let in; and whether it is being ``asked`` again."""
+    """What the Gateway said at ``said_s``, when ``inside`` others were let in; ``asked`` when it is asked again."""
 
     start: Message
     body: Message
