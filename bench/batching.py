@@ -1,21 +1,23 @@
 """What the batching chat engine gives to many at once, each figure beside the same engine with one caller.
 
     python -m bench.batching [--model FILE.gguf] [--mmproj FILE.gguf] [--callers 16] [--rounds 3] [--tokens 64]
-        [--server http://127.0.0.1:8001]
+        [--workers 2] [--server http://127.0.0.1:8001]
 
 The engine alone: no Ray, no HTTP; its deltas are read in one event loop, as in a replica. Always the likeliest token.
-Every timed prompt begins with words of its own, so that nothing but the system message can be spared.
+Every timed prompt begins with words of its own, so that nothing but the system message can be spared. One caller has
+one of the ``--workers`` to himself, the many are shared out to all.
 
 ``streams``: tokens per second while ``--callers`` callers speak, from the moment at which all do to that at which the
-first has ended, beside those of one, and the median over the rounds of the ratio. ``throughput``: the same for callers
-who ask again as soon as they are answered, the reading of their prompts included; ``cpu_ratio`` is that of tokens per
-second of the processor, for machines that have other work. ``--server`` names an OpenAI-compatible server of the same
-file, such as ``python -m llama_cpp.server --model FILE.gguf --n_threads 1 --n_ctx 2048 --port 8001``: as many callers
-ask it in every round, for whole answers, and ``server_ratio`` is ours by its. ``first_token``: from the call to the
-first delta, alone and with ``callers`` - 1 others who talk all the time, for 100 to 400 tokens at once. ``gap``: time
-between two deltas of those others (which hold text for 20 ms at most before they send it), in quiet and while a prompt
-of ``--long`` words is being read. ``same``: how many of ``--prompts`` answers are the same letter for letter alone and
-at once; with a projector, every other one is about a picture. The last line is JSON.
+first has ended (where an answer is too short for that, others are asked), beside those of one, and the median over the
+rounds of the ratio. ``throughput``: the same for callers who ask again as soon as they are answered, the reading of
+their prompts included; ``cpu_ratio`` is that of tokens per second of the processor, for machines that have other work.
+``--server`` names an OpenAI-compatible server of the same file, such as ``python -m llama_cpp.server --model FILE.gguf
+--n_threads 1 --n_ctx 2048 --port 8001``: as many callers ask it in every round, for whole answers, and ``server_ratio``
+is ours by its. ``first_token``: from the call to the first delta, alone and with ``callers`` - 1 others who talk all
+the time, for 100 to 400 tokens at once. ``gap``: time between two deltas of those others (which hold text for 20 ms at
+most before they send it), in quiet and while a prompt of ``--long`` words is being read. ``same``: how many of
+``--prompts`` answers are the same letter for letter alone and at once; with a projector, every other one is about a
+picture. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import argparse
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import count, pairwise
 from statistics import median
@@ -33,7 +35,7 @@ import httpx
 import numpy as np
 
 from bench.client import connect, median_ratio, report, spread_ms
-from bench.talk import Talk
+from bench.talk import EndedEarly, Talk
 from deployments.engines.llama import LlamaChat
 from deployments.messages import ChatEnd, ChatMessage, Image, TextDelta
 from deployments.settings import ChatConfig, LlamaArgs
@@ -102,11 +104,13 @@ class Bench:
 
     async def streams(self, callers: int) -> float:
         """Tokens per second while ``callers`` speak, whose questions have been read."""
-        questions = [self.question() for _ in range(callers)]
-        await asyncio.gather(*(self.first(question) for question in questions))
-        talk = Talk(self._engine, callers)
-        await asyncio.gather(*(self.ask(question, talk=talk) for question in questions))
-        return talk.rate()
+        while True:
+            questions = [self.question() for _ in range(callers)]
+            await asyncio.gather(*(self.first(question) for question in questions))
+            talk = Talk(self._engine, callers)
+            await asyncio.gather(*(self.ask(question, talk=talk) for question in questions))
+            with suppress(EndedEarly):  # by a short answer, once in some hundred times
+                return talk.rate()
 
     async def rates(self, callers: int) -> tuple[Rate, Rate]:
         """One caller's, and that of ``callers`` who each ask again as soon as they are answered."""
