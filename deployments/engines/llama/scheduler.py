@@ -379,9 +379,11 @@ class Scheduler:
 
     def _drop_cancelled(self) -> None:
         for stream in [stream for stream in self._waiting.copy() if stream.cancelled]:
-            with suppress(ValueError):  # another scheduler has it by now
+            try:
                 self._waiting.remove(stream)
-                self._backend.release(stream.sampler)
+            except ValueError:  # another scheduler has it by now
+                continue
+            self._backend.release(stream.sampler)
         for slot in self._slots:
             if slot.stream and slot.stream.cancelled:
                 self._leave(slot)
