@@ -70,7 +70,7 @@ class LlamaChat:
         with self._admitted():
             prompt = await self._read(messages)
             mailbox = Mailbox(asyncio.get_running_loop())
-            best = max(self._steppers, key=lambda stepper: stepper.scheduler.suits(prompt))
+            best = self._best(prompt)
             stream = best.submit(Request(prompt, config.max_tokens, config.stop, _sampling(config), mailbox))
             try:
                 finish: FinishReason | None = None
@@ -104,6 +104,12 @@ class LlamaChat:
         context = Context(self._model, _shape(self._args, worker))
         scheduler = Scheduler(context, chunk=_chunk(self._args), batch_size=self._args.batch_size)
         return Stepper(f"llama-{worker}", context, scheduler, relieve=self._waiting, ended=self._ended)
+
+    def _best(self, prompt: Prompt) -> Stepper:
+        """The one that ``prompt`` suits best; a choice looks through every slot."""
+        if len(self._steppers) == 1:
+            return self._steppers[0]
+        return max(self._steppers, key=lambda stepper: stepper.scheduler.suits(prompt))
 
     def _waiting(self) -> Stream | None:
         """One who waits for any of the steppers, and no longer for that one."""
