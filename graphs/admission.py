@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deployments.errors import Overloaded, ParleyError, RateLimited
@@ -39,7 +40,11 @@ class Admission:
             await self._app(scope, receive, send)
             return
         key = scope.get(KEY)
-        if refusal := self._refusal(key):
+        full = self._full()
+        if _asks(scope) and not full:
+            await Response(status_code=204)(scope, receive, send)
+            return
+        if refusal := full or self._refusal(key):
             await _refuse(refusal, scope, receive, send)
             return
         self._under_way += 1
@@ -50,11 +55,16 @@ class Admission:
             self._under_way -= 1
             self._under_way_by_key[key] -= 1
 
-    def _refusal(self, key: str | None) -> ParleyError | None:
-        """Why a request cannot come in now, if it cannot. A key's own limits count where there are keys."""
+    def _full(self) -> ParleyError | None:
+        """Why nobody can come in now, if nobody can."""
         limits = self._limits()
-        if self._under_way >= limits.max_concurrent_requests:
-            return Overloaded("Every place is taken. Try again in a moment.", retry_after_s=limits.retry_after_s)
+        if self._under_way < limits.max_concurrent_requests:
+            return None
+        return Overloaded("Every place is taken. Try again in a moment.", retry_after_s=limits.retry_after_s)
+
+    def _refusal(self, key: str | None) -> ParleyError | None:
+        """Why a request with this key cannot come in now, if it cannot. Without keys there are no limits of one."""
+        limits = self._limits()
         if key is None:
             return None
         most = limits.max_concurrent_per_key
@@ -92,6 +102,11 @@ class _Allowance:
 
 def _costs(scope: Scope) -> bool:
     return bool(scope["type"] == "websocket" or scope["method"] == "POST")
+
+
+def _asks(scope: Scope) -> bool:
+    """Whether this only asks, in front, if there is a place; it takes none."""
+    return scope["type"] == "http" and any(name == FULL.encode() for name, _ in scope["headers"])
 
 
 async def _refuse(refusal: ParleyError, scope: Scope, receive: Receive, send: Send) -> None:

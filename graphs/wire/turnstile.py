@@ -2,8 +2,8 @@
 
 In an overload most requests are refused, and each refusal by the Gateway costs a millisecond or two of the processor
 that answers would need: nearly all of it is the way there and back. So what the Gateway said last is said again, in its
-own words, for a moment: until somebody has left, or it is time to ask again. Runs where ``proxy`` does, in Ray's proxy
-or before the Gateway's own server.
+own words, until somebody has left. Every half second it is asked whether it still holds; no client waits for what a
+busy Gateway says to that. Runs where ``proxy`` does, in Ray's proxy or before the Gateway's own server.
 """
 
 from __future__ import annotations
@@ -21,23 +21,26 @@ from deployments.errors import Overloaded
 from deployments.metrics import REFUSALS
 from graphs.wire.body import REQUEST_ID, request_id
 
-FULL = "x-parley-full"  # marks the refusal of a Gateway that has no place for anybody; taken off on the way out
+FULL = "x-parley-full"
+"""On a request: is there a place, yes or no? On a refusal, which nobody else sees: there is none for anybody."""
 HOLD_S = 0.5
-"""So long a refusal is repeated, and as long again while one asks for all. Places that other front doors give back, and
-new Gateways, are noticed so late."""
+"""So long a refusal is repeated before the Gateway is asked again. Places that other front doors give back, and new
+Gateways, are noticed so late."""
+SILENCE_S = 5.0
+"""A Gateway that has not said by then whether it is full is asked by everybody."""
 
+_OF_A_BODY = (b"content-length", b"content-type", b"transfer-encoding", b"expect")
 _REQUEST_ID = REQUEST_ID.encode()
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Refusal:
-    """What the Gateway said at ``said_s``, when ``inside`` others were let in; ``asked`` when it is asked again."""
+    """What the Gateway said at ``said_s``, while ``inside`` others were let in."""
 
     start: Message
     body: Message
     inside: int
     said_s: float
-    asked: bool = False
 
 
 class Turnstile:
@@ -48,28 +51,45 @@ class Turnstile:
         self._clock_s = clock_s
         self._inside = 0
         self._last: _Refusal | None = None
+        self._question: asyncio.Task[None] | None = None  # under way
         self._repeated = 0  # and not yet in the metrics, since to count each would double its price
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":  # nothing else takes a place for long
             await self._app(scope, receive, send)
-        elif (refusal := self._full()) and not _foreign(scope):
-            await self._repeat(refusal, scope, send)
-        else:
-            await self._let_in(scope, receive, send)
-
-    def _full(self) -> _Refusal | None:
-        """The refusal to be repeated. When it is old, the first to come asks the Gateway and the others do not wait."""
+            return
         last = self._last
-        if last is None or self._inside < last.inside:
-            return None
-        age_s = self._clock_s() - last.said_s
-        if age_s < HOLD_S or (last.asked and age_s < 2 * HOLD_S):
-            return last
-        last.asked = True
-        return None
+        if last is None or self._inside < last.inside or _foreign(scope):
+            await self._let_in(scope, receive, send)
+            return
+        if self._question or self._clock_s() - last.said_s < HOLD_S:
+            self._count()
+        else:  # in the name of this one, whom the Gateway counts if it refuses
+            self._question = asyncio.create_task(self._ask(_question(scope), last))
+        await _repeat(last, scope, send)
 
     async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._inside += 1
+        try:
+            await self._app(scope, receive, self._heard(scope, send, lambda: self._inside - 1))
+        finally:
+            self._inside -= 1
+
+    async def _ask(self, question: Scope, last: _Refusal) -> None:
+        """Whether the Gateway is still full. If it does not say so, the next ones are let in and ask it themselves."""
+        inside = self._inside
+        try:
+            async with asyncio.timeout(SILENCE_S):
+                await self._app(question, _Nothing(), self._heard(question, _unsent, lambda: inside))
+        except TimeoutError:
+            pass
+        finally:
+            self._question = None
+            if self._last is last:
+                self._last = None
+
+    def _heard(self, scope: Scope, send: Send, inside: Callable[[], int]) -> Send:
+        """``send``, and a refusal of all that goes that way is kept; ``inside`` tells how many others are let in."""
         refused: Message | None = None
 
         async def pass_on(message: Message) -> None:
@@ -80,26 +100,48 @@ class Turnstile:
                     del headers[FULL]
                     refused = None if _foreign(scope) else message
             elif refused and not message.get("more_body", False):
-                self._last = _Refusal(_nameless(refused), message, self._inside - 1, self._clock_s())
+                self._last = _Refusal(_nameless(refused), message, inside(), self._clock_s())
             await send(message)
 
-        self._inside += 1
-        try:
-            await self._app(scope, receive, pass_on)
-        finally:
-            self._inside -= 1
-
-    async def _repeat(self, refusal: _Refusal, scope: Scope, send: Send) -> None:
-        if not self._repeated:
-            asyncio.get_running_loop().call_later(HOLD_S, self._count)
-        self._repeated += 1
-        headers = [*refusal.start["headers"], (_REQUEST_ID, request_id(Request(scope)).encode("latin-1"))]
-        await send({**refusal.start, "headers": headers})
-        await send(refusal.body)
+        return pass_on
 
     def _count(self) -> None:
+        if not self._repeated:
+            asyncio.get_running_loop().call_later(HOLD_S, self._record)
+        self._repeated += 1
+
+    def _record(self) -> None:
         REFUSALS.record(self._repeated, reason=Overloaded.code)
         self._repeated = 0
+
+
+class _Nothing:
+    """``receive`` of a request without a body, whose client stays for the answer."""
+
+    def __init__(self) -> None:
+        self._taken = False
+
+    async def __call__(self) -> Message:
+        if self._taken:
+            await asyncio.Event().wait()
+        self._taken = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def _unsent(_: Message) -> None:
+    """``send`` to nobody."""
+
+
+async def _repeat(refusal: _Refusal, scope: Scope, send: Send) -> None:
+    headers = [*refusal.start["headers"], (_REQUEST_ID, request_id(Request(scope)).encode("latin-1"))]
+    await send({**refusal.start, "headers": headers})
+    await send(refusal.body)
+
+
+def _question(scope: Scope) -> Scope:
+    """Whether this request would find a place."""
+    headers = [(name, value) for name, value in scope["headers"] if name not in _OF_A_BODY]
+    return {**scope, "headers": [*headers, (FULL.encode(), b"?")]}
 
 
 def _foreign(scope: Scope) -> bool:

@@ -16,6 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from deployments.settings import GatewayConfig
 from graphs.admission import KEY, Admission
+from graphs.wire.turnstile import FULL
 
 
 def named(app: ASGIApp) -> ASGIApp:
@@ -83,6 +84,21 @@ def test_beyond_the_places_a_client_is_told_when_to_come_back() -> None:
     assert refused.status_code == 503
     assert refused.headers["retry-after"] == "7"
     assert refused.json()["error"]["code"] == "overloaded"
+
+
+def test_the_front_door_may_ask_whether_there_is_a_place_without_taking_it() -> None:
+    async def body() -> list[httpx.Response]:
+        house = House(max_concurrent_requests=1, requests_per_minute_per_key=1)
+        empty = [await house.client.post("/slow", headers={FULL: "?", "key": "ann"}) for _ in range(2)]
+        await house.enter(1, "ann")
+        full = await house.client.post("/slow", headers={FULL: "?", "key": "ann"})
+        house.leave()
+        return [*empty, full]
+
+    responses = asyncio.run(body())
+    assert [response.status_code for response in responses] == [204, 204, 503]
+    assert responses[-1].headers[FULL]
+    assert responses[-1].json()["error"]["code"] == "overloaded"
 
 
 def test_whoever_ended_makes_room_however_it_ended() -> None:

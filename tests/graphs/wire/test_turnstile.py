@@ -21,8 +21,11 @@ class House:
 
     def __init__(self, places: int) -> None:
         self.places = places
+        self.word = "full"
         self.asked = 0
         self.now_s = 0.0
+        self.awake = asyncio.Event()
+        self.awake.set()
         self._inside = 0
         self._entered, self._leave, self._left = (asyncio.Semaphore(0) for _ in range(3))
         app = Turnstile(self, clock_s=lambda: self.now_s)
@@ -37,8 +40,12 @@ class House:
     async def _answer(self, request: Request) -> Response:
         if request.method == "GET":
             return PlainTextResponse("ready")
+        await self.awake.wait()
         if self._inside >= self.places:
-            return JSONResponse({"error": "full"}, 503, {"Retry-After": "2", FULL: "1"})
+            return JSONResponse({"error": self.word}, 503, {"Retry-After": "2", FULL: "1"})
+        if FULL in request.headers:
+            assert await request.body() == b""
+            return Response(status_code=204)
         self._inside += 1
         self._entered.release()
         await self._leave.acquire()
@@ -50,6 +57,12 @@ class House:
         guest = asyncio.create_task(self.client.post("/chat"))
         guest.add_done_callback(lambda _: self._left.release())
         await self._entered.acquire()
+
+    async def ask(self) -> str:
+        """What one more, who has something to send, is refused with."""
+        answer = await self.client.post("/chat", json={"text": "hello"})
+        assert answer.status_code == 503
+        return str(answer.json()["error"])
 
     async def let_one_go(self) -> None:
         """One of those inside has left."""
@@ -92,8 +105,11 @@ def test_repeated_refusals_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     async def visit(house: House) -> None:
         for _ in range(2):
             for _ in range(3):
-                await house.client.post("/chat")
+                await house.ask()
             await asyncio.sleep(0.05)
+        house.now_s += HOLD_S
+        await house.ask()  # which the Gateway counts
+        await asyncio.sleep(0.05)
 
     in_a_full_house(visit)
     assert counted == [(3, "overloaded"), (3, "overloaded")]
@@ -121,28 +137,60 @@ def test_who_comes_when_somebody_has_left_is_let_in_and_the_next_is_not() -> Non
     in_a_full_house(visit)
 
 
-def test_after_a_moment_it_is_asked_again() -> None:
+def test_after_a_moment_it_is_asked_once_whether_that_still_holds() -> None:
+    async def visit(house: House) -> None:
+        asked = house.asked
+        house.word = "still full"
+        assert await house.ask() == "full"
+        house.now_s += HOLD_S
+        assert await house.ask() == "full"
+        await asyncio.sleep(0.01)
+        assert await house.ask() == "still full"
+        assert house.asked == asked + 1
+
+    in_a_full_house(visit)
+
+
+def test_as_soon_as_it_says_that_it_is_not_full_everybody_is_let_in() -> None:
     async def visit(house: House) -> None:
         house.places += 1  # another Gateway, or a limit that was raised
-        assert (await house.client.post("/chat")).status_code == 503
+        assert await house.ask() == "full"
         house.now_s += HOLD_S
+        assert await house.ask() == "full"
+        await asyncio.sleep(0.01)
         await house.enter()
         await house.let_one_go()
 
     in_a_full_house(visit)
 
 
-def test_while_one_asks_again_the_others_are_not_kept_waiting() -> None:
+def test_nobody_is_kept_waiting_while_it_thinks_about_it() -> None:
+    async def visit(house: House) -> None:
+        asked = house.asked
+        house.awake.clear()
+        house.now_s += HOLD_S
+        assert [await house.ask() for _ in range(3)] == 3 * ["full"]
+        house.now_s += HOLD_S
+        assert await house.ask() == "full"
+        await asyncio.sleep(0.01)
+        assert house.asked == asked + 1
+        house.awake.set()
+
+    in_a_full_house(visit)
+
+
+def test_when_it_does_not_say_everybody_is_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turnstile, "SILENCE_S", 0.02)
+
     async def visit(house: House) -> None:
         house.places += 1
+        house.awake.clear()
         house.now_s += HOLD_S
-        await house.enter()  # this one asked, and is answered much later
-        assert (await house.client.post("/chat")).status_code == 503
-        house.now_s += HOLD_S  # by now it would have been refused
-        house.places += 1
+        assert await house.ask() == "full"
+        await asyncio.sleep(0.05)
+        house.awake.set()
         await house.enter()
-        for _ in range(2):
-            await house.let_one_go()
+        await house.let_one_go()
 
     in_a_full_house(visit)
 
@@ -166,7 +214,6 @@ def test_the_page_of_another_origin_hears_the_gateway_itself() -> None:
 @pytest.mark.parametrize("headers", [{}, {"Origin": "https://a.example"}])
 def test_no_client_sees_the_mark(headers: dict[str, str]) -> None:
     async def visit(house: House) -> None:
-        house.now_s += HOLD_S
         for _ in range(2):
             assert FULL not in (await house.client.post("/chat", headers=headers)).headers
 
