@@ -2,7 +2,7 @@
 
     python -m bench.load --concurrency 1,2,4,8,16 [--mix text->text] [--seconds 20] [--png load.png]
     python -m bench.load --rate 2,4,8 [--mix chat-stream=3,speech->voice=1] [--seconds 20]
-    python -m bench.load --overload [--seconds 60] [--factor 4]
+    python -m bench.load --overload [--seconds 60] [--factor 4] [--rounds 4]
     python -m bench.load --soak [--seconds 600] [--mix all] [--png soak.png]
 
 What is asked (``--mix``, with weights): any of the eight rows by their names (``text->text`` to
@@ -17,9 +17,11 @@ with Retry-After and an error in OpenAI's shape; whatever else happens is counte
 requests arrive at random, so many a second on average, whether the service keeps up or not; times count from when a
 request was due. ``--overload``: finds the number of callers at which a closed loop does most, then lets ``--factor``
 times as many arrive for the set time. What it does at its peak is measured for half that time before it and for half
-afterwards, as a machine may become slower or faster meanwhile; so are the service's memory and its latency with one
-caller. The first five seconds of each do not count in its rate, nor what comes after its end. ``--soak``: a closed loop
-for a long time, memory and open handles of all its processes sampled every ten seconds.
+afterwards, as a machine may become slower or faster meanwhile; so is its latency with one caller, and its memory all
+the while. ``--rounds`` does so several times over: ``of_peak`` is the mean rate of all overloads by that of the peaks
+around them, ``of_peak_each`` that of each. The first five seconds of each do not count in its rate, nor what comes
+after its end. ``--soak``: a closed loop for a long time, memory and open handles of all its processes sampled every ten
+seconds.
 
 Only a service on this machine is asked. ``client_cpu`` is the share of one core that this process itself took, which
 the service did not have. ``client_first`` tells whether the system let it run before all others (SCHED_RR, which takes
@@ -41,7 +43,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Generic, Literal, TypeVar
@@ -361,36 +363,40 @@ async def steps(range_: Range, asked: argparse.Namespace) -> dict[str, Any]:
 
 async def overload(range_: Range, asked: argparse.Namespace) -> dict[str, Any]:
     """More than the service can do: what it still does, how it refuses, and how it is afterwards."""
-    replicas = Sampler(asked.dashboard_port, period_s=10, only="ServeReplica")
     tried = {callers: await range_.closed(callers, Bounds(asked.step_seconds)) for callers in asked.concurrency}
     callers = max(tried, key=lambda callers: tried[callers].per_s)
-    peak = [await range_.closed(callers, Bounds(asked.seconds / 2))]
-    rate = min(asked.factor * peak[0].per_s, MAX_RATE)
-    before, alone_before = await replicas.take(), (await range_.closed(1, Bounds(asked.step_seconds))).figures()
-    async with replicas:
-        shots = await range_.open(rate, Bounds(asked.seconds))
-    after, alone_after = await replicas.take(), (await range_.closed(1, Bounds(asked.step_seconds))).figures()
-    peak.append(await range_.closed(callers, Bounds(asked.seconds / 2)))
-    peak_per_s = fmean(shots.settled_per_s(asked.seconds / 2) for shots in peak)
-    per_s = shots.settled_per_s(asked.seconds)
+    half, whole = Bounds(asked.seconds / 2), Bounds(asked.seconds)
+    peaks, crowds, memory = [await range_.closed(callers, half)], [], []
+    alone = [await range_.closed(1, Bounds(asked.step_seconds))]
+    rate = min(asked.factor * peaks[0].per_s, MAX_RATE)
+    for _ in range(asked.rounds):
+        async with Sampler(asked.dashboard_port, period_s=10, only="ServeReplica") as replicas:
+            crowds.append(await range_.open(rate, whole))
+        memory.append(replicas.samples)
+        alone.append(await range_.closed(1, Bounds(asked.step_seconds)))
+        peaks.append(await range_.closed(callers, half))
+    peaks_per_s = [shots.settled_per_s(half.seconds) for shots in peaks]
+    crowds_per_s = [shots.settled_per_s(whole.seconds) for shots in crowds]
+    around_per_s = [fmean(pair) for pair in pairwise(peaks_per_s)]
     if asked.png:
-        draw_seconds(shots.shots, replicas.samples, asked.png)
+        draw_seconds(crowds[-1].shots, memory[-1], asked.png)
+    latencies = [shots.figures()["last"] for shots in alone]
     return {
         "peak_callers": callers,
-        "peak": [shots.figures() for shots in peak],
-        "peak_per_s": round(peak_per_s, 2),
+        "peaks": [shots.figures() for shots in peaks],
+        "peak_per_s": [round(rate, 2) for rate in peaks_per_s],
         "offered_per_s": round(rate, 2),
-        "answered_per_s": round(per_s, 2),
-        "of_peak": round(per_s / peak_per_s, 3),
-        "during": shots.figures(),
+        "answered_per_s": [round(rate, 2) for rate in crowds_per_s],
+        "of_peak": round(fmean(crowds_per_s) / fmean(around_per_s), 3),
+        "of_peak_each": [round(crowd / peak, 3) for crowd, peak in zip(crowds_per_s, around_per_s, strict=True)],
+        "during": [shots.figures() for shots in crowds],
         "replicas_pss_mib": {
-            "before": before.pss_mib,
-            "most": max(sample.pss_mib for sample in replicas.samples),
-            "after": after.pss_mib,
+            "before": memory[0][0].pss_mib,
+            "most": max(sample.pss_mib for samples in memory for sample in samples),
+            "after": memory[-1][-1].pss_mib,
         },
-        "alone_before": alone_before["last"],
-        "alone_after": alone_after["last"],
-        "after_by_before": round(alone_after["last"]["p50_ms"] / alone_before["last"]["p50_ms"], 2),
+        "alone": latencies,
+        "after_by_before": [round(one["p50_ms"] / latencies[0]["p50_ms"], 2) for one in latencies[1:]],
     }
 
 
@@ -453,7 +459,7 @@ def go_first() -> bool:
 
 def table(figures: dict[str, Any]) -> str:
     """The figures of the loads for a person; times in ms as median / 95th / 99th percentile."""
-    loads = figures.get("steps") or [figures.get("load") or figures["during"]]
+    loads = figures.get("steps") or figures.get("during") or [figures["load"]]
     lines = [f"{'':>8}{'right/s':>10}{'first byte':>24}{'last byte':>24}  else"]
     for load in loads:
         at = load.get("concurrency", load.get("rate_per_s", ""))
@@ -499,6 +505,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, help="of each step (20), of the overload (60), of the soak (600)")
     parser.add_argument("--step-seconds", default=20.0, type=float, help="of what comes before and after an overload")
     parser.add_argument("--requests", default=MAX_REQUESTS, type=int, help="of each step, at most")
+    parser.add_argument("--rounds", default=1, type=int, choices=range(1, 10), help="overloads, one after another")
     parser.add_argument("--factor", default=4.0, type=float, help="of the peak, in an overload")
     parser.add_argument("--timeout-s", default=120.0, type=float, help="of one answer")
     parser.add_argument("--seed", default=1, type=int)

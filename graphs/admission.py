@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from deployments.errors import Overloaded, ParleyError, RateLimited
 from deployments.settings import GatewayConfig
 from graphs.wire.errors import answer
-from graphs.wire.turnstile import FULL
+from graphs.wire.turnstile import FREE
 
 KEY = "parley.key"  # where the guard leaves in a request's scope which key it came with
 TRY_AGAIN_LATER = 1013  # the code with which a socket is closed
@@ -40,11 +40,11 @@ class Admission:
             await self._app(scope, receive, send)
             return
         key = scope.get(KEY)
-        full = self._full()
-        if _asks(scope) and not full:
-            await Response(status_code=204)(scope, receive, send)
+        free = self._limits().max_concurrent_requests - self._under_way
+        if free > 0 and _asks(scope):
+            await Response(status_code=204, headers={FREE: str(free)})(scope, receive, send)
             return
-        if refusal := full or self._refusal(key):
+        if refusal := self._refusal(free, key):
             await _refuse(refusal, scope, receive, send)
             return
         self._under_way += 1
@@ -55,16 +55,11 @@ class Admission:
             self._under_way -= 1
             self._under_way_by_key[key] -= 1
 
-    def _full(self) -> ParleyError | None:
-        """Why nobody can come in now, if nobody can."""
+    def _refusal(self, free: int, key: str | None) -> ParleyError | None:
+        """Why a request cannot come in now, if it cannot. A key's own limits count where there are keys."""
         limits = self._limits()
-        if self._under_way < limits.max_concurrent_requests:
-            return None
-        return Overloaded("Every place is taken. Try again in a moment.", retry_after_s=limits.retry_after_s)
-
-    def _refusal(self, key: str | None) -> ParleyError | None:
-        """Why a request with this key cannot come in now, if it cannot. Without keys there are no limits of one."""
-        limits = self._limits()
+        if free <= 0:
+            return Overloaded("Every place is taken. Try again in a moment.", retry_after_s=limits.retry_after_s)
         if key is None:
             return None
         most = limits.max_concurrent_per_key
@@ -105,8 +100,8 @@ def _costs(scope: Scope) -> bool:
 
 
 def _asks(scope: Scope) -> bool:
-    """Whether this only asks, in front, if there is a place; it takes none."""
-    return scope["type"] == "http" and any(name == FULL.encode() for name, _ in scope["headers"])
+    """Whether this only asks, for those in front, how many places are free."""
+    return scope["type"] == "http" and any(name == FREE.encode() for name, _ in scope["headers"])
 
 
 async def _refuse(refusal: ParleyError, scope: Scope, receive: Receive, send: Send) -> None:
@@ -115,5 +110,5 @@ async def _refuse(refusal: ParleyError, scope: Scope, receive: Receive, send: Se
         return
     response = answer(refusal)
     if isinstance(refusal, Overloaded):  # which is so for everybody, and need not be asked by each
-        response.headers[FULL] = "1"
+        response.headers[FREE] = "0"
     await response(scope, receive, send)

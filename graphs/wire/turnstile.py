@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -21,13 +21,14 @@ from deployments.errors import Overloaded
 from deployments.metrics import REFUSALS
 from graphs.wire.body import REQUEST_ID, request_id
 
-FULL = "x-parley-full"
-"""On a request: is there a place, yes or no? On a refusal, which nobody else sees: there is none for anybody."""
+FREE = "x-parley-free"
+"""On a request, it asks how many places are free and wants nothing else; on an answer, it says that. A refusal with 0,
+which no client sees, holds for everybody."""
 HOLD_S = 0.5
-"""So long a refusal is repeated before the Gateway is asked again. Places that other front doors give back, and new
-Gateways, are noticed so late."""
+"""So long a refusal is repeated before the Gateway is asked again, and twice as long if nobody comes who could ask.
+Places that other front doors give back, and new Gateways, are noticed so late."""
 SILENCE_S = 5.0
-"""A Gateway that has not said by then whether it is full is asked by everybody."""
+"""If a Gateway has not said by then how many places are free, all are passed on to it."""
 
 _OF_A_BODY = (b"content-length", b"content-type", b"transfer-encoding", b"expect")
 _REQUEST_ID = REQUEST_ID.encode()
@@ -35,7 +36,7 @@ _REQUEST_ID = REQUEST_ID.encode()
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """What the Gateway said at ``said_s``, while ``inside`` others were let in."""
+    """What the Gateway says when ``inside`` are let in; at ``said_s`` it was so."""
 
     start: Message
     body: Message
@@ -58,15 +59,25 @@ class Turnstile:
         if scope["type"] != "http" or scope["method"] != "POST":  # nothing else takes a place for long
             await self._app(scope, receive, send)
             return
-        last = self._last
-        if last is None or self._inside < last.inside or _foreign(scope):
+        refusal = self._full()
+        if refusal is None or _foreign(scope):
             await self._let_in(scope, receive, send)
             return
-        if self._question or self._clock_s() - last.said_s < HOLD_S:
+        if self._question or self._age_s(refusal) < HOLD_S:
             self._count()
         else:  # in the name of this one, whom the Gateway counts if it refuses
-            self._question = asyncio.create_task(self._ask(_question(scope), last))
-        await _repeat(last, scope, send)
+            self._question = asyncio.create_task(self._ask(_question(scope), refusal))
+        await _repeat(refusal, scope, send)
+
+    def _full(self) -> _Refusal | None:
+        """The refusal to be repeated, if one holds."""
+        last = self._last
+        if last is None or self._inside < last.inside:
+            return None
+        return last if self._question or self._age_s(last) < 2 * HOLD_S else None
+
+    def _age_s(self, refusal: _Refusal) -> float:
+        return self._clock_s() - refusal.said_s
 
     async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._inside += 1
@@ -76,11 +87,12 @@ class Turnstile:
             self._inside -= 1
 
     async def _ask(self, question: Scope, last: _Refusal) -> None:
-        """Whether the Gateway is still full. If it does not say so, the next ones are let in and ask it themselves."""
+        """How many places the Gateway has free. If it does not say, the next ones are let in and ask it themselves."""
         inside = self._inside
         try:
             async with asyncio.timeout(SILENCE_S):
-                await self._app(question, _Nothing(), self._heard(question, _unsent, lambda: inside))
+                heard = self._heard(question, _unsent, lambda: min(inside, self._inside))
+                await self._app(question, _Nothing(), heard)
         except TimeoutError:
             pass
         finally:
@@ -89,16 +101,17 @@ class Turnstile:
                 self._last = None
 
     def _heard(self, scope: Scope, send: Send, inside: Callable[[], int]) -> Send:
-        """``send``, and a refusal of all that goes that way is kept; ``inside`` tells how many others are let in."""
+        """``send``, and what the Gateway says of its places is kept; ``inside`` tells how many others are let in."""
         refused: Message | None = None
 
         async def pass_on(message: Message) -> None:
             nonlocal refused
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                if FULL in headers:
-                    del headers[FULL]
-                    refused = None if _foreign(scope) else message
+                free = _taken(message)
+                if free == 0 and not _foreign(scope):
+                    refused = message
+                elif free and self._last:
+                    self._last = replace(self._last, inside=inside() + free, said_s=self._clock_s())
             elif refused and not message.get("more_body", False):
                 self._last = _Refusal(_nameless(refused), message, inside(), self._clock_s())
             await send(message)
@@ -139,9 +152,18 @@ async def _repeat(refusal: _Refusal, scope: Scope, send: Send) -> None:
 
 
 def _question(scope: Scope) -> Scope:
-    """Whether this request would find a place."""
+    """How many places are free, instead of what was wanted."""
     headers = [(name, value) for name, value in scope["headers"] if name not in _OF_A_BODY]
-    return {**scope, "headers": [*headers, (FULL.encode(), b"?")]}
+    return {**scope, "headers": [*headers, (FREE.encode(), b"?")]}
+
+
+def _taken(start: Message) -> int | None:
+    """How many places are free, by the mark that is taken off."""
+    headers = MutableHeaders(scope=start)
+    if (free := headers.get(FREE)) is None:
+        return None
+    del headers[FREE]
+    return int(free)
 
 
 def _foreign(scope: Scope) -> bool:

@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from deployments.settings import GatewayConfig
 from graphs.admission import KEY, Admission
-from graphs.wire.turnstile import FULL
+from graphs.wire.turnstile import FREE
 
 
 def named(app: ASGIApp) -> ASGIApp:
@@ -86,18 +86,20 @@ def test_beyond_the_places_a_client_is_told_when_to_come_back() -> None:
     assert refused.json()["error"]["code"] == "overloaded"
 
 
-def test_the_front_door_may_ask_whether_there_is_a_place_without_taking_it() -> None:
+def test_the_front_door_may_ask_how_many_places_are_free_without_taking_one() -> None:
     async def body() -> list[httpx.Response]:
-        house = House(max_concurrent_requests=1, requests_per_minute_per_key=1)
-        empty = [await house.client.post("/slow", headers={FULL: "?", "key": "ann"}) for _ in range(2)]
-        await house.enter(1, "ann")
-        full = await house.client.post("/slow", headers={FULL: "?", "key": "ann"})
+        house = House(max_concurrent_requests=2, requests_per_minute_per_key=1)
+        question = {FREE: "?", "key": "ann"}
+        responses = [await house.client.post("/slow", headers=question) for _ in range(2)]
+        for key in ("ann", "bob"):
+            await house.enter(1, key)
+            responses.append(await house.client.post("/slow", headers=question))
         house.leave()
-        return [*empty, full]
+        return responses
 
     responses = asyncio.run(body())
-    assert [response.status_code for response in responses] == [204, 204, 503]
-    assert responses[-1].headers[FULL]
+    assert [response.status_code for response in responses] == [204, 204, 204, 503]
+    assert [response.headers[FREE] for response in responses] == ["2", "2", "1", "0"]
     assert responses[-1].json()["error"]["code"] == "overloaded"
 
 

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from deployments.metrics import Metric
 from graphs.wire import turnstile
-from graphs.wire.turnstile import FULL, HOLD_S, Turnstile
+from graphs.wire.turnstile import FREE, HOLD_S, Turnstile
 
 
 class House:
@@ -33,7 +33,7 @@ class House:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.asked += 1
-        response = await self._answer(Request(scope))
+        response = await self._answer(Request(scope, receive))
         response.headers["X-Request-ID"] = f"its-own-{self.asked}"
         await response(scope, receive, send)
 
@@ -42,10 +42,10 @@ class House:
             return PlainTextResponse("ready")
         await self.awake.wait()
         if self._inside >= self.places:
-            return JSONResponse({"error": self.word}, 503, {"Retry-After": "2", FULL: "1"})
-        if FULL in request.headers:
+            return JSONResponse({"error": self.word}, 503, {"Retry-After": "2", FREE: "0"})
+        if FREE in request.headers:
             assert await request.body() == b""
-            return Response(status_code=204)
+            return Response(status_code=204, headers={FREE: str(self.places - self._inside)})
         self._inside += 1
         self._entered.release()
         await self._leave.acquire()
@@ -151,13 +151,28 @@ def test_after_a_moment_it_is_asked_once_whether_that_still_holds() -> None:
     in_a_full_house(visit)
 
 
-def test_as_soon_as_it_says_that_it_is_not_full_everybody_is_let_in() -> None:
+def test_as_many_more_are_let_in_as_it_says_that_places_are_free() -> None:
     async def visit(house: House) -> None:
-        house.places += 1  # another Gateway, or a limit that was raised
+        house.places += 2  # another Gateway, or a limit that was raised
         assert await house.ask() == "full"
         house.now_s += HOLD_S
         assert await house.ask() == "full"
         await asyncio.sleep(0.01)
+        await house.enter()
+        await house.enter()
+        asked = house.asked
+        assert await house.ask() == "full"
+        assert house.asked == asked
+        for _ in range(2):
+            await house.let_one_go()
+
+    in_a_full_house(visit)
+
+
+def test_what_it_said_long_ago_does_not_count() -> None:
+    async def visit(house: House) -> None:
+        house.places += 1
+        house.now_s += 2 * HOLD_S
         await house.enter()
         await house.let_one_go()
 
@@ -215,7 +230,7 @@ def test_the_page_of_another_origin_hears_the_gateway_itself() -> None:
 def test_no_client_sees_the_mark(headers: dict[str, str]) -> None:
     async def visit(house: House) -> None:
         for _ in range(2):
-            assert FULL not in (await house.client.post("/chat", headers=headers)).headers
+            assert FREE not in (await house.client.post("/chat", headers=headers)).headers
 
     in_a_full_house(visit)
 
