@@ -25,10 +25,10 @@ FREE = "x-parley-free"
 """On a request, it asks how many places are free and wants nothing else; on an answer, it says that. A refusal with 0,
 which no client sees, holds for everybody."""
 HOLD_S = 0.5
-"""So long a refusal is repeated before the Gateway is asked again, and twice as long if nobody comes who could ask.
-Places that other front doors give back, and new Gateways, are noticed so late."""
+"""So long a refusal is repeated before the first to come lets the Gateway be asked again; after twice as long without
+anybody, it is forgotten. Places that other front doors give back, and new Gateways, are noticed so late."""
 SILENCE_S = 5.0
-"""If a Gateway has not said by then how many places are free, all are passed on to it."""
+"""A Gateway that has not said by then how many places are free is passed everybody, until it refuses one."""
 
 _OF_A_BODY = (b"content-length", b"content-type", b"transfer-encoding", b"expect")
 _REQUEST_ID = REQUEST_ID.encode()
