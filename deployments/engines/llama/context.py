@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from operator import attrgetter
@@ -34,7 +34,8 @@ class Shape:
     ``batch_threads`` are those of a pass over several tokens, ``threads`` of one over a single token.
     llama.cpp takes sequences into one pass only if their numbers are consecutive: up to ``gap`` slots between them get
     a token that is forgotten at once, where that is cheaper than a pass more. With ``blocks`` so do others beside them
-    where tokens are multiplied in blocks, and what is left over one by one; see ``lacking``.
+    where tokens are multiplied in blocks, and what is left over one by one; see ``lacking``. With ``elsewhere`` a pass
+    is made by a GPU, and goes on when llama.cpp has returned.
     """
 
     slots: int
@@ -45,6 +46,11 @@ class Shape:
     flash_attention: bool = False
     gap: int = 2
     blocks: bool = True
+    elsewhere: bool = False
+
+
+def _nothing() -> None:
+    """There is nothing to be done meanwhile."""
 
 
 class Model:
@@ -93,6 +99,8 @@ class Context:
         self.ends, self.text = self._vocabulary.ends, self._vocabulary.text
         self._gap = shape.gap if model.forgets else 0
         self._blocks = shape.blocks and model.forgets
+        self._elsewhere = shape.elsewhere
+        self._meanwhile = _nothing
         capacity = shape.batch_size + 2 * shape.slots  # readers, speakers and the fillers of gaps
         self._context = lib.llama_init_from_model(model.handle, self._params(shape, capacity))
         if self._context is None:
@@ -102,13 +110,17 @@ class Context:
         self._batch = _Batch(lib, capacity, shape.slots)
         self._candidates = Candidates(self._vocabulary.size)
 
-    def decode(self, runs: Sequence[Run]) -> list[tuple[int, int]]:
+    def decode(self, runs: Sequence[Run], meanwhile: Callable[[], None] = _nothing) -> list[tuple[int, int]]:
         """Single tokens go in one pass, longer runs and pictures each in a pass of their own.
 
         llama.cpp would cut longer runs to equal lengths; their numbers would then depend on their neighbours.
         """
+        if self._elsewhere:
+            self._meanwhile = meanwhile
+        else:
+            meanwhile()
         single = [run for run in runs if run.cells.shape == (1,)]
-        long = [run for run in runs if run.cells.shape != (1,)]
+        long = [run for run in runs if run.cells.shape != (1,)] if len(single) < len(runs) else []
         chosen = [*self._together(single)] if single else []
         for run in long:
             chosen += self._apart(run)
@@ -168,7 +180,9 @@ class Context:
         """The slots of which a token is wanted, and the token."""
         if failed := self._lib.llama_decode(self._context, batch):
             raise RuntimeError(f"llama.cpp could not decode a batch: code {failed}")
-        for run in runs:  # a GPU is still at work meanwhile
+        self._meanwhile()
+        self._meanwhile = _nothing
+        for run in runs:
             self._lengths[run.slot] += len(run.cells)
             if run.sampler is _FILLER:
                 self.trim(run.slot, self._lengths[run.slot] - 1)

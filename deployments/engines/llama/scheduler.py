@@ -119,8 +119,11 @@ class Backend(Protocol):
     @property
     def context_length(self) -> int: ...
 
-    def decode(self, runs: Sequence[Run]) -> Iterable[tuple[int, int]]:
-        """Add every run to its slot, at most one run a slot; each slot of which a token is wanted, and the token."""
+    def decode(self, runs: Sequence[Run], meanwhile: Callable[[], None] = ...) -> Iterable[tuple[int, int]]:
+        """Add every run to its slot, at most one run a slot; each slot of which a token is wanted, and the token.
+
+        Calls ``meanwhile`` once: while the model is at work, if that needs no thread of ours, and before it otherwise.
+        """
         ...
 
     def trim(self, slot: int, length: int) -> int:
@@ -330,18 +333,18 @@ class Scheduler:
         """The stream leaves before the next step. Harmless at any time."""
         stream.cancelled = True
 
-    def step(self) -> list[Stream]:
+    def step(self, meanwhile: Callable[[], None] = lambda: None) -> list[Stream]:
         """One pass of the model: those who have nothing said yet read, or those who speak have a token each.
 
         Who comes reads at once, unless reading has held up those who speak for long enough. Returns who has a new
-        token, or has ended.
+        token, or has ended. ``meanwhile`` is called if there is a pass, as ``Backend.decode`` says.
         """
         self._drop_cancelled()
         self._admit()
         speaking = [*self._speaking()]
         reading = [*self._reading(self._pace.room(self._batch_size) if speaking else self._batch_size)]
         start_s = self._clock()
-        spoke = self._pass(reading or speaking)
+        spoke = self._pass(reading or speaking, meanwhile)
         took_s = self._clock() - start_s
         if reading:
             self._pace.read(sum(len(run.cells) for run in reading), took_s)
@@ -458,16 +461,20 @@ class Scheduler:
             last = slot.filled + len(cells) == len(stream.request.prompt.keys)
             yield Run(slot.index, cells, stream.sampler if last else None)
 
-    def _pass(self, runs: Sequence[Run]) -> list[Stream]:
+    def _pass(self, runs: Sequence[Run], meanwhile: Callable[[], None]) -> list[Stream]:
         """Have the model read ``runs``; whose next token came of it."""
         if not runs:
             return []
-        for run in runs:
-            self._note(self._slots[run.slot], run.cells)
-        return [self._advance(self._slots[slot], token) for slot, token in self._backend.decode(runs)]
+
+        def note() -> None:
+            for run in runs:
+                self._note(self._slots[run.slot], run.cells)
+            meanwhile()
+
+        return [self._advance(self._slots[slot], token) for slot, token in self._backend.decode(runs, note)]
 
     def _note(self, slot: _Slot, cells: NDArray[Any]) -> None:
-        """Account for what the model is about to read."""
+        """Account for what the model is about to read, or reads now."""
         end = slot.filled + len(cells)
         if end > slot.known:
             slot.keys[slot.filled : end] = cells

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from threading import Condition, Thread
 
 from deployments.engines.llama.context import Context
-from deployments.engines.llama.mailbox import deliver
+from deployments.engines.llama.mailbox import Letter, deliver
 from deployments.engines.llama.scheduler import Request, Scheduler, Stream
 from deployments.errors import EngineUnavailable
 
@@ -43,6 +43,7 @@ class Stepper:
         self._ended = ended
         self._wake = Condition()
         self._probes: list[Future[None]] = []
+        self._letters: list[Letter] = []  # what came of the last step
         self.failure: EngineUnavailable | None = None
         self._beat = time.monotonic()
         self._thread = Thread(target=self._work, name=name, daemon=True)
@@ -101,14 +102,22 @@ class Stepper:
                     self.scheduler.probe()
                     probe.set_result(None)
                 if self.scheduler.busy:
-                    deliver([(one.request.reader, one.text, one.finish) for one in self.scheduler.step()])
+                    spoke = self.scheduler.step(self._deliver)
+                    self._letters += [(one.request.reader, one.text, one.finish) for one in spoke]
                 if self.scheduler.idle and (stream := self._relieve()):
                     self.scheduler.adopt(stream)
+                if not self.scheduler.busy:
+                    self._deliver()
                 self._beat = time.monotonic()
         except Exception:
             logger.exception("the loop of the model failed")
             self.stop(EngineUnavailable("the model failed; it must be loaded again"))
         self._end()
+
+    def _deliver(self) -> None:
+        """Send what came of the last step, while the next is made if that is done elsewhere."""
+        letters, self._letters = self._letters, []
+        deliver(letters)
 
     def _awaited(self) -> bool:
         """Waits for work; false when this is to end."""
@@ -127,6 +136,7 @@ class Stepper:
         with self._wake:
             failure, streams = self.failure, self.scheduler.clear()
         assert failure is not None
+        self._deliver()
         deliver([(stream.request.reader, stream.text, failure) for stream in streams])
         for probe in self._taken_probes():
             probe.set_exception(failure)

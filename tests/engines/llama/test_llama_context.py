@@ -98,3 +98,20 @@ def test_a_model_that_cannot_forget_a_token_is_given_none(model: Model, monkeypa
     assert [slot for slot, _ in context.decode([Run(slot, np.array([7]), sampler) for slot in range(3)])] == [0, 1, 2]
     context.release(sampler)
     context.close()
+
+
+@pytest.mark.parametrize(("elsewhere", "order"), [(False, "told pass pass"), (True, "pass told pass")])
+def test_what_can_be_done_meanwhile_is_done_once_and_while_a_gpu_is_at_work(
+    model: Model, monkeypatch: pytest.MonkeyPatch, elsewhere: bool, order: str
+) -> None:
+    from llama_cpp import llama_cpp as lib
+
+    done: list[str] = []
+    decode = lib.llama_decode
+    monkeypatch.setattr(lib, "llama_decode", lambda *batch: done.append("pass") or decode(*batch))
+    context = Context(model, Shape(4, 64, 64, 1, 1, elsewhere=elsewhere))
+    context.decode([Run(0, np.array([7])), Run(1, np.arange(5, 10))], lambda: done.append("told"))
+    assert done == order.split()
+    context.decode([Run(0, np.array([7]))])
+    assert done.count("told") == 1
+    context.close()

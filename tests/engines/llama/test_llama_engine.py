@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import aclosing
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from deployments.engines.llama import LlamaChat
+from deployments.engines.llama import engine as llama
 from deployments.errors import ContextOverflow, EngineUnavailable, InvalidRequest, Overloaded, UnsupportedMedia
 from deployments.messages import ChatEnd, ChatMessage, Image, Load, TextDelta
 from deployments.settings import AppArgs, ChatConfig, LlamaArgs, resolve
@@ -78,10 +80,10 @@ def counted(engine: LlamaChat, monkeypatch: pytest.MonkeyPatch, pass_s: float = 
     context = engine._steppers[worker].context
     decode = context.decode
 
-    def watched(runs: Any) -> Any:
+    def watched(runs: Any, *meanwhile: Any) -> Any:
         time.sleep(pass_s)
         places.append(sum(len(run.cells) for run in runs))
-        return decode(runs)
+        return decode(runs, *meanwhile)
 
     monkeypatch.setattr(context, "decode", watched)
     return places
@@ -291,6 +293,22 @@ def test_a_model_without_an_eye_refuses_pictures(run: Run, args: LlamaArgs) -> N
     run(blind.close())
 
 
+def test_where_a_pass_is_made_makes_no_difference(
+    run: Run, args: LlamaArgs, engine: LlamaChat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, what was said is told after the next pass has begun, and after the last one of all."""
+    monkeypatch.setattr(
+        llama, "_shape", lambda args, worker, shape=llama._shape: replace(shape(args, worker), elsewhere=True)
+    )
+    distant = LlamaChat(args)
+
+    async def body(engine: LlamaChat) -> list[Any]:
+        return await asyncio.gather(*(answer(engine, conversation(seed)) for seed in range(10)))
+
+    assert run(body(distant)) == run(body(engine))
+    run(distant.close())
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_when_a_loop_fails_everybody_hears_of_it(
     run: Run, args: LlamaArgs, monkeypatch: pytest.MonkeyPatch, workers: int
@@ -298,7 +316,7 @@ def test_when_a_loop_fails_everybody_hears_of_it(
     engine = loaded(args, parallel=2, workers=workers)
     context = engine._steppers[-1].context
     decode, passes = context.decode, count()
-    monkeypatch.setattr(context, "decode", lambda runs: decode(runs) if next(passes) < 3 else 1 / 0)
+    monkeypatch.setattr(context, "decode", lambda *step: decode(*step) if next(passes) < 3 else 1 / 0)
 
     async def body() -> list[Any]:
         tasks = [answer(engine, conversation(seed), ENDLESS) for seed in range(4)]

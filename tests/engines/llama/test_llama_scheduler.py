@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,8 +54,9 @@ class PretendModel:
     def __post_init__(self) -> None:
         self.contents = [[] for _ in range(self.slots)]
 
-    def decode(self, runs: Sequence[Run]) -> list[tuple[int, int]]:
+    def decode(self, runs: Sequence[Run], meanwhile: Callable[[], None] = lambda: None) -> list[tuple[int, int]]:
         assert len({run.slot for run in runs}) == len(runs)
+        meanwhile()
         self.passes.append(list(runs))
         self.now_s += self.place_s * sum(len(run.cells) for run in runs)
         tokens: list[tuple[int, int]] = []
