@@ -13,7 +13,8 @@ which he asks again and again: it has been read, so an answer begins almost at o
 lie side by side. All ask together, and tokens are counted from the moment at which all of them speak to that at which
 the first has ended. ``greedy`` takes the likeliest token, ``sampled`` has the default settings. The ratios are those of
 medians. ``step_ms`` is the median time of a step in which all speak, ``outside_ms`` how much of it was spent outside
-llama.cpp's own pass, in a round apart that waits for the end of each pass. The last line is JSON.
+llama.cpp's own pass, in a round apart that waits for the end of each pass; what is otherwise done while the GPU works
+is part of it there. The last line is JSON.
 """
 
 from __future__ import annotations

@@ -34,8 +34,7 @@ class Shape:
     ``batch_threads`` are those of a pass over several tokens, ``threads`` of one over a single token.
     llama.cpp takes sequences into one pass only if their numbers are consecutive: up to ``gap`` slots between them get
     a token that is forgotten at once, where that is cheaper than a pass more. With ``blocks`` so do others beside them
-    where tokens are multiplied in blocks, and what is left over one by one; see ``lacking``. With ``elsewhere`` a pass
-    is made by a GPU, and goes on when llama.cpp has returned.
+    where tokens are multiplied in blocks, and what is left over one by one; see ``lacking``.
     """
 
     slots: int
@@ -46,7 +45,6 @@ class Shape:
     flash_attention: bool = False
     gap: int = 2
     blocks: bool = True
-    elsewhere: bool = False
 
 
 def _nothing() -> None:
@@ -74,6 +72,9 @@ class Model:
         self.width = lib.llama_model_n_embd_inp(self.handle)
         # Others keep a summary of what they have read, which cannot be undone by a token.
         self.forgets = not (lib.llama_model_is_recurrent(self.handle) or lib.llama_model_is_hybrid(self.handle))
+        # All of a pass is then made by a GPU, and goes on when llama.cpp has returned. With some layers here it does not.
+        whole = not 0 <= gpu_layers <= lib.llama_model_n_layer(self.handle)
+        self.elsewhere = whole and bool(lib.llama_supports_gpu_offload())
         template = lib.llama_model_chat_template(self.handle, None)
         self.chat_template = template.decode() if template else None
 
@@ -99,7 +100,6 @@ class Context:
         self.ends, self.text = self._vocabulary.ends, self._vocabulary.text
         self._gap = shape.gap if model.forgets else 0
         self._blocks = shape.blocks and model.forgets
-        self._elsewhere = shape.elsewhere
         self._meanwhile = _nothing
         capacity = shape.batch_size + 2 * shape.slots  # readers, speakers and the fillers of gaps
         self._context = lib.llama_init_from_model(model.handle, self._params(shape, capacity))
@@ -115,7 +115,7 @@ class Context:
 
         llama.cpp would cut longer runs to equal lengths; their numbers would then depend on their neighbours.
         """
-        if self._elsewhere:
+        if self._model.elsewhere:
             self._meanwhile = meanwhile
         else:
             meanwhile()

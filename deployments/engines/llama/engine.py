@@ -182,7 +182,6 @@ def _shape(args: LlamaArgs, worker: int) -> Shape:
         flash_attention=args.flash_attention,
         gap=16 if args.gpu_layers else 2,  # on a GPU a pass costs as much as some 20 rows more
         blocks=not args.gpu_layers,
-        elsewhere=args.gpu_layers != 0,
     )
 
 

@@ -109,7 +109,8 @@ def test_what_can_be_done_meanwhile_is_done_once_and_while_a_gpu_is_at_work(
     done: list[str] = []
     decode = lib.llama_decode
     monkeypatch.setattr(lib, "llama_decode", lambda *batch: done.append("pass") or decode(*batch))
-    context = Context(model, Shape(4, 64, 64, 1, 1, elsewhere=elsewhere))
+    monkeypatch.setattr(model, "elsewhere", elsewhere)
+    context = Context(model, Shape(4, 64, 64, 1, 1))
     context.decode([Run(0, np.array([7])), Run(1, np.arange(5, 10))], lambda: done.append("told"))
     assert done == order.split()
     context.decode([Run(0, np.array([7]))])

@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import aclosing
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ import numpy as np
 import pytest
 
 from deployments.engines.llama import LlamaChat
-from deployments.engines.llama import engine as llama
 from deployments.errors import ContextOverflow, EngineUnavailable, InvalidRequest, Overloaded, UnsupportedMedia
 from deployments.messages import ChatEnd, ChatMessage, Image, Load, TextDelta
 from deployments.settings import AppArgs, ChatConfig, LlamaArgs, resolve
@@ -297,10 +295,8 @@ def test_where_a_pass_is_made_makes_no_difference(
     run: Run, args: LlamaArgs, engine: LlamaChat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a GPU, what was said is told after the next pass has begun, and after the last one of all."""
-    monkeypatch.setattr(
-        llama, "_shape", lambda args, worker, shape=llama._shape: replace(shape(args, worker), elsewhere=True)
-    )
     distant = LlamaChat(args)
+    monkeypatch.setattr(distant._model, "elsewhere", True)
 
     async def body(engine: LlamaChat) -> list[Any]:
         return await asyncio.gather(*(answer(engine, conversation(seed)) for seed in range(10)))
