@@ -72,7 +72,7 @@ class Model:
         self.width = lib.llama_model_n_embd_inp(self.handle)
         # Others keep a summary of what they have read, which cannot be undone by a token.
         self.forgets = not (lib.llama_model_is_recurrent(self.handle) or lib.llama_model_is_hybrid(self.handle))
-        # All of a pass is then made by a GPU, and goes on when llama.cpp has returned. With some layers here it does not.
+        # All of a pass is then made by a GPU, and goes on when llama.cpp has returned; not so with some layers here.
         whole = not 0 <= gpu_layers <= lib.llama_model_n_layer(self.handle)
         self.elsewhere = whole and bool(lib.llama_supports_gpu_offload())
         template = lib.llama_model_chat_template(self.handle, None)
