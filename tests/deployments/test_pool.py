@@ -246,16 +246,19 @@ def test_a_failing_probe_is_a_failing_check(run: Run, pool: Pool) -> None:
 def test_an_engine_at_work_is_well_unless_a_step_hangs(run: Run, stall_timeout_s: float, healthy: bool) -> None:
     async def body() -> None:
         pool = Pool("t", 2, max_waiting=8, stall_timeout_s=stall_timeout_s)
-        source = Source()
-        source.gate = threading.Event()
-        task = asyncio.create_task(taken(pool, source))
-        while not pool.load().active:
-            await asyncio.sleep(0.01)
+        begun, gate = threading.Event(), threading.Event()
+
+        def step() -> Generator[bool, None, None]:
+            begun.set()
+            yield gate.wait(5)
+
+        task = asyncio.create_task(anext(pool.stream(step())))
+        await asyncio.to_thread(begun.wait, 5)
         await asyncio.sleep(0.2)
         try:
             await pool.check(lambda: pytest.fail("an engine at work must not be disturbed"))
         finally:
-            source.gate.set()
+            gate.set()
             await task
             pool.close(lambda: None)
 
