@@ -2,8 +2,8 @@
 
 In an overload most requests are refused, and each refusal by the Gateway costs a millisecond or two of the processor
 that answers would need: nearly all of it is the way there and back. So what the Gateway said last is said again, in its
-own words, until somebody has left. Every half second it is asked whether it still holds; no client waits for what a
-busy Gateway says to that. Runs where ``proxy`` does, in Ray's proxy or before the Gateway's own server.
+own words, until somebody has left. Every half second the Gateway is asked how many places it has; no client waits for
+what it says to that. Runs where ``proxy`` does, in Ray's proxy or before the Gateway's own server.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.engines.llama.samplers import Candidates, Sampler, choose
-from deployments.engines.llama.scheduler import Run, Sampling
+from deployments.engines.llama.scheduler import Run, Sampling, nothing
 from deployments.engines.llama.vocabulary import Vocabulary
 
 logger = logging.getLogger("ray.serve")
@@ -45,10 +45,6 @@ class Shape:
     flash_attention: bool = False
     gap: int = 2
     blocks: bool = True
-
-
-def _nothing() -> None:
-    """There is nothing to be done meanwhile."""
 
 
 class Model:
@@ -100,7 +96,7 @@ class Context:
         self.ends, self.text = self._vocabulary.ends, self._vocabulary.text
         self._gap = shape.gap if model.forgets else 0
         self._blocks = shape.blocks and model.forgets
-        self._meanwhile = _nothing
+        self._meanwhile = nothing
         capacity = shape.batch_size + 2 * shape.slots  # readers, speakers and the fillers of gaps
         self._context = lib.llama_init_from_model(model.handle, self._params(shape, capacity))
         if self._context is None:
@@ -110,7 +106,7 @@ class Context:
         self._batch = _Batch(lib, capacity, shape.slots)
         self._candidates = Candidates(self._vocabulary.size)
 
-    def decode(self, runs: Sequence[Run], meanwhile: Callable[[], None] = _nothing) -> list[tuple[int, int]]:
+    def decode(self, runs: Sequence[Run], meanwhile: Callable[[], None] = nothing) -> list[tuple[int, int]]:
         """Single tokens go in one pass, longer runs and pictures each in a pass of their own.
 
         llama.cpp would cut longer runs to equal lengths; their numbers would then depend on their neighbours.
@@ -181,7 +177,7 @@ class Context:
         if failed := self._lib.llama_decode(self._context, batch):
             raise RuntimeError(f"llama.cpp could not decode a batch: code {failed}")
         self._meanwhile()
-        self._meanwhile = _nothing
+        self._meanwhile = nothing
         for run in runs:
             self._lengths[run.slot] += len(run.cells)
             if run.sampler is _FILLER:

@@ -102,6 +102,10 @@ class Request:
     reader: Any = None
 
 
+def nothing() -> None:
+    """There is nothing to be done meanwhile."""
+
+
 class Run(NamedTuple):
     """Places to be added to a slot: tokens (n,), or embeddings (n, width). With a sampler, the next token is wanted."""
 
@@ -119,7 +123,7 @@ class Backend(Protocol):
     @property
     def context_length(self) -> int: ...
 
-    def decode(self, runs: Sequence[Run], meanwhile: Callable[[], None] = ...) -> Iterable[tuple[int, int]]:
+    def decode(self, runs: Sequence[Run], meanwhile: Callable[[], None] = nothing) -> Iterable[tuple[int, int]]:
         """Add every run to its slot, at most one run a slot; each slot of which a token is wanted, and the token.
 
         Calls ``meanwhile`` once: while the model is at work, if that needs no thread of ours, and before it otherwise.
@@ -333,7 +337,7 @@ class Scheduler:
         """The stream leaves before the next step. Harmless at any time."""
         stream.cancelled = True
 
-    def step(self, meanwhile: Callable[[], None] = lambda: None) -> list[Stream]:
+    def step(self, meanwhile: Callable[[], None] = nothing) -> list[Stream]:
         """One pass of the model: those who have nothing said yet read, or those who speak have a token each.
 
         Who comes reads at once, unless reading has held up those who speak for long enough. Returns who has a new

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.engines.llama import scheduler as module
-from deployments.engines.llama.scheduler import Prompt, Request, Run, Sampling, Scheduler, Stream
+from deployments.engines.llama.scheduler import Prompt, Request, Run, Sampling, Scheduler, Stream, nothing
 from deployments.errors import ContextOverflow
 
 PIECES = [
@@ -54,7 +54,7 @@ class PretendModel:
     def __post_init__(self) -> None:
         self.contents = [[] for _ in range(self.slots)]
 
-    def decode(self, runs: Sequence[Run], meanwhile: Callable[[], None] = lambda: None) -> list[tuple[int, int]]:
+    def decode(self, runs: Sequence[Run], meanwhile: Callable[[], None] = nothing) -> list[tuple[int, int]]:
         assert len({run.slot for run in runs}) == len(runs)
         meanwhile()
         self.passes.append(list(runs))

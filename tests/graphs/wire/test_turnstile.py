@@ -41,6 +41,8 @@ class House:
         if request.method == "GET":
             return PlainTextResponse("ready")
         await self.awake.wait()
+        if FREE in request.headers and "authorization" in request.headers:
+            return JSONResponse({"error": "unknown key"}, 401)
         if self._inside >= self.places:
             return JSONResponse({"error": self.word}, 503, {"Retry-After": "2", FREE: "0"})
         if FREE in request.headers:
@@ -206,6 +208,19 @@ def test_when_it_does_not_say_everybody_is_let_in(monkeypatch: pytest.MonkeyPatc
         house.awake.set()
         await house.enter()
         await house.let_one_go()
+
+    in_a_full_house(visit)
+
+
+def test_the_question_of_an_unknown_key_teaches_nothing_and_the_next_one_asks() -> None:
+    async def visit(house: House) -> None:
+        house.now_s += HOLD_S
+        stranger = await house.client.post("/chat", headers={"Authorization": "Bearer unknown"})
+        assert stranger.status_code == 503
+        await asyncio.sleep(0.01)
+        asked = house.asked
+        assert [await house.ask() for _ in range(2)] == 2 * ["full"]
+        assert house.asked == asked + 1
 
     in_a_full_house(visit)
 
