@@ -1,6 +1,6 @@
 """What hearing and speaking give to many callers at once, each figure beside the same engine with one caller.
 
-    python -m bench.speech [--callers 8] [--voices 4] [--rounds 3] [--seconds 4]
+    python -m bench.speech [--callers 8] [--voices 4] [--sentences 100] [--rounds 3] [--seconds 4]
 
 The engines alone: no Ray, no HTTP. Loops are closed: a caller asks again as soon as he is answered.
 
@@ -8,6 +8,8 @@ The engines alone: no Ray, no HTTP. Loops are closed: a caller asks again as soo
 the median of the ratio; ``same`` is how many of the clips heard in company have the transcript that they have alone.
 ``speaking``: from asking for a first sentence to its sound, with one caller and with ``--voices``; each asks for an
 answer of three sentences, one call per sentence with its number, the next one once the one before it has come.
+``reading``: ``--sentences`` of 3 to 14 words, none of them twice, one after another: the time to the first sound of each
+and how many seconds a second of sound takes. What was said before costs a library less that compiles for each length.
 ``cores`` is how much of the processor the company's rounds got: on a machine with other work the ratios are worth as
 much as it is near the number of workers. The last line is JSON.
 """
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -29,6 +32,11 @@ from deployments.settings import AppArgs, SpeechToTextConfig, TextToSpeechConfig
 
 CLIPS = Path(__file__).resolve().parent.parent / "tests" / "data"
 ANSWER = ("I see two red circles.", "There is a blue square beside them.", "Would you like to know more?")
+
+WORDS = (
+    *("the", "a", "small", "brown", "dog", "lived", "in", "house", "by", "river", "with", "seven", "red", "apples"),
+    *("and", "one", "green", "tree", "while", "its", "friend", "was", "singing", "old", "songs", "about", "rain"),
+)
 
 Loop = Callable[[float], Awaitable[int]]
 
@@ -109,16 +117,39 @@ async def measure_speaking(voice: Synthesizer, callers: int, rounds: int, second
     }
 
 
+async def measure_reading(voice: Synthesizer, sentences: int) -> dict[str, object]:
+    """Different sentences, each once."""
+    chance = random.Random(1)
+    firsts: list[float] = []
+    took = sound = 0.0
+    for _ in range(sentences):
+        text = " ".join(chance.choices(WORDS, k=chance.randint(3, 14))).capitalize() + "."
+        asked, first = time.perf_counter(), None
+        async for piece in voice.speak(text, TextToSpeechConfig()):
+            first = first or time.perf_counter() - asked
+            sound += piece.duration_s
+        took += time.perf_counter() - asked
+        firsts.append(first or 0.0)
+    return {"first_sound": spread_ms(firsts), "of_real_time": round(took / sound, 4)}
+
+
 async def measure(args: argparse.Namespace) -> dict[str, object]:
     """All figures."""
     application = yaml.safe_load(args.config.read_text())["applications"][0]
     settings = AppArgs.model_validate(application["args"])
     ear, voice = recognizer(settings.speech_to_text), synthesizer(settings.text_to_speech)
     hearing = await measure_hearing(ear, args.callers, args.rounds, args.seconds)
+    reading = await measure_reading(voice, args.sentences)
     speaking = await measure_speaking(voice, args.voices, args.rounds, args.seconds)
     await ear.close()
     await voice.close()
-    return {"callers": args.callers, "voices": args.voices, "hearing": hearing, "speaking": speaking}
+    return {
+        "callers": args.callers,
+        "voices": args.voices,
+        "hearing": hearing,
+        "reading": reading,
+        "speaking": speaking,
+    }
 
 
 def main() -> None:
@@ -126,6 +157,7 @@ def main() -> None:
     parser.add_argument("--config", default="serve_config.yaml", type=Path, help="whose engines are measured")
     parser.add_argument("--callers", type=int, default=8)
     parser.add_argument("--voices", type=int, default=4)
+    parser.add_argument("--sentences", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4)
     report("speech", asyncio.run(measure(parser.parse_args())))

@@ -134,6 +134,8 @@ class CoquiSynthesizer(Pooled):
         if vocoder is None:
             return None
         device = next(vocoder.parameters()).device
+        if device.type == "cpu":
+            _lay_out(vocoder)
 
         def make(spectrogram: NDArray[np.float32]) -> NDArray[np.float32]:
             with self._torch.inference_mode():
@@ -212,6 +214,16 @@ def _load(args: CoquiArgs) -> Any:
     from TTS.utils.synthesizer import Synthesizer
 
     return Synthesizer(**files, use_cuda=cuda)
+
+
+def _lay_out(vocoder: Any) -> None:
+    from TTS.vocoder.models.hifigan_generator import HifiganGenerator
+
+    from deployments.engines.hifigan import lay_out
+
+    for generator in vocoder.modules():
+        if isinstance(generator, HifiganGenerator):
+            lay_out(generator)
 
 
 def _one_of(what: str, name: str, known: list[str]) -> str:

@@ -1,7 +1,8 @@
-"""From a spectrogram to sound in pieces: a sentence is heard before all of it is made. Knows no library.
+"""From a spectrogram to sound in pieces: a sentence is heard before all of it is made. Calls no library.
 
 The sound of a frame depends on a few frames around it. A piece is made with those, of which nothing is kept, and is
-then the same as in the whole. A long sentence is made no slower so: a piece fits a processor's cache.
+then the same as in the whole. A long sentence is made no slower so: a piece fits a processor's cache. Pieces have one
+of a few lengths: oneDNN compiles for every length that it sees anew, which takes longer than to make the sound.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 FIRST_S = 0.4
 LATER_S = 1.5  # made before the first has been heard, even if that takes a quarter of the time that it lasts
+SAME_FRAMES = 8  # last pieces are made a multiple of so many frames at a time
 PROBE_FRAMES = 128
 TOLERANCE = 1e-4  # of full scale: far below what 16 bits can tell from silence
 
@@ -55,6 +57,8 @@ class Vocoder:
     def _piece(self, spectrogram: NDArray[np.float32], start: int, end: int, window: Window) -> NDArray[np.float32]:
         """The sound of the frames from ``start`` to ``end``."""
         low, high = max(0, start - window.reach), min(len(spectrogram), end + window.reach)
+        if high == len(spectrogram):  # the others are of one length each
+            low = max(0, low - (low - high) % SAME_FRAMES)
         sound = self._make(spectrogram[low:high])
         begin = window.pad + (start - low) * window.hop if start else 0
         stop = window.pad + (end - low) * window.hop if end < len(spectrogram) else len(sound)

@@ -55,6 +55,16 @@ def test_the_first_piece_is_short_and_costs_only_what_it_depends_on() -> None:
     assert make.frames[0] <= FIRST_S * RATE_HZ / 256 + 12
 
 
+def test_pieces_of_sentences_of_all_lengths_have_few_lengths() -> None:
+    make = Pretended(hop=256, reach=11, pad=0)
+    vocoder = Vocoder(make, 4, RATE_HZ)
+    make.frames.clear()
+    for frames in range(51, 600):
+        spoken(vocoder, frames)
+    assert len(make.frames) > 549 * 2
+    assert len(set(make.frames)) < 25
+
+
 def test_a_short_sentence_is_one_piece() -> None:
     assert len(spoken(Vocoder(Pretended(256, 10, 512), 4, RATE_HZ), 40)[0]) == 1
 
