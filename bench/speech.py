@@ -8,8 +8,8 @@ The engines alone: no Ray, no HTTP. Loops are closed: a caller asks again as soo
 the median of the ratio; ``same`` is how many of the clips heard in company have the transcript that they have alone.
 ``speaking``: from asking for a first sentence to its sound, with one caller and with ``--voices``; each asks for an
 answer of three sentences, one call per sentence with its number, the next one once the one before it has come.
-``reading``: ``--sentences`` of 3 to 14 words, none of them twice, one after another: the time to the first sound of each
-and how many seconds a second of sound takes. What was said before costs a library less that compiles for each length.
+``reading``: ``--sentences`` different ones of 3 to 14 words, one after another: the time to the first sound of each and
+how many seconds a second of sound takes. What was said before costs a library less that compiles for each length.
 ``cores`` is how much of the processor the company's rounds got: on a machine with other work the ratios are worth as
 much as it is near the number of workers. The last line is JSON.
 """
