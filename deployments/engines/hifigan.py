@@ -1,7 +1,7 @@
 """HiFi-GAN as a processor likes it: the channels of one moment side by side in memory.
 
 oneDNN, which computes torch's convolutions on a processor, otherwise brings the input of every layer into that order
-and its output back, which is a third of the time that a voice takes.
+and its output back, which takes a third of a vocoder's time.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from torch.nn import functional
 def lay_out(generator: nn.Module) -> None:
     """Let the convolutions of ``generator``, a HiFi-GAN (Kong et al. 2020), keep channels last in memory.
 
-    What it makes differs by rounding alone. Its weights stay where they are, in another order. Layers with weights that
-    are computed anew at each call (weight normalization) are left as they are.
+    What it makes differs by rounding alone. Weights are kept once, in another order. Layers whose weights are computed
+    anew at each call (weight normalization) are left as they are.
     """
     for layer in generator.modules():
         if kind := _KINDS.get(type(layer)):
