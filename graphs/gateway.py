@@ -4,7 +4,6 @@ Without postponed annotations: FastAPI could not resolve them once Ray Serve has
 """
 
 import asyncio
-import sys
 import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -41,9 +40,6 @@ from graphs.wire.openai.speech import SpeechAnswer, read_speech
 from graphs.wire.openai.transcription import TranscriptionAnswer, read_transcription
 
 DOCS_PAGE = (Path(__file__).parent / "wire" / "docs.html").read_text()
-DECODING_S = 0.0005
-"""So long a thread that decodes may keep Python's lock from the event loop, which takes requests in and refuses them.
-Python's own 5 ms, for each of several such threads, added up to a refusal of 75 ms when an overload begins."""
 
 app = FastAPI(
     title="Parley",
@@ -90,7 +86,6 @@ class Gateway(Live[GatewayConfig]):
     ) -> None:
         super().__init__(GatewayConfig())
         return_large_blocks()
-        sys.setswitchinterval(DECODING_S)
         self._args = args
         self._handles = {Stage.ASR: asr, Stage.LLM: llm, Stage.VISION: vision, Stage.TTS: tts}
         self._models = models
