@@ -51,6 +51,12 @@ def test_many_at_once_sound_as_if_alone(run: Run, pocket: CoquiSynthesizer) -> N
             np.testing.assert_array_equal(one.samples, other.samples)
 
 
+def test_on_a_processor_the_vocoder_is_laid_out_for_it(pocket: CoquiSynthesizer) -> None:
+    layers = [layer for layer in pocket._synthesizer.vocoder_model.model_g.modules() if hasattr(layer, "kernel_size")]
+    assert layers
+    assert all(layer.weight.stride(1) == 1 for layer in layers)
+
+
 def test_a_sentence_is_heard_before_all_of_it_is_made(run: Run, pocket: CoquiSynthesizer) -> None:
     text = "Once upon a time there was a small brown dog who lived in a house by the river."
     first, *others = run(spoken(pocket, text))
