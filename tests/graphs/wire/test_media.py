@@ -84,6 +84,8 @@ def pitch(audio: Audio) -> float:
         ("wav", "pcm_u8", 22_050, 1),
         ("wav", "pcm_f32le", 96_000, 2),
         ("wav", "pcm_mulaw", 8_000, 1),
+        ("wav", "adpcm_ms", 44_100, 2),
+        ("wav", "libmp3lame", 44_100, 2),
         ("flac", "flac", 48_000, 2),
         ("mp3", "libmp3lame", 44_100, 2),
         ("ogg", "vorbis", 44_100, 1),
