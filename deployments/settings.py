@@ -393,13 +393,18 @@ OPENAI_VOICES = (
 
 
 class GatewayArgs(Settings):
-    """Who may ask the gateway."""
+    """Who may ask the gateway, and with how many threads it reads what they send."""
 
     api_keys_file: str | None = Field(
         default=None, description="A file with an API key in each line, besides those in PARLEY_API_KEYS."
     )
     cors_origins: tuple[str, ...] = Field(
         default=(), description="Web pages of these origins may call the service from a browser; * is all."
+    )
+    decode_threads: PositiveInt = Field(
+        default=1,
+        description="Threads that decode and encode sound and pictures, and as many for those above 256 KiB, so that "
+        "the others do not wait behind them. More are for cores that idle: each holds up the event loop.",
     )
 
 

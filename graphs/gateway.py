@@ -3,7 +3,6 @@
 Without postponed annotations: FastAPI could not resolve them once Ray Serve has copied the application.
 """
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -32,6 +31,7 @@ from graphs.wire.body import json_body, request_id
 from graphs.wire.fetch import Fetcher
 from graphs.wire.heap import return_large_blocks
 from graphs.wire.http import read_chat
+from graphs.wire.lanes import Lanes
 from graphs.wire.openai import schema
 from graphs.wire.openai.catalogue import catalogue
 from graphs.wire.openai.chat_answer import ChatAnswer
@@ -87,6 +87,7 @@ class Gateway(Live[GatewayConfig]):
         super().__init__(GatewayConfig())
         return_large_blocks()
         self._args = args
+        self._lanes = Lanes(args.decode_threads)
         self._handles = {Stage.ASR: asr, Stage.LLM: llm, Stage.VISION: vision, Stage.TTS: tts}
         self._models = models
         self._started = int(time.time())
@@ -133,7 +134,7 @@ class Gateway(Live[GatewayConfig]):
     async def chat(self, request: Request) -> Response:
         """Text, speech or pictures in; text or a voice out. The same fields in three forms: a form, JSON, or a raw
         body of one kind whose other fields stand in the query."""
-        turn, form = await read_chat(request, self._config)
+        turn, form = await read_chat(request, self._config, self._lanes)
         way = plan(turn.inputs, turn.output)
         return await Answer(turn, way, self._run(way, turn)).respond(form)
 
@@ -148,11 +149,14 @@ class Gateway(Live[GatewayConfig]):
         """Text, speech and pictures in; text or a voice out, whole or streamed. What Parley does not do is refused by
         the parameter's name."""
         data = await json_body(request, self._config.max_body_bytes)
-        asked = await read_chat_completion(data, request_id(request), self._config, self._catalogue, self._fetcher)
+        asked = await read_chat_completion(
+            data, request_id(request), self._config, self._catalogue, self._fetcher, self._lanes
+        )
         way = plan(asked.turn.inputs, asked.turn.output)
         if asked.stage:
             way = way.thought_by(asked.stage)
-        return await ChatAnswer(asked, way, self._run(way, asked.turn), self._config.audio_id_ttl_s).respond()
+        events = self._run(way, asked.turn)
+        return await ChatAnswer(asked, way, events, self._config.audio_id_ttl_s, self._lanes).respond()
 
     @app.post(
         "/v1/audio/speech",
@@ -164,9 +168,9 @@ class Gateway(Live[GatewayConfig]):
     async def speech(self, request: Request) -> Response:
         """Sent while it is being spoken, in any of six formats, or as events."""
         data = await json_body(request, self._config.max_body_bytes)
-        asked = await asyncio.to_thread(read_speech, data, self._config, self._catalogue)
+        asked = await self._lanes.text(len(data), read_speech, data, self._config, self._catalogue)
         events = say(asked.text, asked.options, self._stages, deadline_s=self._config.request_timeout_s)
-        return await SpeechAnswer(asked, events).respond()
+        return await SpeechAnswer(asked, events, self._lanes).respond()
 
     @app.post(
         "/v1/audio/transcriptions",
@@ -177,7 +181,7 @@ class Gateway(Live[GatewayConfig]):
     )
     async def transcriptions(self, request: Request) -> Response:
         """Recordings of hours are heard in pieces; with stream the words come as they are heard."""
-        asked = await read_transcription(request, self._config, self._catalogue)
+        asked = await read_transcription(request, self._config, self._catalogue, self._lanes)
         events = hear(asked.pieces(), asked.options, self._stages, deadline_s=self._config.request_timeout_s)
         return await TranscriptionAnswer(asked, events).respond()
 

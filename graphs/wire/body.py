@@ -83,23 +83,27 @@ def validated(model: type[M], fields: Mapping[str, Any], tags: frozenset[str] = 
     raise InvalidRequest(f"The field '{name}' {message}.", param=name or None)
 
 
-def bounded(request: Request, max_bytes: int) -> Request:
-    """The same request; reading more than ``max_bytes`` of it raises ``TooLarge``."""
-    refusal = TooLarge(f"The request is larger than {max_bytes:,} bytes, the most that is taken.")
-    length = request.headers.get("content-length", "0")
-    if length.isdecimal() and int(length) > max_bytes:
-        raise refusal
-    received = 0
+class Bounded(Request):
+    """The same request; reading more than ``max_bytes`` of it raises ``TooLarge``. ``received`` bytes were read."""
 
-    async def receive() -> Message:
-        nonlocal received
-        message = await request.receive()
-        received += len(message.get("body", b""))
-        if received > max_bytes:
-            raise refusal
+    def __init__(self, request: Request, max_bytes: int) -> None:
+        super().__init__(request.scope, self._counted)
+        self.received = 0
+        self._inner = request.receive
+        self._max_bytes = max_bytes
+        length = request.headers.get("content-length", "0")
+        if length.isdecimal():
+            self._require_within(int(length))
+
+    async def _counted(self) -> Message:
+        message = await self._inner()
+        self.received += len(message.get("body", b""))
+        self._require_within(self.received)
         return message
 
-    return Request(request.scope, receive)
+    def _require_within(self, size_bytes: int) -> None:
+        if size_bytes > self._max_bytes:
+            raise TooLarge(f"The request is larger than {self._max_bytes:,} bytes, the most that is taken.")
 
 
 def request_id(request: Request) -> str:
@@ -117,7 +121,7 @@ async def json_body(request: Request, max_bytes: int) -> bytes:
     if content_type(request) != "application/json":
         raise UnsupportedMedia(f"{request.url.path} reads application/json; say so in Content-Type.")
     try:
-        data = await bounded(request, max_bytes).body()
+        data = await Bounded(request, max_bytes).body()
     except ClientDisconnect:
         raise MalformedBody("The body ended before it was complete.") from None
     if not data:
@@ -149,7 +153,7 @@ def read_json(data: bytes) -> dict[str, Any]:
 async def read_form(request: Request, max_bytes: int) -> FormData:
     """A form whose larger files lie on disk; close it after use. Raises ``TooLarge`` or ``MalformedBody``."""
     try:
-        return await bounded(request, max_bytes).form(
+        return await Bounded(request, max_bytes).form(
             max_files=MAX_FIELDS, max_fields=MAX_FIELDS, max_part_size=max_bytes
         )
     except ClientDisconnect:

@@ -6,7 +6,6 @@ It knows neither who answers nor how; the way out is ``answers``.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -20,7 +19,8 @@ from deployments.messages import Audio, ChatOptions, Image, Role, SpeakOptions
 from deployments.settings import GatewayConfig, LanguageCode
 from graphs.turn import Output, Turn, TurnMessage
 from graphs.wire.accept import Form, negotiate
-from graphs.wire.body import Fields, Media, Text, bounded, content_type, read_form, read_json, request_id, validated
+from graphs.wire.body import Bounded, Fields, Media, Text, content_type, read_form, read_json, request_id, validated
+from graphs.wire.lanes import Lanes
 from graphs.wire.media import Kind, decode_audio, decode_image, kind_of
 
 CONTENT_TYPES = "multipart/form-data, application/json, text/plain, audio/* or image/*"
@@ -66,7 +66,7 @@ class ChatRequest(Fields):
     temperature: float | None = Field(default=None, ge=0, le=2, description="0 always takes the likeliest token.")
 
 
-async def read_chat(request: Request, limits: GatewayConfig) -> tuple[Turn, Form]:
+async def read_chat(request: Request, limits: GatewayConfig, lanes: Lanes) -> tuple[Turn, Form]:
     """The turn that a request asks for, and the form in which its answer is wanted.
 
     Raises types of ``deployments.errors``; a body beyond its limit is refused without being read to its end.
@@ -75,14 +75,16 @@ async def read_chat(request: Request, limits: GatewayConfig) -> tuple[Turn, Form
     for name, value in request.query_params.multi_items():
         _set_once(fields, name, value)
     try:
-        fields |= await _read_body(bounded(request, limits.max_body_bytes), limits)
+        body = Bounded(request, limits.max_body_bytes)
+        fields |= await _read_body(body, limits, lanes)
     except ClientDisconnect:
         raise MalformedBody("The body ended before it was complete.") from None
-    turn_id = request_id(request)
-    return await asyncio.to_thread(_decoded, fields, turn_id, request.headers.get("accept", "*/*"), limits)
+    aside = lanes.media if fields.keys() & {"audio", "image"} else lanes.text
+    accept = request.headers.get("accept", "*/*")
+    return await aside(body.received, _decoded, fields, request_id(request), accept, limits)
 
 
-async def _read_body(request: Request, limits: GatewayConfig) -> dict[str, Any]:
+async def _read_body(request: Bounded, limits: GatewayConfig, lanes: Lanes) -> dict[str, Any]:
     kind_sent = content_type(request)
     if kind_sent in ("multipart/form-data", "application/x-www-form-urlencoded"):  # the latter cannot carry files
         return await _read_form(request, limits)
@@ -92,7 +94,7 @@ async def _read_body(request: Request, limits: GatewayConfig) -> dict[str, Any]:
     if not data:
         raise MalformedBody(f"The request has no body. Send {CONTENT_TYPES}.")
     if kind_sent == "application/json":
-        return await asyncio.to_thread(read_json, data)
+        return await lanes.text(len(data), read_json, data)
     if kind_sent.startswith(("audio/", "image/")):
         kind = kind_of(data) or Kind(kind_sent.partition("/")[0])
         return {kind.value: data}

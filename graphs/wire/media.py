@@ -34,8 +34,8 @@ PLAUSIBLE_RATES_HZ = range(1_000, 768_001)  # others are lies of a header, and c
 AUDIO_NAMES = "WAV, FLAC, MP3, Ogg (Vorbis or Opus), WebM or M4A"
 IMAGE_NAMES = "PNG, JPEG, WebP, GIF or a .npy array of uint8"
 
-# Of a demuxer. WAV says in its header what it holds: FFmpeg would search up to five megabytes of it for other codecs all
-# the same, which took longer than the rest. Its frames are short as well, and each costs the same.
+# Of a demuxer. WAV says in its header what it holds; FFmpeg would search up to five megabytes of it for other codecs
+# all the same, which took longer than the rest. Its frames would be short as well, and each costs the same.
 _OPTIONS = {"wav": {"probesize": "32", "max_size": "8192"}}  # bytes
 
 # First bytes to the demuxer's name.

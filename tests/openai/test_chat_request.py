@@ -16,6 +16,7 @@ from deployments.errors import InvalidRequest, ParleyError, UnsupportedMedia
 from deployments.settings import GatewayConfig
 from graphs.plan import Stage, plan
 from graphs.wire.fetch import Fetcher
+from graphs.wire.lanes import Lanes
 from graphs.wire.openai.audio_id import audio_id, transcript
 from graphs.wire.openai.catalogue import Catalogue, UnknownModel, catalogue
 from graphs.wire.openai.chat_request import ChatAsked, ChatCompletionRequest, read_chat_completion
@@ -27,6 +28,7 @@ NAMES = catalogue(
 DATA = Path(__file__).resolve().parents[1] / "data"
 WORDS = [{"role": "user", "content": "hi"}]
 LOOP = asyncio.Runner()
+LANES = Lanes(1)
 FETCHER = Fetcher(GatewayConfig())  # of no host
 
 JSON = st.recursive(
@@ -61,7 +63,7 @@ REQUEST = st.fixed_dictionaries(
 
 def read(fields: Any, names: Catalogue = NAMES, fetcher: Fetcher = FETCHER) -> ChatAsked:
     data = json.dumps(fields).encode()
-    return LOOP.run(read_chat_completion(data, "id", GatewayConfig(), names, fetcher))
+    return LOOP.run(read_chat_completion(data, "id", GatewayConfig(), names, fetcher, LANES))
 
 
 @settings(max_examples=300, deadline=None)

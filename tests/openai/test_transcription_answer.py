@@ -15,8 +15,10 @@ from starlette.responses import Response
 from deployments.errors import InvalidRequest
 from deployments.messages import Segment, Word
 from graphs.events import Done, Event, SegmentHeard
+from graphs.wire.lanes import Lanes
 from graphs.wire.openai.transcription import TranscriptionAnswer, TranscriptionAsked, TranscriptionRequest
 
+LANES = Lanes(1)
 HEARD = [
     Segment("Good day.", 0.25, 1.0, (Word("Good", 0.25, 0.5), Word("day.", 0.5, 1.0))),
     Segment("It is late.", 3661.5, 3662.75, (Word("It", 3661.5, 3661.75), Word("is", 3661.75, 3662.0),
@@ -32,7 +34,7 @@ async def told(segments: list[Segment]) -> AsyncGenerator[Event, None]:
 
 def answer(segments: list[Segment], **fields: Any) -> Response:
     request = TranscriptionRequest.model_validate(fields)
-    asked = TranscriptionAsked(request, FormData(), io.BytesIO(), 10_000, heard_samples=[16_000 * 3663])
+    asked = TranscriptionAsked(request, FormData(), io.BytesIO(), 10_000, LANES, heard_samples=[16_000 * 3663])
     return asyncio.run(TranscriptionAnswer(asked, told(segments)).respond())
 
 
@@ -89,4 +91,4 @@ def test_subtitles() -> None:
 def test_temperature_nought_is_a_choice_and_not_none() -> None:
     for fields, expected in (({}, None), ({"temperature": 0}, 0.0), ({"temperature": 0.5}, 0.5)):
         request = TranscriptionRequest.model_validate(fields)
-        assert TranscriptionAsked(request, FormData(), io.BytesIO(), 1).options.temperature == expected
+        assert TranscriptionAsked(request, FormData(), io.BytesIO(), 1, LANES).options.temperature == expected

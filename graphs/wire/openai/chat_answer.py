@@ -6,7 +6,6 @@ the stream, which clients raise. It knows neither who answers nor how.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import time
@@ -22,6 +21,7 @@ from graphs.turn import Output
 from graphs.wire.answers import Stream, Told, headers
 from graphs.wire.encode import Encoder, whole_file
 from graphs.wire.errors import as_parley, shape
+from graphs.wire.lanes import Lanes
 from graphs.wire.openai.audio_id import audio_id
 from graphs.wire.openai.chat_request import ChatAsked
 
@@ -36,6 +36,7 @@ class ChatAnswer:
     plan: Plan
     events: AsyncGenerator[Event, None]
     audio_ttl_s: float
+    lanes: Lanes
     created: int = field(default_factory=lambda: int(time.time()))
 
     async def respond(self) -> Response:
@@ -70,7 +71,8 @@ class ChatAnswer:
         assert told.done is not None
         message: dict[str, Any] = {"role": "assistant", "content": told.text, "refusal": None}
         if self._aloud:
-            sound = await asyncio.to_thread(whole_file, self.asked.audio_format, told.audio)
+            size_bytes = sum(audio.samples.nbytes for audio in told.audio)
+            sound = await self.lanes.media(size_bytes, whole_file, self.asked.audio_format, told.audio)
             data = base64.b64encode(sound).decode()
             message |= {"content": None, "audio": self._audio_end(told.text) | {"data": data, "transcript": told.text}}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": told.done.finish_reason}

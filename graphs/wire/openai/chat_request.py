@@ -22,6 +22,7 @@ from graphs.turn import Output, Turn, TurnMessage
 from graphs.wire.body import Fields, Media, Text, decoded, read_json, validated
 from graphs.wire.encode import AudioFormat
 from graphs.wire.fetch import Fetcher
+from graphs.wire.lanes import Lanes
 from graphs.wire.media import decode_audio, decode_image
 from graphs.wire.openai import audio_id
 from graphs.wire.openai.catalogue import GRAPH, Catalogue
@@ -216,13 +217,15 @@ class ChatAsked:
 
 
 async def read_chat_completion(
-    data: bytes, turn_id: str, limits: GatewayConfig, catalogue: Catalogue, fetcher: Fetcher
+    data: bytes, turn_id: str, limits: GatewayConfig, catalogue: Catalogue, fetcher: Fetcher, lanes: Lanes
 ) -> ChatAsked:
     """What a JSON body asks for, its pictures fetched and its media decoded. Raises types of ``deployments.errors``."""
-    asked = await asyncio.to_thread(_validated, data, limits)
+    asked = await lanes.text(len(data), _validated, data, limits)
     stage = catalogue.stage(asked.model, (Stage.LLM, Stage.VISION))
     pictures = await _fetched(asked, fetcher)
-    return await asyncio.to_thread(_decoded, asked, stage, pictures, turn_id, limits)
+    size_bytes = len(data) + sum(map(len, pictures.values()))
+    aside = lanes.text if _is_plain(asked) else lanes.media
+    return await aside(size_bytes, _decoded, asked, stage, pictures, turn_id, limits)
 
 
 def _validated(data: bytes, limits: GatewayConfig) -> ChatCompletionRequest:
@@ -283,6 +286,15 @@ def _parts_of(asked: ChatCompletionRequest) -> Iterator[tuple[str, Part]]:
     for at, message in enumerate(asked.messages):
         for index, part in enumerate(message.content or ()):
             yield f"messages.{at}.content.{index}", part
+
+
+def _is_plain(asked: ChatCompletionRequest) -> bool:
+    """Nothing but text, of which none has to be unpacked or made into a grammar."""
+    return (
+        asked.response_format is None
+        and not any(message.audio for message in asked.messages)
+        and not any(isinstance(part, AudioPart | ImagePart) for _, part in _parts_of(asked))
+    )
 
 
 def _require_whole(asked: ChatCompletionRequest) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import math
 from collections.abc import AsyncGenerator
@@ -21,6 +20,7 @@ from graphs.wire.answers import Stream, headers
 from graphs.wire.body import Fields, Text, read_json, validated
 from graphs.wire.encode import AudioFormat, Encoder
 from graphs.wire.errors import as_parley, shape
+from graphs.wire.lanes import Lanes
 from graphs.wire.openai.catalogue import GRAPH, Catalogue
 from graphs.wire.openai.chat_answer import EVENT_STREAM, sse
 from graphs.wire.openai.chat_request import Unsupported
@@ -65,6 +65,7 @@ class SpeechAnswer:
 
     asked: SpeechAsked
     events: AsyncGenerator[Event, None]
+    lanes: Lanes
 
     async def respond(self) -> Response:
         """Raises what the run raises before the first sound, and ``NothingToAnswer`` when there is none."""
@@ -77,14 +78,17 @@ class SpeechAnswer:
         raise NothingToAnswer("There is nothing in this text that can be pronounced.", param="input")
 
     async def _encoded(self, encoder: Encoder, first: Audio) -> AsyncGenerator[bytes, None]:
-        # A sentence of ten seconds takes an encoder a tenth of one: not in the event loop.
-        if data := await asyncio.to_thread(encoder.feed, first):
+        if data := await self._fed(encoder, first):
             yield data
         async for event in self.events:
-            if isinstance(event, AudioChunk) and (data := await asyncio.to_thread(encoder.feed, event.audio)):
+            if isinstance(event, AudioChunk) and (data := await self._fed(encoder, event.audio)):
                 yield data
-        if data := await asyncio.to_thread(encoder.finish):
+        if data := await self.lanes.media(0, encoder.finish):
             yield data
+
+    async def _fed(self, encoder: Encoder, audio: Audio) -> bytes:
+        # A sentence of ten seconds takes an encoder a tenth of one: not in the event loop.
+        return await self.lanes.media(audio.samples.nbytes, encoder.feed, audio)
 
     async def _sse(self, encoder: Encoder, first: Audio) -> AsyncGenerator[str, None]:
         try:

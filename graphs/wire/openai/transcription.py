@@ -6,8 +6,8 @@ nor how.
 
 from __future__ import annotations
 
-import asyncio
 import math
+import os
 from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -26,6 +26,7 @@ from graphs.plan import Plan, Stage
 from graphs.wire.answers import Stream, headers
 from graphs.wire.body import Fields, Text, content_type, read_form, validated
 from graphs.wire.errors import as_parley, shape
+from graphs.wire.lanes import Lanes
 from graphs.wire.media import RATE_HZ, audio_pieces
 from graphs.wire.openai.catalogue import GRAPH, Catalogue
 from graphs.wire.openai.chat_answer import EVENT_STREAM, sse
@@ -68,6 +69,7 @@ class TranscriptionAsked:
     form: FormData
     file: BinaryIO
     max_s: float
+    lanes: Lanes
     heard_samples: list[int] = field(default_factory=list)
 
     @property
@@ -86,13 +88,16 @@ class TranscriptionAsked:
 
     async def pieces(self) -> AsyncGenerator[tuple[float, Audio], None]:
         """The recording, decoded in a thread as it is asked for."""
+        size_bytes = self.file.seek(0, os.SEEK_END)
         source: Iterator[tuple[float, Audio]] = audio_pieces(self.file, max_s=self.max_s, param="file")
-        while piece := await asyncio.to_thread(next, source, None):
+        while piece := await self.lanes.media(size_bytes, next, source, None):
             self.heard_samples.append(len(piece[1].samples))
             yield piece
 
 
-async def read_transcription(request: Request, limits: GatewayConfig, catalogue: Catalogue) -> TranscriptionAsked:
+async def read_transcription(
+    request: Request, limits: GatewayConfig, catalogue: Catalogue, lanes: Lanes
+) -> TranscriptionAsked:
     """What a form asks for. Raises types of ``deployments.errors``."""
     if content_type(request) != "multipart/form-data":
         raise UnsupportedMedia("A recording comes as multipart/form-data, in the field 'file'.")
@@ -104,7 +109,7 @@ async def read_transcription(request: Request, limits: GatewayConfig, catalogue:
             raise InvalidRequest("Times come with response_format verbose_json.", param="timestamp_granularities")
         if fields.stream and fields.response_format not in (Written.JSON, Written.TEXT):
             raise InvalidRequest("A stream is of json or text.", param="response_format")
-        return TranscriptionAsked(fields, form, _file(form), limits.max_transcription_s)
+        return TranscriptionAsked(fields, form, _file(form), limits.max_transcription_s, lanes)
     except BaseException:
         await form.close()
         raise

@@ -30,7 +30,9 @@ from deployments.settings import GatewayConfig
 from graphs.turn import Input, Output, Turn
 from graphs.wire.accept import Form
 from graphs.wire.http import read_chat
+from graphs.wire.lanes import Lanes
 
+LANES = Lanes(1)
 LIMITS = GatewayConfig(max_body_bytes=100_000, max_text_chars=1000, max_audio_s=1.5, max_image_pixels=10_000)
 
 
@@ -69,7 +71,7 @@ def read(limits: GatewayConfig = LIMITS, chunk_bytes: int = 1000, **parts: Any) 
         "query_string": sent.url.query,
         "headers": [(name.lower(), value) for name, value in sent.headers.raw],
     }
-    return asyncio.run(read_chat(Request(scope, receive), limits))
+    return asyncio.run(read_chat(Request(scope, receive), limits, LANES))
 
 
 def in_form() -> dict[str, Any]:
@@ -265,7 +267,7 @@ def test_an_endless_body_is_refused_at_the_limit() -> None:
 
     scope = {"type": "http", "method": "POST", "query_string": b"", "headers": [(b"content-type", b"audio/wav")]}
     with pytest.raises(TooLarge):
-        asyncio.run(read_chat(Request(scope, receive), LIMITS))
+        asyncio.run(read_chat(Request(scope, receive), LIMITS, LANES))
     assert received <= LIMITS.max_body_bytes + 1000
 
 
@@ -276,7 +278,7 @@ def test_a_length_beyond_the_limit_is_refused_before_anything_is_read() -> None:
     headers = [(b"content-type", b"audio/wav"), (b"content-length", b"2147483648")]
     scope = {"type": "http", "method": "POST", "query_string": b"", "headers": headers}
     with pytest.raises(TooLarge):
-        asyncio.run(read_chat(Request(scope, receive), LIMITS))
+        asyncio.run(read_chat(Request(scope, receive), LIMITS, LANES))
 
 
 def test_a_client_that_leaves_while_sending() -> None:
@@ -285,7 +287,7 @@ def test_a_client_that_leaves_while_sending() -> None:
 
     scope = {"type": "http", "method": "POST", "query_string": b"", "headers": [(b"content-type", b"audio/wav")]}
     with pytest.raises(MalformedBody):
-        asyncio.run(read_chat(Request(scope, receive), LIMITS))
+        asyncio.run(read_chat(Request(scope, receive), LIMITS, LANES))
 
 
 def test_the_error_of_a_field_says_nothing_of_our_library() -> None:

@@ -1,0 +1,37 @@
+"""Where a gateway does what takes the processor: beside its event loop, and what is short not behind what is long.
+
+A thread that decodes has Python's lock half of the time, and the event loop waits for it: with six such threads it took
+a refusal up to 180 ms to get out, with one a fifth of that (decision 7). So there are few, and two kinds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+LITTLE_BYTES = 16_384  # of JSON take up to a third of a millisecond, mostly less than the way to a thread and back
+LARGE_BYTES = 262_144  # of a picture or of a compressed sound take 20 to 50 ms
+
+
+class Lanes:
+    """``each`` threads for what is short, and as many for what is large."""
+
+    def __init__(self, each: int) -> None:
+        self._short = ThreadPoolExecutor(each, "short")
+        self._large = ThreadPoolExecutor(each, "large")
+
+    async def text(self, size_bytes: int, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """``work`` on JSON or other text of that size; what is little is done at once."""
+        if size_bytes <= LITTLE_BYTES:
+            return work(*args, **kwargs)
+        return await self.media(size_bytes, work, *args, **kwargs)
+
+    async def media(self, size_bytes: int, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """``work`` on sound or pictures of that size, which is never little: a few bytes may be many pixels."""
+        lane = self._large if size_bytes > LARGE_BYTES else self._short
+        return await asyncio.get_running_loop().run_in_executor(lane, lambda: work(*args, **kwargs))
