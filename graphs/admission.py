@@ -6,17 +6,18 @@ no key by name.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable
 
-from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.errors import Overloaded, ParleyError, RateLimited
 from deployments.settings import GatewayConfig
-from graphs.wire.errors import answer
-from graphs.wire.turnstile import FREE
+from graphs.wire.errors import answer, in_words
+from graphs.wire.turnstile import PLACES, Places
 
 KEY = "parley.key"  # where the guard leaves in a request's scope which key it came with
 TRY_AGAIN_LATER = 1013  # the code with which a socket is closed
@@ -31,6 +32,7 @@ class Admission:
         self._app = app
         self._limits = limits
         self._clock_s = clock_s
+        self._name = os.urandom(8).hex()
         self._under_way = 0
         self._under_way_by_key: Counter[str | None] = Counter()
         self._allowances: dict[str, _Allowance] = {}
@@ -39,27 +41,40 @@ class Admission:
         if not _costs(scope):
             await self._app(scope, receive, send)
             return
-        key = scope.get(KEY)
-        free = self._limits().max_concurrent_requests - self._under_way
-        if free > 0 and _asks(scope):
-            await Response(status_code=204, headers={FREE: str(free)})(scope, receive, send)
+        if _asks(scope):
+            await in_words(self._full())(scope, receive, self._telling(send))
             return
-        if refusal := self._refusal(free, key):
-            await _refuse(refusal, scope, receive, send)
+        key = scope.get(KEY)
+        if refusal := self._refusal(key):
+            await _refuse(refusal, scope, receive, self._telling(send))
             return
         self._under_way += 1
         self._under_way_by_key[key] += 1
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, self._telling(send))
         finally:
             self._under_way -= 1
             self._under_way_by_key[key] -= 1
 
-    def _refusal(self, free: int, key: str | None) -> ParleyError | None:
+    def _telling(self, send: Send) -> Send:
+        """``send``, and those in front are told with the answer how many places are taken."""
+
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                places = Places(self._name, self._under_way, self._limits().max_concurrent_requests)
+                MutableHeaders(scope=message)[PLACES] = str(places)
+            await send(message)
+
+        return told
+
+    def _full(self) -> Overloaded:
+        return Overloaded("Every place is taken. Try again in a moment.", retry_after_s=self._limits().retry_after_s)
+
+    def _refusal(self, key: str | None) -> ParleyError | None:
         """Why a request cannot come in now, if it cannot. A key's own limits count where there are keys."""
         limits = self._limits()
-        if free <= 0:
-            return Overloaded("Every place is taken. Try again in a moment.", retry_after_s=limits.retry_after_s)
+        if self._under_way >= limits.max_concurrent_requests:
+            return self._full()
         if key is None:
             return None
         most = limits.max_concurrent_per_key
@@ -100,15 +115,12 @@ def _costs(scope: Scope) -> bool:
 
 
 def _asks(scope: Scope) -> bool:
-    """Whether this only asks, for those in front, how many places are free."""
-    return scope["type"] == "http" and any(name == FREE.encode() for name, _ in scope["headers"])
+    """Whether this only asks, for those in front, what a full house says, and how many places are taken."""
+    return scope["type"] == "http" and any(name == PLACES.encode() for name, _ in scope["headers"])
 
 
 async def _refuse(refusal: ParleyError, scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": TRY_AGAIN_LATER, "reason": refusal.message})
         return
-    response = answer(refusal)
-    if isinstance(refusal, Overloaded):  # which is so for everybody, and need not be asked by each
-        response.headers[FREE] = "0"
-    await response(scope, receive, send)
+    await answer(refusal)(scope, receive, send)

@@ -39,8 +39,13 @@ def shape(error: ParleyError) -> dict[str, Any]:
 
 
 def answer(error: ParleyError) -> JSONResponse:
-    """The HTTP answer to an error."""
+    """The HTTP answer to an error, which is counted."""
     REFUSALS.record(1, reason=error.code)
+    return in_words(error)
+
+
+def in_words(error: ParleyError) -> JSONResponse:
+    """What a client is told of an error."""
     headers = {}
     if error.retry_after_s is not None or error.status in ALWAYS_SAY_WHEN:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s or 0)))

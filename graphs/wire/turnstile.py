@@ -1,17 +1,19 @@
 """In front of the Gateway: whoever comes while every place is taken is told so without its being asked.
 
 In an overload most requests are refused, and each refusal by the Gateway costs a millisecond or two of the processor
-that answers would need: nearly all of it is the way there and back. So what the Gateway said last is said again, in its
-own words, until somebody has left. Every half second the Gateway is asked how many places it has; no client waits for
-what it says to that. Runs where ``proxy`` does, in Ray's proxy or before the Gateway's own server.
+that answers would need: nearly all of it is the way there and back, which is long while it decodes for those whom it
+has just let in. So every Gateway says with every answer how many of its places are taken, and its words for a refusal
+are kept, to be said again here. Runs where ``proxy`` does, in Ray's proxy or before the Gateway's own server.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Self
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -21,102 +23,136 @@ from deployments.errors import Overloaded
 from deployments.metrics import REFUSALS
 from graphs.wire.body import REQUEST_ID, request_id
 
-FREE = "x-parley-free"
-"""On a request, it asks how many places are free and wants nothing else; on an answer, it says that. A refusal with 0,
-which no client sees, holds for everybody."""
+PLACES = "x-parley-places"
+"""On a request, it asks for ``Places`` and the words of a refusal, and wants nothing else; on an answer, which no
+client sees with it, it says them."""
 HOLD_S = 0.5
-"""So long a refusal is repeated before the first to come lets the Gateway be asked again; after twice as long without
-anybody, it is forgotten. Places that other front doors give back, and new Gateways, are noticed so late."""
+"""While several are inside, the Gateway is asked so often; after twice as long without a word, what it said is old."""
 SILENCE_S = 5.0
-"""A Gateway that has not said by then how many places are free is passed everybody, until it refuses one."""
+"""What the Gateway has not answered by then was not asked."""
 
-_OF_A_BODY = (b"content-length", b"content-type", b"transfer-encoding", b"expect")
-_REQUEST_ID = REQUEST_ID.encode()
+_ID = REQUEST_ID.encode()
+_NOT_ASKED = (b"content-length", b"content-type", b"transfer-encoding", b"expect", b"origin", _ID)
 
 
 @dataclass(frozen=True, slots=True)
-class _Refusal:
-    """What the Gateway says when ``inside`` are let in; at ``said_s`` it was so."""
+class Places:
+    """What a Gateway says of its places. Every one has a name of its own."""
+
+    gateway: str
+    taken: int
+    in_all: int
+
+    def __str__(self) -> str:
+        return f"{self.gateway} {self.taken} {self.in_all}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        gateway, taken, in_all = text.split()
+        return cls(gateway, int(taken), int(in_all))
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """An answer to be said again."""
 
     start: Message
     body: Message
-    inside: int
-    said_s: float
+
+
+class House:
+    """What is known of all Gateways behind a door, and from it how many guests may be inside by this door."""
+
+    def __init__(self) -> None:
+        self._gateways: dict[str, tuple[Places, float]] = {}
+        self.most = math.inf
+        self._told_s = -math.inf
+
+    def told(self, places: Places, inside: int, now_s: float, *, turned_away: bool = False) -> None:
+        """A Gateway has said something while ``inside`` were in by this door.
+
+        ``turned_away`` is somebody for whom there should have been room: Gateways not heard of lately may be gone.
+        """
+        if turned_away:
+            self._gateways = {name: told for name, told in self._gateways.items() if now_s - told[1] < 2 * HOLD_S}
+        self._gateways[places.gateway] = places, now_s
+        known = [of_one for of_one, _ in self._gateways.values()]
+        by_other_doors = max(0, sum(of_one.taken for of_one in known) - inside)
+        self.most = sum(of_one.in_all for of_one in known) - by_other_doors
+        self._told_s = now_s
+
+    def is_old(self, now_s: float) -> bool:
+        """Whether what was said last is too long ago to count."""
+        return now_s - self._told_s >= 2 * HOLD_S
+
+    def forget(self) -> None:
+        """Let everybody in until a Gateway says something."""
+        self.most = math.inf
 
 
 class Turnstile:
-    """Counts those inside, and lets no more in than there were when the Gateway last said that it was full."""
+    """Counts those inside, and lets no more in than the Gateways have places."""
 
     def __init__(self, app: ASGIApp, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._app = app
         self._clock_s = clock_s
         self._inside = 0
-        self._last: _Refusal | None = None
+        self._house = House()
+        self._words: _Words | None = None
         self._question: asyncio.Task[None] | None = None  # under way
+        self._asked_s = -math.inf
         self._repeated = 0  # and not yet in the metrics, since to count each would double its price
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":  # nothing else takes a place for long
             await self._app(scope, receive, send)
             return
-        refusal = self._full()
-        if refusal is None or _foreign(scope):
-            await self._let_in(scope, receive, send)
-            return
-        if self._question or self._age_s(refusal) < HOLD_S:
+        now_s = self._clock_s()
+        if self._question is None and self._house.is_old(now_s):
+            self._house.forget()
+        if self._question is None and self._inside and now_s - self._asked_s >= HOLD_S:
+            self._asked_s = now_s
+            self._question = asyncio.create_task(self._ask(_question(scope)))  # in this one's name, who does not wait
+        words = self._words if self._inside >= self._house.most and not _foreign(scope) else None
+        if words:
             self._count()
-        else:  # in the name of this one, whom the Gateway counts if it refuses
-            self._question = asyncio.create_task(self._ask(_question(scope), refusal))
-        await _repeat(refusal, scope, send)
-
-    def _full(self) -> _Refusal | None:
-        """The refusal to be repeated, if one holds."""
-        last = self._last
-        if last is None or self._inside < last.inside:
-            return None
-        return last if self._question or self._age_s(last) < 2 * HOLD_S else None
-
-    def _age_s(self, refusal: _Refusal) -> float:
-        return self._clock_s() - refusal.said_s
+            await _repeat(words, scope, send)
+        else:
+            await self._let_in(scope, receive, send)
 
     async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._inside += 1
+
+        async def pass_on(message: Message) -> None:
+            if message["type"] == "http.response.start" and (places := _taken_off(message)):
+                turned_away = message["status"] == Overloaded.status and places.taken >= places.in_all
+                self._house.told(places, self._inside - turned_away, self._clock_s(), turned_away=turned_away)
+            await send(message)
+
         try:
-            await self._app(scope, receive, self._heard(scope, send, lambda: self._inside - 1))
+            await self._app(scope, receive, pass_on)
         finally:
             self._inside -= 1
 
-    async def _ask(self, question: Scope, last: _Refusal) -> None:
-        """How many places the Gateway has free. If it does not say, the next ones are let in and ask it themselves."""
+    async def _ask(self, question: Scope) -> None:
+        """For the words of a refusal, and how many places are taken."""
         inside = self._inside
+        start: Message = {}
+
+        async def hear(message: Message) -> None:
+            if message["type"] == "http.response.start" and (places := _taken_off(message)):
+                self._house.told(places, max(inside, self._inside), self._clock_s())
+                start.update(_nameless(message))
+            elif start and not message.get("more_body", False):
+                self._words = _Words(start, message)
+
         try:
             async with asyncio.timeout(SILENCE_S):
-                heard = self._heard(question, _unsent, lambda: min(inside, self._inside))
-                await self._app(question, _Nothing(), heard)
+                await self._app(question, _Nothing(), hear)
         except TimeoutError:
-            pass
+            self._house.forget()
         finally:
             self._question = None
-            if self._last is last:
-                self._last = None
-
-    def _heard(self, scope: Scope, send: Send, inside: Callable[[], int]) -> Send:
-        """``send``, and what the Gateway says of its places is kept; ``inside`` tells how many others are let in."""
-        refused: Message | None = None
-
-        async def pass_on(message: Message) -> None:
-            nonlocal refused
-            if message["type"] == "http.response.start":
-                free = _taken(message)
-                if free == 0 and not _foreign(scope):
-                    refused = message
-                elif free and self._last:
-                    self._last = replace(self._last, inside=inside() + free, said_s=self._clock_s())
-            elif refused and not message.get("more_body", False):
-                self._last = _Refusal(_nameless(refused), message, inside(), self._clock_s())
-            await send(message)
-
-        return pass_on
 
     def _count(self) -> None:
         if not self._repeated:
@@ -141,29 +177,25 @@ class _Nothing:
         return {"type": "http.request", "body": b"", "more_body": False}
 
 
-async def _unsent(_: Message) -> None:
-    """``send`` to nobody."""
-
-
-async def _repeat(refusal: _Refusal, scope: Scope, send: Send) -> None:
-    headers = [*refusal.start["headers"], (_REQUEST_ID, request_id(Request(scope)).encode("latin-1"))]
-    await send({**refusal.start, "headers": headers})
-    await send(refusal.body)
+async def _repeat(words: _Words, scope: Scope, send: Send) -> None:
+    headers = [*words.start["headers"], (_ID, request_id(Request(scope)).encode("latin-1"))]
+    await send({**words.start, "headers": headers})
+    await send(words.body)
 
 
 def _question(scope: Scope) -> Scope:
-    """How many places are free, instead of what was wanted."""
-    headers = [(name, value) for name, value in scope["headers"] if name not in _OF_A_BODY]
-    return {**scope, "headers": [*headers, (FREE.encode(), b"?")]}
+    """How many places are taken, instead of what was wanted."""
+    headers = [(name, value) for name, value in scope["headers"] if name not in _NOT_ASKED]
+    return {**scope, "headers": [*headers, (PLACES.encode(), b"?")]}
 
 
-def _taken(start: Message) -> int | None:
-    """How many places are free, by the mark that is taken off."""
+def _taken_off(start: Message) -> Places | None:
+    """What the Gateway says beside an answer, which no client sees."""
     headers = MutableHeaders(scope=start)
-    if (free := headers.get(FREE)) is None:
+    if (said := headers.get(PLACES)) is None:
         return None
-    del headers[FREE]
-    return int(free)
+    del headers[PLACES]
+    return Places.parse(said)
 
 
 def _foreign(scope: Scope) -> bool:
@@ -173,4 +205,4 @@ def _foreign(scope: Scope) -> bool:
 
 def _nameless(start: Message) -> Message:
     """Without the id of the request that was answered."""
-    return {**start, "headers": [(name, value) for name, value in start["headers"] if name.lower() != _REQUEST_ID]}
+    return {**start, "headers": [(name, value) for name, value in start["headers"] if name.lower() != _ID]}

@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 
-from graphs.wire.turnstile import FREE
+from graphs.wire import turnstile
 from tests.serve.serve_fakes import FAKES, PICTURE, asked, wait_until, wav
 
 GATEWAY = 12  # places in the Gateway, for all routes together
@@ -116,7 +116,7 @@ def test_every_answer_is_right_or_says_when_to_come_back(narrow: str, name: str)
     assert refused
     for response in refused:
         assert response.status_code == 503
-        assert FREE not in response.headers
+        assert turnstile.PLACES not in response.headers
         assert response.headers["content-type"] == "application/json"
         assert int(response.headers["retry-after"]) >= 1
         error = response.json()["error"]

@@ -13,14 +13,15 @@ from starlette.types import Receive, Scope, Send
 
 from deployments.metrics import Metric
 from graphs.wire import turnstile
-from graphs.wire.turnstile import FREE, HOLD_S, Turnstile
+from graphs.wire.turnstile import HOLD_S, PLACES, House, Places, Turnstile
 
 
-class House:
+class Gateway:
     """A Gateway with ``places`` places; who is let in stays until ``let_one_go`` is called."""
 
     def __init__(self, places: int) -> None:
         self.places = places
+        self.name = "first"
         self.word = "full"
         self.asked = 0
         self.now_s = 0.0
@@ -40,19 +41,22 @@ class House:
     async def _answer(self, request: Request) -> Response:
         if request.method == "GET":
             return PlainTextResponse("ready")
-        await self.awake.wait()
-        if FREE in request.headers and "authorization" in request.headers:
-            return JSONResponse({"error": "unknown key"}, 401)
-        if self._inside >= self.places:
-            return JSONResponse({"error": self.word}, 503, {"Retry-After": "2", FREE: "0"})
-        if FREE in request.headers:
+        if PLACES in request.headers:
+            await self.awake.wait()
             assert await request.body() == b""
-            return Response(status_code=204, headers={FREE: str(self.places - self._inside)})
-        self._inside += 1
-        self._entered.release()
-        await self._leave.acquire()
-        self._inside -= 1
-        return PlainTextResponse("done")
+            if "authorization" in request.headers:
+                return JSONResponse({"error": "unknown key"}, 401)
+        elif self._inside < self.places:
+            self._inside += 1
+            self._entered.release()
+            await self._leave.acquire()
+            said = self._said()
+            self._inside -= 1
+            return PlainTextResponse("done", headers=said)
+        return JSONResponse({"error": self.word}, 503, {"Retry-After": "2", **self._said()})
+
+    def _said(self) -> dict[str, str]:
+        return {PLACES: str(Places(self.name, self._inside, self.places))}
 
     async def enter(self) -> None:
         """One more is let in."""
@@ -72,23 +76,23 @@ class House:
         await self._left.acquire()
 
 
-def in_a_full_house(visit: Callable[[House], Awaitable[None]]) -> None:
-    """Visit a house of two places that is full and has said so once."""
+def behind_the_door(visit: Callable[[Gateway], Awaitable[None]], *, inside: int = 2) -> None:
+    """Visit a Gateway of two places that has said so when the second came, and which is full unless fewer came."""
 
     async def run() -> None:
-        house = House(places=2)
-        await house.enter()
-        await house.enter()
-        assert (await house.client.post("/chat")).status_code == 503
+        house = Gateway(places=2)
+        for _ in range(inside):
+            await house.enter()
+        await asyncio.sleep(0.01)
         await visit(house)
-        await house.let_one_go()
-        await house.let_one_go()
+        for _ in range(inside):
+            await house.let_one_go()
 
     asyncio.run(run())
 
 
-def test_while_it_is_full_its_refusal_is_repeated_and_it_is_not_asked() -> None:
-    async def visit(house: House) -> None:
+def test_who_comes_when_it_is_full_hears_its_words_though_it_has_refused_nobody() -> None:
+    async def visit(house: Gateway) -> None:
         asked = house.asked
         answers = [await house.client.post("/chat") for _ in range(5)]
         assert house.asked == asked
@@ -96,7 +100,7 @@ def test_while_it_is_full_its_refusal_is_repeated_and_it_is_not_asked() -> None:
             (503, '{"error":"full"}', "2")
         }
 
-    in_a_full_house(visit)
+    behind_the_door(visit)
 
 
 def test_repeated_refusals_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +108,7 @@ def test_repeated_refusals_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Metric, "record", lambda _, value, reason: counted.append((value, reason)))
     monkeypatch.setattr(turnstile, "HOLD_S", 0.01)
 
-    async def visit(house: House) -> None:
+    async def visit(house: Gateway) -> None:
         for _ in range(2):
             for _ in range(3):
                 await house.ask()
@@ -113,34 +117,34 @@ def test_repeated_refusals_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
         await house.ask()  # which the Gateway counts
         await asyncio.sleep(0.05)
 
-    in_a_full_house(visit)
+    behind_the_door(visit)
     assert counted == [(3, "overloaded"), (3, "overloaded")]
 
 
 def test_each_refusal_has_an_id_of_its_own_or_the_clients() -> None:
-    async def visit(house: House) -> None:
+    async def visit(house: Gateway) -> None:
         first, second = [(await house.client.post("/chat")).headers.get_list("x-request-id") for _ in range(2)]
         assert len(first) == len(second) == 1
         assert first != second
         mine = await house.client.post("/chat", headers={"X-Request-Id": "mine"})
         assert mine.headers.get_list("x-request-id") == ["mine"]
 
-    in_a_full_house(visit)
+    behind_the_door(visit)
 
 
 def test_who_comes_when_somebody_has_left_is_let_in_and_the_next_is_not() -> None:
-    async def visit(house: House) -> None:
+    async def visit(house: Gateway) -> None:
         await house.let_one_go()
         await house.enter()
         asked = house.asked
         assert (await house.client.post("/chat")).status_code == 503
         assert house.asked == asked
 
-    in_a_full_house(visit)
+    behind_the_door(visit)
 
 
 def test_after_a_moment_it_is_asked_once_whether_that_still_holds() -> None:
-    async def visit(house: House) -> None:
+    async def visit(house: Gateway) -> None:
         asked = house.asked
         house.word = "still full"
         assert await house.ask() == "full"
@@ -150,11 +154,11 @@ def test_after_a_moment_it_is_asked_once_whether_that_still_holds() -> None:
         assert await house.ask() == "still full"
         assert house.asked == asked + 1
 
-    in_a_full_house(visit)
+    behind_the_door(visit)
 
 
 def test_as_many_more_are_let_in_as_it_says_that_places_are_free() -> None:
-    async def visit(house: House) -> None:
+    async def visit(house: Gateway) -> None:
         house.places += 2  # another Gateway, or a limit that was raised
         assert await house.ask() == "full"
         house.now_s += HOLD_S
@@ -168,21 +172,21 @@ def test_as_many_more_are_let_in_as_it_says_that_places_are_free() -> None:
         for _ in range(2):
             await house.let_one_go()
 
-    in_a_full_house(visit)
+    behind_the_door(visit)
 
 
 def test_what_it_said_long_ago_does_not_count() -> None:
-    async def visit(house: House) -> None:
+    async def visit(house: Gateway) -> None:
         house.places += 1
         house.now_s += 2 * HOLD_S
         await house.enter()
         await house.let_one_go()
 
-    in_a_full_house(visit)
+    behind_the_door(visit)
 
 
 def test_nobody_is_kept_waiting_while_it_thinks_about_it() -> None:
-    async def visit(house: House) -> None:
+    async def visit(house: Gateway) -> None:
         asked = house.asked
         house.awake.clear()
         house.now_s += HOLD_S
@@ -193,13 +197,13 @@ def test_nobody_is_kept_waiting_while_it_thinks_about_it() -> None:
         assert house.asked == asked + 1
         house.awake.set()
 
-    in_a_full_house(visit)
+    behind_the_door(visit)
 
 
 def test_when_it_does_not_say_everybody_is_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turnstile, "SILENCE_S", 0.02)
 
-    async def visit(house: House) -> None:
+    async def visit(house: Gateway) -> None:
         house.places += 1
         house.awake.clear()
         house.now_s += HOLD_S
@@ -209,45 +213,51 @@ def test_when_it_does_not_say_everybody_is_let_in(monkeypatch: pytest.MonkeyPatc
         await house.enter()
         await house.let_one_go()
 
-    in_a_full_house(visit)
+    behind_the_door(visit)
 
 
-def test_the_question_of_an_unknown_key_teaches_nothing_and_the_next_one_asks() -> None:
-    async def visit(house: House) -> None:
+def test_the_question_of_an_unknown_key_teaches_nothing_and_half_a_second_later_another_asks() -> None:
+    async def visit(house: Gateway) -> None:
         house.now_s += HOLD_S
         stranger = await house.client.post("/chat", headers={"Authorization": "Bearer unknown"})
         assert stranger.status_code == 503
         await asyncio.sleep(0.01)
         asked = house.asked
-        assert [await house.ask() for _ in range(2)] == 2 * ["full"]
-        assert house.asked == asked + 1
+        assert await house.ask() == "full"
+        assert house.asked == asked
+        house.now_s += HOLD_S
+        house.word = "still full"
+        assert await house.ask() == "still full"  # for what was said a second ago is not repeated
+        await asyncio.sleep(0.01)
+        assert [await house.ask() for _ in range(2)] == 2 * ["still full"]
+        assert house.asked == asked + 2
 
-    in_a_full_house(visit)
+    behind_the_door(visit)
 
 
 def test_what_takes_no_place_is_always_passed_on() -> None:
-    async def visit(house: House) -> None:
+    async def visit(house: Gateway) -> None:
         assert (await house.client.get("/health")).text == "ready"
 
-    in_a_full_house(visit)
+    behind_the_door(visit)
 
 
 def test_the_page_of_another_origin_hears_the_gateway_itself() -> None:
-    async def visit(house: House) -> None:
+    async def visit(house: Gateway) -> None:
         asked = house.asked
         assert (await house.client.post("/chat", headers={"Origin": "https://a.example"})).status_code == 503
         assert house.asked == asked + 1
 
-    in_a_full_house(visit)
+    behind_the_door(visit)
 
 
 @pytest.mark.parametrize("headers", [{}, {"Origin": "https://a.example"}])
 def test_no_client_sees_the_mark(headers: dict[str, str]) -> None:
-    async def visit(house: House) -> None:
+    async def visit(house: Gateway) -> None:
         for _ in range(2):
-            assert FREE not in (await house.client.post("/chat", headers=headers)).headers
+            assert PLACES not in (await house.client.post("/chat", headers=headers)).headers
 
-    in_a_full_house(visit)
+    behind_the_door(visit)
 
 
 def test_another_refusal_is_not_repeated() -> None:
@@ -266,3 +276,57 @@ def test_another_refusal_is_not_repeated() -> None:
         assert asked == 3
 
     asyncio.run(run())
+
+
+def test_one_at_a_time_it_is_never_asked() -> None:
+    async def visit(house: Gateway) -> None:
+        for _ in range(3):
+            await house.enter()
+            await house.let_one_go()
+            house.now_s += HOLD_S
+        assert house.asked == 3
+
+    behind_the_door(visit, inside=0)
+
+
+def test_every_answer_tells_how_many_more_may_come_in() -> None:
+    async def visit(house: Gateway) -> None:
+        house.places = 3
+        await house.let_one_go()
+        await house.enter()
+        await house.enter()
+        asked = house.asked
+        assert await house.ask() == "full"
+        assert house.asked == asked
+        await house.let_one_go()
+
+    behind_the_door(visit)
+
+
+def house_of(*said: tuple[str, int, int, int]) -> House:
+    """After Gateways have said: which, places taken, in all, and how many were inside by this door."""
+    house = House()
+    for gateway, taken, in_all, inside in said:
+        house.told(Places(gateway, taken, in_all), inside, now_s=0)
+    return house
+
+
+def test_the_places_of_all_gateways_count() -> None:
+    assert house_of(("a", 2, 4, 2), ("b", 1, 4, 3)).most == 8
+    assert house_of(("a", 4, 4, 4), ("b", 0, 4, 4), ("b", 4, 4, 8)).most == 8
+
+
+def test_guests_of_other_doors_have_taken_their_places() -> None:
+    assert house_of(("a", 3, 4, 1)).most == 2
+    assert house_of(("a", 4, 4, 0)).most == 0
+
+
+@pytest.mark.parametrize(("silent_s", "most"), [(HOLD_S, 6), (2 * HOLD_S, 4)])
+def test_when_one_is_full_too_early_those_that_were_silent_are_forgotten(silent_s: float, most: int) -> None:
+    house = house_of(("gone", 0, 2, 0))
+    house.told(Places("a", 4, 4), 4, now_s=silent_s, turned_away=True)
+    assert house.most == most
+
+
+def test_a_limit_that_was_lowered_lets_nobody_in_until_there_is_room() -> None:
+    assert house_of(("a", 6, 4, 6)).most == 4
