@@ -402,9 +402,9 @@ class GatewayArgs(Settings):
         default=(), description="Web pages of these origins may call the service from a browser; * is all."
     )
     decode_threads: PositiveInt = Field(
-        default=1,
-        description="Threads that decode and encode sound and pictures, and as many for those above 256 KiB, so that "
-        "the others do not wait behind them. More are for cores that idle: each holds up the event loop.",
+        default=2,
+        description="Threads that decode and encode sound and pictures, and as many again for those above 256 KiB, so "
+        "that short turns do not wait behind them. As many as the gateway has cores.",
     )
 
 
