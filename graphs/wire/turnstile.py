@@ -68,17 +68,19 @@ class House:
         self.most = math.inf
         self._told_s = -math.inf
 
-    def told(self, places: Places, inside: int, now_s: float, *, turned_away: bool = False) -> None:
+    def told(self, places: Places, inside: int, now_s: float, *, reading: int = 0, turned_away: bool = False) -> None:
         """A Gateway has said something while ``inside`` were in by this door.
 
-        ``turned_away`` is somebody for whom there should have been room: Gateways not heard of lately may be gone.
+        Whom it has beyond them came by other doors. Whom it has not is on the way to it, or, as ``reading`` of them, is
+        slow to take an answer that left it. ``turned_away`` is somebody for whom there should have been room: Gateways
+        not heard of lately may be gone.
         """
         if turned_away:
             self._gateways = {name: told for name, told in self._gateways.items() if now_s - told[1] < 2 * HOLD_S}
         self._gateways[places.gateway] = places, now_s
         known = [of_one for of_one, _ in self._gateways.values()]
-        by_other_doors = max(0, sum(of_one.taken for of_one in known) - inside)
-        self.most = sum(of_one.in_all for of_one in known) - by_other_doors
+        taken = sum(of_one.taken for of_one in known)
+        self.most = sum(of_one.in_all for of_one in known) + min(inside - taken, reading)
         self._told_s = now_s
 
     def is_old(self, now_s: float) -> bool:
@@ -97,6 +99,7 @@ class Turnstile:
         self._app = app
         self._clock_s = clock_s
         self._inside = 0
+        self._reading = 0  # of those inside; their client has to take something first
         self._house = House()
         self._words: _Words | None = None
         self._question: asyncio.Task[None] | None = None  # under way
@@ -126,8 +129,12 @@ class Turnstile:
         async def pass_on(message: Message) -> None:
             if message["type"] == "http.response.start" and (places := _taken_off(message)):
                 turned_away = message["status"] == Overloaded.status and places.taken >= places.in_all
-                self._house.told(places, self._inside - turned_away, self._clock_s(), turned_away=turned_away)
-            await send(message)
+                self._told(places, self._inside - turned_away, turned_away=turned_away)
+            self._reading += 1
+            try:
+                await send(message)
+            finally:
+                self._reading -= 1
 
         try:
             await self._app(scope, receive, pass_on)
@@ -141,7 +148,7 @@ class Turnstile:
 
         async def hear(message: Message) -> None:
             if message["type"] == "http.response.start" and (places := _taken_off(message)):
-                self._house.told(places, max(inside, self._inside), self._clock_s())
+                self._told(places, max(inside, self._inside))
                 start.update(_nameless(message))
             elif start and not message.get("more_body", False):
                 self._words = _Words(start, message)
@@ -153,6 +160,9 @@ class Turnstile:
             self._house.forget()
         finally:
             self._question = None
+
+    def _told(self, places: Places, inside: int, *, turned_away: bool = False) -> None:
+        self._house.told(places, inside, self._clock_s(), reading=self._reading, turned_away=turned_away)
 
     def _count(self) -> None:
         if not self._repeated:

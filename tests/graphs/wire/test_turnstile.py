@@ -9,7 +9,7 @@ import httpx
 import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from deployments.metrics import Metric
 from graphs.wire import turnstile
@@ -29,8 +29,8 @@ class Gateway:
         self.awake.set()
         self._inside = 0
         self._entered, self._leave, self._left = (asyncio.Semaphore(0) for _ in range(3))
-        app = Turnstile(self, clock_s=lambda: self.now_s)
-        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://parley")
+        self.door = Turnstile(self, clock_s=lambda: self.now_s)
+        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.door), base_url="http://parley")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.asked += 1
@@ -64,15 +64,33 @@ class Gateway:
         guest.add_done_callback(lambda _: self._left.release())
         await self._entered.acquire()
 
+    async def enter_slowly(self, may_read: asyncio.Event) -> asyncio.Task[None]:
+        """One more is let in, who takes nothing of his answer before he may."""
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(_: Message) -> None:
+            await may_read.wait()
+
+        scope = {"type": "http", "method": "POST", "path": "/chat", "query_string": b"", "headers": []}
+        guest = asyncio.create_task(self.door(scope, receive, send))
+        await self._entered.acquire()
+        return guest
+
     async def ask(self) -> str:
         """What one more, who has something to send, is refused with."""
         answer = await self.client.post("/chat", json={"text": "hello"})
         assert answer.status_code == 503
         return str(answer.json()["error"])
 
+    def answer_one(self) -> None:
+        """One of those inside gives his place back; whether his client takes the answer is another matter."""
+        self._leave.release()
+
     async def let_one_go(self) -> None:
         """One of those inside has left."""
-        self._leave.release()
+        self.answer_one()
         await self._left.acquire()
 
 
@@ -303,6 +321,28 @@ def test_every_answer_tells_how_many_more_may_come_in() -> None:
     behind_the_door(visit)
 
 
+def test_who_is_slow_to_take_his_answer_has_no_place_any_more() -> None:
+    async def visit(house: Gateway) -> None:
+        may_read = asyncio.Event()
+        slow = [await house.enter_slowly(may_read) for _ in range(2)]
+        assert await house.ask() == "full"
+        await asyncio.sleep(0.01)
+        for _ in slow:
+            house.answer_one()
+        house.now_s += HOLD_S
+        assert await house.ask() == "full"  # since nobody has said otherwise yet
+        await asyncio.sleep(0.01)
+        for _ in slow:
+            await house.enter()
+        assert await house.ask() == "full"
+        may_read.set()
+        await asyncio.gather(*slow)
+        for _ in slow:
+            await house.let_one_go()
+
+    behind_the_door(visit, inside=0)
+
+
 def house_of(*said: tuple[str, int, int, int]) -> House:
     """After Gateways have said: which, places taken, in all, and how many were inside by this door."""
     house = House()
@@ -319,6 +359,16 @@ def test_the_places_of_all_gateways_count() -> None:
 def test_guests_of_other_doors_have_taken_their_places() -> None:
     assert house_of(("a", 3, 4, 1)).most == 2
     assert house_of(("a", 4, 4, 0)).most == 0
+
+
+def test_those_on_the_way_to_a_gateway_are_counted_and_those_who_left_it_are_not() -> None:
+    house = House()
+    house.told(Places("a", 1, 4), 3, now_s=0)
+    assert house.most == 4
+    house.told(Places("a", 1, 4), 3, now_s=0, reading=1)
+    assert house.most == 5
+    house.told(Places("a", 3, 4), 3, now_s=0, reading=3)
+    assert house.most == 4
 
 
 @pytest.mark.parametrize(("silent_s", "most"), [(HOLD_S, 6), (2 * HOLD_S, 4)])
