@@ -11,13 +11,13 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.errors import Overloaded, ParleyError, RateLimited
 from deployments.settings import GatewayConfig
 from graphs.wire.errors import answer, in_words
-from graphs.wire.turnstile import PLACES, Places
+from graphs.wire.turnstile import PLACES, QUESTION, Places
 
 KEY = "parley.key"  # where the guard leaves in a request's scope which key it came with
 TRY_AGAIN_LATER = 1013  # the code with which a socket is closed
@@ -35,33 +35,41 @@ class Admission:
         self._name = os.urandom(8).hex()
         self._under_way = 0
         self._under_way_by_key: Counter[str | None] = Counter()
+        self._under_way_by_door: Counter[str] = Counter()
         self._allowances: dict[str, _Allowance] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not _costs(scope):
             await self._app(scope, receive, send)
             return
-        if _asks(scope):
-            await in_words(self._full())(scope, receive, self._telling(send))
+        door, _, asks = _mark(scope).partition(" ")
+        send = self._telling(send, door)
+        if asks == QUESTION:
+            await in_words(self._full())(scope, receive, send)
             return
         key = scope.get(KEY)
         if refusal := self._refusal(key):
-            await _refuse(refusal, scope, receive, self._telling(send))
+            await _refuse(refusal, scope, receive, send)
             return
         self._under_way += 1
         self._under_way_by_key[key] += 1
+        self._under_way_by_door[door] += 1
         try:
-            await self._app(scope, receive, self._telling(send))
+            await self._app(scope, receive, send)
         finally:
             self._under_way -= 1
             self._under_way_by_key[key] -= 1
+            self._under_way_by_door[door] -= 1
+            if not self._under_way_by_door[door]:  # proxies come and go
+                del self._under_way_by_door[door]
 
-    def _telling(self, send: Send) -> Send:
-        """``send``, and those in front are told with the answer how many places are taken."""
+    def _telling(self, send: Send, door: str) -> Send:
+        """``send``, and the door is told with the answer how many places are taken."""
 
         async def told(message: Message) -> None:
             if message["type"] == "http.response.start":
-                places = Places(self._name, self._under_way, self._limits().max_concurrent_requests)
+                mine = self._under_way_by_door[door]
+                places = Places(self._name, mine, self._under_way - mine, self._limits().max_concurrent_requests)
                 MutableHeaders(scope=message)[PLACES] = str(places)
             await send(message)
 
@@ -114,9 +122,9 @@ def _costs(scope: Scope) -> bool:
     return bool(scope["type"] == "websocket" or scope["method"] == "POST")
 
 
-def _asks(scope: Scope) -> bool:
-    """Whether this only asks, for those in front, what a full house says, and how many places are taken."""
-    return scope["type"] == "http" and any(name == PLACES.encode() for name, _ in scope["headers"])
+def _mark(scope: Scope) -> str:
+    """What the door by which a request came says of itself; nothing, where there is none."""
+    return Headers(scope=scope).get(PLACES, "")
 
 
 async def _refuse(refusal: ParleyError, scope: Scope, receive: Receive, send: Send) -> None:

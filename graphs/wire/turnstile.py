@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,32 +25,40 @@ from deployments.metrics import REFUSALS
 from graphs.wire.body import REQUEST_ID, request_id
 
 PLACES = "x-parley-places"
-"""On a request, it asks for ``Places`` and the words of a refusal, and wants nothing else; on an answer, which no
-client sees with it, it says them."""
+"""On a request, the name of the door by which it came, and with ``QUESTION`` behind it, that nothing is wanted but
+``Places`` and the words of a refusal; on an answer, these places. No client sees it."""
+QUESTION = "?"
 HOLD_S = 0.5
 """While several are inside, the Gateway is asked so often; after twice as long without a word, what it said is old."""
 SILENCE_S = 5.0
 """What the Gateway has not answered by then was not asked."""
 
 _ID = REQUEST_ID.encode()
+_PLACES = PLACES.encode()
 _NOT_ASKED = (b"content-length", b"content-type", b"transfer-encoding", b"expect", b"origin", _ID)
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """What a Gateway says of its places. Every one has a name of its own."""
+    """What a Gateway, by its name, says to a door of its places: how many that one's guests have, and those of all
+    others, of how many."""
 
     gateway: str
-    taken: int
+    mine: int
+    others: int
     in_all: int
 
     def __str__(self) -> str:
-        return f"{self.gateway} {self.taken} {self.in_all}"
+        return f"{self.gateway} {self.mine} {self.others} {self.in_all}"
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        gateway, taken, in_all = text.split()
-        return cls(gateway, int(taken), int(in_all))
+        gateway, *counts = text.split()
+        return cls(gateway, *map(int, counts))
+
+    @property
+    def full(self) -> bool:
+        return self.mine + self.others >= self.in_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +80,15 @@ class House:
     def told(self, places: Places, inside: int, now_s: float, *, reading: int = 0, turned_away: bool = False) -> None:
         """A Gateway has said something while ``inside`` were in by this door.
 
-        Whom it has beyond them came by other doors. Whom it has not is on the way to it, or, as ``reading`` of them, is
-        slow to take an answer that left it. ``turned_away`` is somebody for whom there should have been room: Gateways
-        not heard of lately may be gone.
+        Those whom no Gateway has are on the way there, or, as ``reading`` of them, slow to take an answer that left it.
+        ``turned_away`` is somebody for whom there should have been room: Gateways not heard of lately may be gone.
         """
         if turned_away:
             self._gateways = {name: told for name, told in self._gateways.items() if now_s - told[1] < 2 * HOLD_S}
         self._gateways[places.gateway] = places, now_s
         known = [of_one for of_one, _ in self._gateways.values()]
-        taken = sum(of_one.taken for of_one in known)
-        self.most = sum(of_one.in_all for of_one in known) + min(inside - taken, reading)
+        nowhere = max(0, inside - sum(of_one.mine for of_one in known))
+        self.most = sum(of_one.in_all - of_one.others for of_one in known) + min(nowhere, reading)
         self._told_s = now_s
 
     def is_old(self, now_s: float) -> bool:
@@ -98,6 +106,7 @@ class Turnstile:
     def __init__(self, app: ASGIApp, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._app = app
         self._clock_s = clock_s
+        self._name = os.urandom(8).hex()
         self._inside = 0
         self._reading = 0  # of those inside; their client has to take something first
         self._house = House()
@@ -115,7 +124,7 @@ class Turnstile:
             self._house.forget()
         if self._question is None and self._inside and now_s - self._asked_s >= HOLD_S:
             self._asked_s = now_s
-            self._question = asyncio.create_task(self._ask(_question(scope)))  # in this one's name, who does not wait
+            self._question = asyncio.create_task(self._ask(scope))  # in this one's name, who does not wait
         words = self._words if self._inside >= self._house.most and not _foreign(scope) else None
         if words:
             self._count()
@@ -128,8 +137,7 @@ class Turnstile:
 
         async def pass_on(message: Message) -> None:
             if message["type"] == "http.response.start" and (places := _taken_off(message)):
-                turned_away = message["status"] == Overloaded.status and places.taken >= places.in_all
-                self._told(places, self._inside - turned_away, turned_away=turned_away)
+                self._told(places, turned_away=message["status"] == Overloaded.status and places.full)
             self._reading += 1
             try:
                 await send(message)
@@ -137,32 +145,31 @@ class Turnstile:
                 self._reading -= 1
 
         try:
-            await self._app(scope, receive, pass_on)
+            await self._app(_marked(scope, self._name), receive, pass_on)
         finally:
             self._inside -= 1
 
-    async def _ask(self, question: Scope) -> None:
+    async def _ask(self, scope: Scope) -> None:
         """For the words of a refusal, and how many places are taken."""
-        inside = self._inside
         start: Message = {}
 
         async def hear(message: Message) -> None:
             if message["type"] == "http.response.start" and (places := _taken_off(message)):
-                self._told(places, max(inside, self._inside))
+                self._told(places)
                 start.update(_nameless(message))
             elif start and not message.get("more_body", False):
                 self._words = _Words(start, message)
 
         try:
             async with asyncio.timeout(SILENCE_S):
-                await self._app(question, _Nothing(), hear)
+                await self._app(_marked(scope, f"{self._name} {QUESTION}", _NOT_ASKED), _Nothing(), hear)
         except TimeoutError:
             self._house.forget()
         finally:
             self._question = None
 
-    def _told(self, places: Places, inside: int, *, turned_away: bool = False) -> None:
-        self._house.told(places, inside, self._clock_s(), reading=self._reading, turned_away=turned_away)
+    def _told(self, places: Places, *, turned_away: bool = False) -> None:
+        self._house.told(places, self._inside, self._clock_s(), reading=self._reading, turned_away=turned_away)
 
     def _count(self) -> None:
         if not self._repeated:
@@ -193,10 +200,10 @@ async def _repeat(words: _Words, scope: Scope, send: Send) -> None:
     await send(words.body)
 
 
-def _question(scope: Scope) -> Scope:
-    """How many places are taken, instead of what was wanted."""
-    headers = [(name, value) for name, value in scope["headers"] if name not in _NOT_ASKED]
-    return {**scope, "headers": [*headers, (PLACES.encode(), b"?")]}
+def _marked(scope: Scope, mark: str, without: tuple[bytes, ...] = ()) -> Scope:
+    """The request with our mark, and without a client's."""
+    headers = [(name, value) for name, value in scope["headers"] if name != _PLACES and name not in without]
+    return {**scope, "headers": [*headers, (_PLACES, mark.encode())]}
 
 
 def _taken_off(start: Message) -> Places | None:

@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from deployments.settings import GatewayConfig
 from graphs.admission import KEY, Admission
-from graphs.wire.turnstile import PLACES, Places
+from graphs.wire.turnstile import PLACES, QUESTION, Places
 
 
 def named(app: ASGIApp) -> ASGIApp:
@@ -86,16 +86,16 @@ def test_beyond_the_places_a_client_is_told_when_to_come_back() -> None:
     assert refused.json()["error"]["code"] == "overloaded"
 
 
-def told(response: httpx.Response) -> tuple[int, int]:
-    """Places taken, and in all."""
+def told(response: httpx.Response) -> tuple[int, int, int]:
+    """Places that guests by the same door have, those by others, and all."""
     places = Places.parse(response.headers[PLACES])
-    return places.taken, places.in_all
+    return places.mine, places.others, places.in_all
 
 
 def test_the_front_door_may_ask_what_a_full_house_says_without_taking_a_place() -> None:
     async def body() -> list[httpx.Response]:
         house = House(max_concurrent_requests=2, requests_per_minute_per_key=1)
-        question = {PLACES: "?", "key": "ann"}
+        question = {PLACES: f"front {QUESTION}", "key": "ann"}
         responses = [await house.client.post("/slow", headers=question) for _ in range(2)]
         for key in ("ann", "bob"):
             await house.enter(1, key)
@@ -104,23 +104,23 @@ def test_the_front_door_may_ask_what_a_full_house_says_without_taking_a_place() 
         return responses
 
     responses = asyncio.run(body())
-    assert [told(response) for response in responses] == [(0, 2), (0, 2), (1, 2), (2, 2)]
+    assert [told(response) for response in responses] == [(0, 0, 2), (0, 0, 2), (0, 1, 2), (0, 2, 2)]
     assert {(response.status_code, response.json()["error"]["code"]) for response in responses} == {(503, "overloaded")}
 
 
-def test_every_answer_tells_the_front_door_how_many_places_are_taken() -> None:
+def test_every_answer_tells_the_door_how_many_places_its_guests_have_and_those_of_others() -> None:
     async def body() -> list[httpx.Response]:
         house = House(max_concurrent_requests=2)
-        broken = await house.client.post("/broken")
-        tasks = await house.enter(2)
-        refused = await house.ask()
+        front = {PLACES: "front"}
+        alone = await house.client.post("/broken", headers=front)
+        await house.enter(1)
+        second = await house.client.post("/broken", headers=front)
+        await house.enter(1)
+        refused = await house.client.post("/slow", headers=front)
         house.leave()
-        return [broken, refused, await tasks[0]]
+        return [alone, second, refused]
 
-    broken, refused, answered = asyncio.run(body())
-    assert told(broken) == (1, 2)
-    assert told(refused) == (2, 2)
-    assert told(answered)[1] == 2
+    assert [told(response) for response in asyncio.run(body())] == [(1, 0, 2), (1, 1, 2), (0, 2, 2)]
 
 
 def test_whoever_ended_makes_room_however_it_ended() -> None:

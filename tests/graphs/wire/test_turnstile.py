@@ -13,7 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from deployments.metrics import Metric
 from graphs.wire import turnstile
-from graphs.wire.turnstile import HOLD_S, PLACES, House, Places, Turnstile
+from graphs.wire.turnstile import HOLD_S, PLACES, QUESTION, House, Places, Turnstile
 
 
 class Gateway:
@@ -24,6 +24,7 @@ class Gateway:
         self.name = "first"
         self.word = "full"
         self.asked = 0
+        self.doors: set[str] = set()
         self.now_s = 0.0
         self.awake = asyncio.Event()
         self.awake.set()
@@ -41,7 +42,8 @@ class Gateway:
     async def _answer(self, request: Request) -> Response:
         if request.method == "GET":
             return PlainTextResponse("ready")
-        if PLACES in request.headers:
+        self.doors.add(request.headers[PLACES].split()[0])
+        if request.headers[PLACES].endswith(QUESTION):
             await self.awake.wait()
             assert await request.body() == b""
             if "authorization" in request.headers:
@@ -56,7 +58,7 @@ class Gateway:
         return JSONResponse({"error": self.word}, 503, {"Retry-After": "2", **self._said()})
 
     def _said(self) -> dict[str, str]:
-        return {PLACES: str(Places(self.name, self._inside, self.places))}
+        return {PLACES: str(Places(self.name, self._inside, 0, self.places))}
 
     async def enter(self) -> None:
         """One more is let in."""
@@ -343,40 +345,50 @@ def test_who_is_slow_to_take_his_answer_has_no_place_any_more() -> None:
     behind_the_door(visit, inside=0)
 
 
-def house_of(*said: tuple[str, int, int, int]) -> House:
-    """After Gateways have said: which, places taken, in all, and how many were inside by this door."""
+def test_a_door_has_one_name_which_no_client_gives_it() -> None:
+    async def visit(house: Gateway) -> None:
+        house.doors.clear()
+        for headers in ({}, {PLACES: "another"}, {PLACES: f"another {QUESTION}"}):
+            house.now_s += 2 * HOLD_S
+            assert (await house.client.post("/chat", headers=headers)).status_code == 503
+        assert len(house.doors) == 1
+        assert house.doors != {"another"}
+
+    behind_the_door(visit)
+
+
+def house_of(*said: Places) -> House:
+    """After Gateways have said something, when nobody was inside who has left them."""
     house = House()
-    for gateway, taken, in_all, inside in said:
-        house.told(Places(gateway, taken, in_all), inside, now_s=0)
+    for places in said:
+        house.told(places, 0, now_s=0)
     return house
 
 
 def test_the_places_of_all_gateways_count() -> None:
-    assert house_of(("a", 2, 4, 2), ("b", 1, 4, 3)).most == 8
-    assert house_of(("a", 4, 4, 4), ("b", 0, 4, 4), ("b", 4, 4, 8)).most == 8
+    assert house_of(Places("a", 2, 0, 4), Places("b", 1, 0, 4)).most == 8
+    assert house_of(Places("a", 4, 0, 4), Places("b", 0, 0, 4), Places("b", 4, 0, 4)).most == 8
 
 
 def test_guests_of_other_doors_have_taken_their_places() -> None:
-    assert house_of(("a", 3, 4, 1)).most == 2
-    assert house_of(("a", 4, 4, 0)).most == 0
+    assert house_of(Places("a", 1, 2, 4)).most == 2
+    assert house_of(Places("a", 0, 4, 4)).most == 0
+    assert house_of(Places("a", 0, 4, 4), Places("b", 1, 1, 4)).most == 3
 
 
-def test_those_on_the_way_to_a_gateway_are_counted_and_those_who_left_it_are_not() -> None:
+@pytest.mark.parametrize(("inside", "reading", "most"), [(3, 0, 4), (3, 1, 5), (3, 2, 6), (3, 3, 6), (1, 1, 4)])
+def test_who_may_have_left_the_gateway_keeps_nobody_out(inside: int, reading: int, most: int) -> None:
     house = House()
-    house.told(Places("a", 1, 4), 3, now_s=0)
-    assert house.most == 4
-    house.told(Places("a", 1, 4), 3, now_s=0, reading=1)
-    assert house.most == 5
-    house.told(Places("a", 3, 4), 3, now_s=0, reading=3)
-    assert house.most == 4
+    house.told(Places("a", 1, 0, 4), inside, now_s=0, reading=reading)
+    assert house.most == most
 
 
 @pytest.mark.parametrize(("silent_s", "most"), [(HOLD_S, 6), (2 * HOLD_S, 4)])
 def test_when_one_is_full_too_early_those_that_were_silent_are_forgotten(silent_s: float, most: int) -> None:
-    house = house_of(("gone", 0, 2, 0))
-    house.told(Places("a", 4, 4), 4, now_s=silent_s, turned_away=True)
+    house = house_of(Places("gone", 0, 0, 2))
+    house.told(Places("a", 4, 0, 4), 4, now_s=silent_s, turned_away=True)
     assert house.most == most
 
 
 def test_a_limit_that_was_lowered_lets_nobody_in_until_there_is_room() -> None:
-    assert house_of(("a", 6, 4, 6)).most == 4
+    assert house_of(Places("a", 6, 0, 4)).most == 4
