@@ -134,20 +134,26 @@ class Turnstile:
 
     async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._inside += 1
+        inside = True
 
         async def pass_on(message: Message) -> None:
+            nonlocal inside
             if message["type"] == "http.response.start" and (places := _taken_off(message)):
                 self._told(places, turned_away=message["status"] == Overloaded.status and places.full)
-            self._reading += 1
+            elif inside and message["type"] == "http.response.body" and not message.get("more_body", False):
+                inside = False  # its client may ask again before the way back is closed
+                self._inside -= 1
+            reading = inside
+            self._reading += reading
             try:
                 await send(message)
             finally:
-                self._reading -= 1
+                self._reading -= reading
 
         try:
             await self._app(_marked(scope, self._name), receive, pass_on)
         finally:
-            self._inside -= 1
+            self._inside -= inside
 
     async def _ask(self, scope: Scope) -> None:
         """For the words of a refusal, and how many places are taken."""

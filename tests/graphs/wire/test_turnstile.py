@@ -26,8 +26,9 @@ class Gateway:
         self.asked = 0
         self.doors: set[str] = set()
         self.now_s = 0.0
-        self.awake = asyncio.Event()
+        self.awake, self.way_back = asyncio.Event(), asyncio.Event()
         self.awake.set()
+        self.way_back.set()
         self._inside = 0
         self._entered, self._leave, self._left = (asyncio.Semaphore(0) for _ in range(3))
         self.door = Turnstile(self, clock_s=lambda: self.now_s)
@@ -38,6 +39,8 @@ class Gateway:
         response = await self._answer(Request(scope, receive))
         response.headers["X-Request-ID"] = f"its-own-{self.asked}"
         await response(scope, receive, send)
+        if response.status_code == 200:
+            await self.way_back.wait()
 
     async def _answer(self, request: Request) -> Response:
         if request.method == "GET":
@@ -355,6 +358,27 @@ def test_a_door_has_one_name_which_no_client_gives_it() -> None:
         assert house.doors != {"another"}
 
     behind_the_door(visit)
+
+
+def test_who_has_all_of_his_answer_is_no_longer_inside() -> None:
+    async def visit(house: Gateway) -> None:
+        may_read = asyncio.Event()
+        may_read.set()
+        guests = [await house.enter_slowly(may_read) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        assert await house.ask() == "full"
+        house.way_back.clear()
+        for _ in guests:
+            house.answer_one()
+        await asyncio.sleep(0.01)
+        for _ in guests:
+            await house.enter()
+        house.way_back.set()
+        await asyncio.gather(*guests)
+        for _ in guests:
+            await house.let_one_go()
+
+    behind_the_door(visit, inside=0)
 
 
 def house_of(*said: Places) -> House:
