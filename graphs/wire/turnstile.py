@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
+from urllib.parse import quote
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -162,13 +163,13 @@ class Turnstile:
         async def hear(message: Message) -> None:
             if message["type"] == "http.response.start" and (places := _taken_off(message)):
                 self._told(places)
-                start.update(_nameless(message))
+                start.update({**_nameless(message), "status": Overloaded.status})
             elif start and not message.get("more_body", False):
                 self._words = _Words(start, message)
 
         try:
             async with asyncio.timeout(SILENCE_S):
-                await self._app(_marked(scope, f"{self._name} {QUESTION}", _NOT_ASKED), _Nothing(), hear)
+                await self._app(_question(scope, self._name), _Nothing(), hear)
         except TimeoutError:
             self._house.forget()
         finally:
@@ -206,10 +207,18 @@ async def _repeat(words: _Words, scope: Scope, send: Send) -> None:
     await send(words.body)
 
 
-def _marked(scope: Scope, mark: str, without: tuple[bytes, ...] = ()) -> Scope:
+def _marked(scope: Scope, mark: str) -> Scope:
     """The request with our mark, and without a client's."""
-    headers = [(name, value) for name, value in scope["headers"] if name != _PLACES and name not in without]
+    headers = [(name, value) for name, value in scope["headers"] if name != _PLACES]
     return {**scope, "headers": [*headers, (_PLACES, mark.encode())]}
+
+
+def _question(scope: Scope, door: str) -> Scope:
+    """How many places are taken, instead of what was wanted; its path leads to the same Gateways, and tells in logs."""
+    headers = [(name, value) for name, value in scope["headers"] if name not in _NOT_ASKED]
+    path = f"{scope['path']}/places"
+    asked = {**scope, "path": path, "raw_path": quote(path).encode(), "query_string": b"", "headers": headers}
+    return _marked(asked, f"{door} {QUESTION}")
 
 
 def _taken_off(start: Message) -> Places | None:

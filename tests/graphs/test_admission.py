@@ -105,7 +105,8 @@ def test_the_front_door_may_ask_what_a_full_house_says_without_taking_a_place() 
 
     responses = asyncio.run(body())
     assert [told(response) for response in responses] == [(0, 0, 2), (0, 0, 2), (0, 1, 2), (0, 2, 2)]
-    assert {(response.status_code, response.json()["error"]["code"]) for response in responses} == {(503, "overloaded")}
+    assert {(response.status_code, response.json()["error"]["code"]) for response in responses} == {(200, "overloaded")}
+    assert {response.headers["retry-after"] for response in responses} == {"2"}
 
 
 def test_every_answer_tells_the_door_how_many_places_its_guests_have_and_those_of_others() -> None:

@@ -48,17 +48,21 @@ class Gateway:
         self.doors.add(request.headers[PLACES].split()[0])
         if request.headers[PLACES].endswith(QUESTION):
             await self.awake.wait()
-            assert await request.body() == b""
+            assert (request.url.path, request.url.query, await request.body()) == ("/chat/places", "", b"")
             if "authorization" in request.headers:
                 return JSONResponse({"error": "unknown key"}, 401)
-        elif self._inside < self.places:
+            return self._words(200)
+        if self._inside < self.places:
             self._inside += 1
             self._entered.release()
             await self._leave.acquire()
             said = self._said()
             self._inside -= 1
             return PlainTextResponse("done", headers=said)
-        return JSONResponse({"error": self.word}, 503, {"Retry-After": "2", **self._said()})
+        return self._words(503)
+
+    def _words(self, status: int) -> Response:
+        return JSONResponse({"error": self.word}, status, {"Retry-After": "2", **self._said()})
 
     def _said(self) -> dict[str, str]:
         return {PLACES: str(Places(self.name, self._inside, 0, self.places))}
