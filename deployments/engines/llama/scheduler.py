@@ -433,7 +433,8 @@ class Scheduler:
         follows = stream.follows
         if follows is None:
             return False
-        if follows.slot.filled >= follows.length:  # whoever came after the other kept the same beginning
+        read = follows.slot.keys[: follows.slot.filled]  # perhaps by somebody who came after the other
+        if _shared(read, stream.request.prompt.keys) >= follows.length:
             slot.filled = self._backend.copy(follows.slot.index, slot.index, follows.length)
         elif follows.slot.stream is follows.stream:
             return True

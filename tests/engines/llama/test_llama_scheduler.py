@@ -265,6 +265,23 @@ def test_company_changes_no_answer(
     assert not table.scheduler.busy
 
 
+def test_who_waits_for_a_slot_that_goes_to_another_does_not_take_over_the_others_prompt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Found by the test above: the newcomer has a prompt as long, but for its picture, and copies it in one step."""
+    monkeypatch.setattr(module, "WORTH_COPYING", 6)
+    table = Table(PretendModel(slots=3))
+
+    def ask(picture: int, tail: int, max_tokens: int) -> Stream:
+        asked = prompt(*range(1, 9), (picture, 6), 3, *[0] * tail)
+        return table.submit(Request(asked, max_tokens))
+
+    streams = [ask(1, 1, 1), ask(1, 2, 1), ask(2, 1, 2), ask(2, 2, 1)]
+    table.finish()
+    said = [(table.said[stream], stream.finish, stream.count) for stream in streams]
+    assert said == [alone(stream.request) for stream in streams]
+
+
 def check_no_place_is_read_alone(passes: list[list[Run]]) -> None:
     begun: set[Any] = set()
     for runs in passes:
