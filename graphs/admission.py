@@ -43,7 +43,8 @@ class Admission:
             await self._app(scope, receive, send)
             return
         door, _, asks = _mark(scope).partition(" ")
-        send = self._telling(send, door)
+        if door:
+            send = self._telling(send, door)
         if asks == QUESTION:
             words = in_words(self._full())
             words.status_code = 200  # for Ray, which would count a failure
@@ -126,7 +127,7 @@ def _costs(scope: Scope) -> bool:
 
 def _mark(scope: Scope) -> str:
     """What the door by which a request came says of itself; nothing, where there is none."""
-    return Headers(scope=scope).get(PLACES, "")
+    return Headers(scope=scope).get(PLACES, "") if scope["type"] == "http" else ""
 
 
 async def _refuse(refusal: ParleyError, scope: Scope, receive: Receive, send: Send) -> None:

@@ -123,10 +123,10 @@ class Turnstile:
         now_s = self._clock_s()
         if self._question is None and self._house.is_old(now_s):
             self._house.forget()
-        if self._question is None and self._inside and now_s - self._asked_s >= HOLD_S:
+        words = self._words if self._inside >= self._house.most and not _foreign(scope) else None
+        if self._question is None and (self._inside or words) and now_s - self._asked_s >= HOLD_S:
             self._asked_s = now_s
             self._question = asyncio.create_task(self._ask(scope))  # in this one's name, who does not wait
-        words = self._words if self._inside >= self._house.most and not _foreign(scope) else None
         if words:
             self._count()
             await _repeat(words, scope, send)

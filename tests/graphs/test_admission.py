@@ -124,6 +124,18 @@ def test_every_answer_tells_the_door_how_many_places_its_guests_have_and_those_o
     assert [told(response) for response in asyncio.run(body())] == [(1, 0, 2), (1, 1, 2), (0, 2, 2)]
 
 
+def test_without_a_door_nobody_is_told() -> None:
+    async def body() -> tuple[httpx.Response, httpx.Response]:
+        house = House(max_concurrent_requests=1)
+        (first,) = await house.enter(1)
+        refused = await house.ask()
+        house.leave()
+        return await first, refused
+
+    for response in asyncio.run(body()):
+        assert PLACES not in response.headers
+
+
 def test_whoever_ended_makes_room_however_it_ended() -> None:
     async def body() -> list[int]:
         house = House(max_concurrent_requests=1)
