@@ -403,7 +403,7 @@ class GatewayArgs(Settings):
     )
     decode_threads: PositiveInt = Field(
         default=2,
-        description="Threads that decode and encode sound and pictures, and as many again for those above 256 KiB, so "
+        description="Threads that decode and encode sound and pictures, and as many again for those above 1 MiB, so "
         "that short turns do not wait behind them. As many as the gateway has cores.",
     )
 

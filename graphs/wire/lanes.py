@@ -15,7 +15,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 LITTLE_BYTES = 16_384  # of JSON take up to a third of a millisecond, mostly less than the way to a thread and back
-LARGE_BYTES = 262_144  # of a picture or of a compressed sound take 20 to 50 ms
+LARGE_BYTES = 1_048_576  # half a minute of WAV is no more, nor ten seconds as browsers record it
 
 
 class Lanes:
