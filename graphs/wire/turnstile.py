@@ -214,7 +214,7 @@ def _marked(scope: Scope, mark: str) -> Scope:
 
 
 def _question(scope: Scope, door: str) -> Scope:
-    """How many places are taken, instead of what was wanted; its path leads to the same Gateways, and tells in logs."""
+    """How many places are taken, instead of what was wanted; a path without a route, for Ray's log and metrics."""
     headers = [(name, value) for name, value in scope["headers"] if name not in _NOT_ASKED]
     path = f"{scope['path']}/places"
     asked = {**scope, "path": path, "raw_path": quote(path).encode(), "query_string": b"", "headers": headers}
