@@ -10,17 +10,22 @@ export RAY_AUTH_MODE            ?= disabled
 export PYTHONPATH               := $(CURDIR)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-# GCC 12 miscompiles llama.cpp's AMX kernels (quantised models crash at ldtilecfg), so they are left out.
+# GCC 12 miscompiles llama.cpp's AMX kernels (quantised models crash at ldtilecfg), so they are left out. So is its way
+# with half-precision instructions: it takes 128 numbers at a time, and what is shorter, as most small models' heads are,
+# one by one.
 # uv keys its cache of built wheels by these settings: a wheel built without them is never taken for this one.
 ifeq ($(shell uname -m),x86_64)
-NO_AMX      := -mno-amx-tile -mno-amx-int8 -mno-amx-bf16
-LLAMA_BUILD := --config-settings-package "llama-cpp-python:cmake.define.CMAKE_C_FLAGS=$(NO_AMX)" \
-               --config-settings-package "llama-cpp-python:cmake.define.CMAKE_CXX_FLAGS=$(NO_AMX)"
+LLAMA_FLAGS := -mno-amx-tile -mno-amx-int8 -mno-amx-bf16 -U__AVX512FP16__
+LLAMA_BUILD := --config-settings-package "llama-cpp-python:cmake.define.CMAKE_C_FLAGS=$(LLAMA_FLAGS)" \
+               --config-settings-package "llama-cpp-python:cmake.define.CMAKE_CXX_FLAGS=$(LLAMA_FLAGS)"
 endif
-# LLAMA_CMAKE passes more definitions to llama.cpp, such as LLAMA_CMAKE="GGML_CUDA=on".
+# LLAMA_CMAKE passes more definitions to llama.cpp, such as LLAMA_CMAKE="GGML_CUDA=on", and stays until another is given.
+LLAMA_CMAKE ?= $(shell cat .venv/.llama-cmake 2>/dev/null)
 LLAMA_BUILD += $(foreach d,$(LLAMA_CMAKE),--config-settings-package "llama-cpp-python:cmake.define.$(d)")
+# uv takes a library that is there for the one that is wanted, whatever it was built with.
+LLAMA_BUILT := .venv/.llama-built-$(firstword $(shell echo '$(LLAMA_BUILD)' | cksum))
 
-.PHONY: help setup serve stop test check lock docs bench clean
+.PHONY: anew help setup serve stop test check lock docs bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -28,12 +33,15 @@ help:  ## this list
 # Compiled once here: a start is a dozen Python processes, and none should parse its libraries from source.
 setup: .venv/.ready  ## virtual environment, locked dependencies, llama-cpp-python built for this machine
 
-.venv/.ready: requirements.lock Makefile
+.venv/.ready: requirements.lock Makefile $(if $(wildcard $(LLAMA_BUILT)),,anew)
 	@PYTHON=$(PYTHON) sh scripts/preflight.sh
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -o '^uv==[0-9.]*' requirements.lock)"
-	$(BIN)/uv pip install --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock $(LLAMA_BUILD)
-	@touch $@
+	$(BIN)/uv pip install --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock $(LLAMA_BUILD) \
+	  $(if $(wildcard $(LLAMA_BUILT)),,--reinstall-package llama-cpp-python)
+	@rm -f .venv/.llama-built-*
+	@echo '$(LLAMA_CMAKE)' > .venv/.llama-cmake
+	@touch $(LLAMA_BUILT) $@
 
 serve: setup  ## serve the whole graph; CONFIG=configs/x.yaml, HOST= and PORT= choose
 	@$(BIN)/python scripts/serve.py $(CONFIG) $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) $(if $(OPEN),--open)
