@@ -32,7 +32,9 @@ class Checkout:
         """What uv is asked by ``make setup``."""
         self._asked.write_text("")
         environment = {name: value for name, value in os.environ.items() if name not in ("LLAMA_CMAKE", "MAKEFLAGS")}
-        subprocess.run(["make", "setup", *arguments], cwd=self._folder, env=environment, check=True, capture_output=True)
+        subprocess.run(
+            ["make", "setup", *arguments], cwd=self._folder, env=environment, check=True, capture_output=True
+        )
         return self._asked.read_text()
 
 
