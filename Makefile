@@ -37,9 +37,9 @@ setup: .venv/.ready  ## virtual environment, locked dependencies, llama-cpp-pyth
 	@PYTHON=$(PYTHON) sh scripts/preflight.sh
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -o '^uv==[0-9.]*' requirements.lock)"
-	$(BIN)/uv pip install --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock $(LLAMA_BUILD) \
-	  $(if $(wildcard $(LLAMA_BUILT)),,--reinstall-package llama-cpp-python)
-	@rm -f .venv/.llama-built-*
+	@$(if $(wildcard $(LLAMA_BUILT)),,rm -f .venv/.llama-built-* && \
+	  $(BIN)/uv pip uninstall --quiet --python $(BIN)/python llama-cpp-python)
+	$(BIN)/uv pip install --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock $(LLAMA_BUILD)
 	@echo '$(LLAMA_CMAKE)' > .venv/.llama-cmake
 	@touch $(LLAMA_BUILT) $@
 

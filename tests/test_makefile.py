@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 CUDA = "LLAMA_CMAKE=GGML_CUDA=on"
-ANEW = "--reinstall-package llama-cpp-python"
+ANEW = "uninstall --quiet --python .venv/bin/python llama-cpp-python"  # and so not taken for what is wanted
 
 
 class Checkout:
@@ -24,17 +24,16 @@ class Checkout:
         for name in ("Makefile", "requirements.lock"):
             shutil.copy(ROOT / name, folder)
         (folder / "scripts" / "preflight.sh").write_text("")
-        for name, script in {"python": "#!/bin/sh\n", "uv": f'#!/bin/sh\necho "$@" >> {self._asked}\n'}.items():
-            (tools / name).write_text(script)
+        uv = f'echo "$@" >> {self._asked}; case "$*" in *FAILS*) exit 1;; esac'
+        for name, script in {"python": "", "uv": uv}.items():
+            (tools / name).write_text(f"#!/bin/sh\n{script}\n")
             (tools / name).chmod(0o755)
 
     def setup(self, *arguments: str) -> str:
         """What uv is asked by ``make setup``."""
         self._asked.write_text("")
         environment = {name: value for name, value in os.environ.items() if name not in ("LLAMA_CMAKE", "MAKEFLAGS")}
-        subprocess.run(
-            ["make", "setup", *arguments], cwd=self._folder, env=environment, check=True, capture_output=True
-        )
+        subprocess.run(["make", "setup", *arguments], cwd=self._folder, env=environment, capture_output=True)
         return self._asked.read_text()
 
 
@@ -68,3 +67,11 @@ def test_a_changed_lock_does_not_build_it_anew(checkout: Checkout) -> None:
     asked = checkout.setup("-W", "requirements.lock")
     assert "llama-cpp-python:cmake.define.GGML_CUDA=on" in asked
     assert ANEW not in asked
+
+
+def test_after_a_build_that_failed_the_one_before_is_made_again(checkout: Checkout) -> None:
+    checkout.setup(CUDA)
+    checkout.setup("LLAMA_CMAKE=FAILS=on")
+    asked = checkout.setup()
+    assert "llama-cpp-python:cmake.define.GGML_CUDA=on" in asked
+    assert ANEW in asked
