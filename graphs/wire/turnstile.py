@@ -30,7 +30,8 @@ PLACES = "x-parley-places"
 ``Places`` and the words of a refusal; on an answer, these places. No client sees it."""
 QUESTION = "?"
 HOLD_S = 0.5
-"""While several are inside, the Gateway is asked so often; after twice as long without a word, what it said is old."""
+"""While several are inside, and until its words are known, the Gateway is asked so often; after twice as long without a
+word, what it said is old."""
 SILENCE_S = 5.0
 """What the Gateway has not answered by then was not asked."""
 
@@ -96,8 +97,17 @@ class House:
         """Whether what was said last is too long ago to count."""
         return now_s - self._told_s >= 2 * HOLD_S
 
+    def recall(self, reading: int) -> None:
+        """Of what was said long ago, only how many places there are still counts: a crowd may come in one instant.
+
+        All ``reading`` of those inside may have left their Gateways by now.
+        """
+        if self._gateways:
+            self.most = sum(of_one.in_all for of_one, _ in self._gateways.values()) + reading
+
     def forget(self) -> None:
         """Let everybody in until a Gateway says something."""
+        self._gateways.clear()
         self.most = math.inf
 
 
@@ -122,9 +132,10 @@ class Turnstile:
             return
         now_s = self._clock_s()
         if self._question is None and self._house.is_old(now_s):
-            self._house.forget()
+            self._house.recall(self._reading)
         words = self._words if self._inside >= self._house.most and not _foreign(scope) else None
-        if self._question is None and (self._inside or words) and now_s - self._asked_s >= HOLD_S:
+        in_need = self._inside or words or not self._words
+        if in_need and self._question is None and now_s - self._asked_s >= HOLD_S:
             self._asked_s = now_s
             self._question = asyncio.create_task(self._ask(scope))  # in this one's name, who does not wait
         if words:

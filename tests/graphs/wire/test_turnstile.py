@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 
 import httpx
@@ -140,8 +141,7 @@ def test_repeated_refusals_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
             for _ in range(3):
                 await house.ask()
             await asyncio.sleep(0.05)
-        house.now_s += HOLD_S
-        await house.ask()  # which the Gateway counts
+        await house.client.post("/chat", headers={"Origin": "https://elsewhere"})  # which the Gateway counts
         await asyncio.sleep(0.05)
 
     behind_the_door(visit)
@@ -202,14 +202,23 @@ def test_as_many_more_are_let_in_as_it_says_that_places_are_free() -> None:
     behind_the_door(visit)
 
 
-def test_what_it_said_long_ago_does_not_count() -> None:
+def test_a_crowd_after_a_silence_is_told_at_once_who_is_too_many() -> None:
     async def visit(house: Gateway) -> None:
-        house.places += 1
-        house.now_s += 2 * HOLD_S
         await house.enter()
+        await asyncio.sleep(0.01)
         await house.let_one_go()
+        house.now_s += 10
+        house.awake.clear()
+        asked = house.asked
+        for _ in range(2):
+            await house.enter()
+        assert await asyncio.gather(*(house.ask() for _ in range(20))) == 20 * ["full"]
+        assert house.asked == asked + 3  # the two, and a question that it has not answered yet
+        house.awake.set()
+        for _ in range(2):
+            await house.let_one_go()
 
-    behind_the_door(visit)
+    behind_the_door(visit, inside=0)
 
 
 def test_nobody_is_kept_waiting_while_it_thinks_about_it() -> None:
@@ -254,10 +263,10 @@ def test_the_question_of_an_unknown_key_teaches_nothing_and_half_a_second_later_
         assert house.asked == asked
         house.now_s += HOLD_S
         house.word = "still full"
-        assert await house.ask() == "still full"  # for what was said a second ago is not repeated
+        assert await house.ask() == "full"
         await asyncio.sleep(0.01)
         assert [await house.ask() for _ in range(2)] == 2 * ["still full"]
-        assert house.asked == asked + 2
+        assert house.asked == asked + 1
 
     behind_the_door(visit)
 
@@ -305,13 +314,13 @@ def test_another_refusal_is_not_repeated() -> None:
     asyncio.run(run())
 
 
-def test_one_at_a_time_it_is_never_asked() -> None:
+def test_one_at_a_time_it_is_asked_for_its_words_and_then_no_more() -> None:
     async def visit(house: Gateway) -> None:
         for _ in range(3):
             await house.enter()
             await house.let_one_go()
             house.now_s += HOLD_S
-        assert house.asked == 3
+        assert house.asked == 3 + 1
 
     behind_the_door(visit, inside=0)
 
@@ -358,6 +367,7 @@ def test_a_door_has_one_name_which_no_client_gives_it() -> None:
         for headers in ({}, {PLACES: "another"}, {PLACES: f"another {QUESTION}"}):
             house.now_s += 2 * HOLD_S
             assert (await house.client.post("/chat", headers=headers)).status_code == 503
+            await asyncio.sleep(0.01)
         assert len(house.doors) == 1
         assert house.doors != {"another"}
 
@@ -416,6 +426,19 @@ def test_when_one_is_full_too_early_those_that_were_silent_are_forgotten(silent_
     house = house_of(Places("gone", 0, 0, 2))
     house.told(Places("a", 4, 0, 4), 4, now_s=silent_s, turned_away=True)
     assert house.most == most
+
+
+@pytest.mark.parametrize(("reading", "most"), [(0, 8), (3, 11)])
+def test_of_what_was_said_long_ago_only_the_number_of_places_counts(reading: int, most: int) -> None:
+    house = house_of(Places("a", 1, 3, 4), Places("b", 0, 4, 4))
+    house.recall(reading)
+    assert house.most == most
+
+
+def test_before_anything_was_said_everybody_is_let_in() -> None:
+    house = House()
+    house.recall(0)
+    assert house.most == math.inf
 
 
 def test_a_limit_that_was_lowered_lets_nobody_in_until_there_is_room() -> None:
