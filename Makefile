@@ -10,9 +10,9 @@ export RAY_AUTH_MODE            ?= disabled
 export PYTHONPATH               := $(CURDIR)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-# GCC 12 miscompiles llama.cpp's AMX kernels (quantised models crash at ldtilecfg), so they are left out. So is its way
-# with half-precision instructions: it takes 128 numbers at a time, and what is shorter, as most small models' heads are,
-# one by one.
+# GCC 12 miscompiles llama.cpp's AMX kernels (quantised models crash at ldtilecfg), so they are left out. So are its
+# kernels for half-precision instructions, which take 128 numbers at a time and what is left over, as all of a small
+# model's heads is, one by one.
 # uv keys its cache of built wheels by these settings: a wheel built without them is never taken for this one.
 ifeq ($(shell uname -m),x86_64)
 LLAMA_FLAGS := -mno-amx-tile -mno-amx-int8 -mno-amx-bf16 -U__AVX512FP16__
