@@ -5,7 +5,8 @@
 
 The engine alone: no Ray, no HTTP; its deltas are read in one event loop, as in a replica. Always the likeliest token.
 Every timed prompt begins with words of its own, so that nothing but the system message can be spared. One caller has
-one of the ``--workers`` to himself, the many are shared out to all.
+one of the ``--workers`` to himself, the many are shared out to all; each is to have a core that nothing else uses. The
+service as shipped has one (``--workers 1``), since hearing and speaking want the other core.
 
 ``streams``: tokens per second while ``--callers`` callers speak, from the moment at which all do to that at which the
 first has ended (where an answer is too short for that, others are asked), beside those of one, and the median over the
@@ -275,7 +276,7 @@ def main() -> None:
     parser.add_argument("--mmproj")
     parser.add_argument("--threads", type=int, default=defaults.threads)
     parser.add_argument("--batch-threads", type=int)
-    parser.add_argument("--workers", type=int, default=defaults.workers)
+    parser.add_argument("--workers", type=int, default=2, help="As many cores that nothing else uses.")
     parser.add_argument("--gpu-layers", type=int, default=0)
     parser.add_argument("--callers", type=int, default=16)
     parser.add_argument("--chunk", type=int, default=defaults.prefill_chunk)
