@@ -276,7 +276,7 @@ def main() -> None:
     parser.add_argument("--mmproj")
     parser.add_argument("--threads", type=int, default=defaults.threads)
     parser.add_argument("--batch-threads", type=int)
-    parser.add_argument("--workers", type=int, default=2, help="As many cores that nothing else uses.")
+    parser.add_argument("--workers", type=int, default=2, help="Each takes a core; for a GPU, 1.")
     parser.add_argument("--gpu-layers", type=int, default=0)
     parser.add_argument("--callers", type=int, default=16)
     parser.add_argument("--chunk", type=int, default=defaults.prefill_chunk)
