@@ -14,7 +14,7 @@ RUN make setup LLAMA_CMAKE="${LLAMA_CMAKE}" UV_LINK_MODE=copy && rm -rf /root/.c
 COPY . .
 ENV PATH=/opt/parley/.venv/bin:$PATH PYTHONPATH=/opt/parley RAY_USAGE_STATS_ENABLED=0 RAY_AUTH_MODE=disabled \
     RAY_SERVE_USE_GRPC_BY_DEFAULT=1 RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH=-1 \
-    RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=graphs.wire.proxy.middlewares
+    RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=graphs.http.proxy.middlewares
 EXPOSE 8000 8265
 # A container that listens on its own loopback serves nobody; what may reach it is for `docker run -p` to say.
 CMD ["python", "scripts/serve.py", "serve_config.yaml", "--host", "0.0.0.0"]

@@ -1,6 +1,6 @@
 """The engines of a configuration in this process, called one after another: what a request costs without a service.
 
-Built from the same YAML and through the same ``deployments.engine`` as the replicas. No Ray, no HTTP, no overlap.
+Built from the same YAML and through the same ``deployments.engines.base`` as the replicas. No Ray, no HTTP, no overlap.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import yaml
 
 from bench.client import Output, Request, Stopwatch, read_wav, resample
 from bench.pictures import pixels
-from deployments.engine import ChatModel, Recognizer, Synthesizer, chat_model, recognizer, synthesizer
+from deployments.engines.base import ChatModel, Recognizer, Synthesizer, chat_model, recognizer, synthesizer
 from deployments.messages import Audio, ChatMessage, Image, TextDelta
 from deployments.settings import AppArgs, ChatConfig, SpeechToTextConfig, TextToSpeechConfig
-from graphs.sentences import Sentences
+from graphs.pipeline.sentences import Sentences
 
 HEARD_RATE_HZ = 16_000
 

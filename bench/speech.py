@@ -26,7 +26,7 @@ from pathlib import Path
 import yaml
 
 from bench.client import median_ratio, read_wav, report, spread_ms
-from deployments.engine import Recognizer, Synthesizer, recognizer, synthesizer
+from deployments.engines.base import Recognizer, Synthesizer, recognizer, synthesizer
 from deployments.messages import Audio
 from deployments.settings import AppArgs, SpeechToTextConfig, TextToSpeechConfig
 

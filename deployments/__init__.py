@@ -1,1 +1,1 @@
-"""The rooms that hold a model: one Ray Serve deployment per engine. Knows nothing of HTTP or of the graph."""
+"""Ray Serve deployments, one per model, and the engines that they run. Knows nothing of HTTP or of the graph."""

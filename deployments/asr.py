@@ -1,4 +1,4 @@
-"""The deployment that hears: sound to text. Knows nothing of who asked or what becomes of the words."""
+"""The deployment for speech recognition."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from contextlib import aclosing
 
 from ray import serve
 
-from deployments.engine import Recognizer, recognizer
+from deployments.engines.base import Recognizer
+from deployments.engines.registry import SpeechToTextArgs, entry_of, recognizer
 from deployments.errors import TooLarge
-from deployments.messages import Audio, Segment, Taken, TranscribeOptions
-from deployments.replica import Replica
-from deployments.settings import SpeechToTextArgs, SpeechToTextConfig
+from deployments.messages import Audio, Segment, TranscribeOptions
+from deployments.metrics import RequestMetrics
+from deployments.replica import Replica, served
+from deployments.settings import SpeechToTextConfig
 
 
 @serve.deployment(name="SpeechToText")
@@ -19,22 +21,19 @@ class SpeechToText(Replica[Recognizer, SpeechToTextConfig]):
     """One recognizer."""
 
     def __init__(self, args: SpeechToTextArgs) -> None:
-        super().__init__(recognizer(args), SpeechToTextConfig())
+        super().__init__(recognizer(args), entry_of(args).live_settings(SpeechToTextConfig))
 
+    @served
     async def transcribe(
-        self, audio: Audio, options: TranscribeOptions, called_at: float | None = None
-    ) -> AsyncGenerator[Taken | Segment, None]:
-        """Segments as they are recognized; none when there is no speech."""
+        self, metrics: RequestMetrics, audio: Audio, options: TranscribeOptions
+    ) -> AsyncGenerator[Segment, None]:
+        """Yield segments as they are recognized; none when there is no speech. Raise ``TooLarge``."""
         config = self._config.for_request(options)
-        with self._request() as watch:
-            if taken := self._taken(called_at):
-                yield taken
-            if audio.duration_s > config.max_audio_s:
-                raise TooLarge(
-                    f"the audio is {audio.duration_s:.0f} s long; at most {config.max_audio_s:g} s are heard",
-                    param="audio",
-                )
-            watch.audio(audio.duration_s)
-            async with aclosing(self._engine.transcribe(audio, config, options.piece)) as segments:
-                async for segment in segments:
-                    yield segment
+        if audio.duration_s > config.max_audio_s:
+            raise TooLarge(
+                f"the audio is {audio.duration_s:.0f} s long; the limit is {config.max_audio_s:g} s", param="audio"
+            )
+        metrics.audio(audio.duration_s)
+        async with aclosing(self._engine.transcribe(audio, config, options.piece)) as segments:
+            async for segment in segments:
+                yield segment

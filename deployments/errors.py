@@ -1,7 +1,7 @@
-"""The error tree. Only these types are raised across a deployment handle; they survive pickling.
+"""The error types. Only these are raised across a deployment handle; they can be pickled.
 
-The HTTP status, the machine-readable code and whether a client may retry stand on the class.
-A message says what was wrong and what would be right.
+A class has the HTTP status, the type and the code of OpenAI's error object. A message says what is wrong and what would
+be right.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ from typing import ClassVar
 
 
 class ParleyError(Exception):
-    """Base of all. ``param`` names the field at fault; ``retry_after_s`` is advice to the client."""
+    """Base class. ``param`` names the invalid field; ``retry_after_s`` becomes the header ``Retry-After``."""
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
     code: ClassVar[str] = "internal_error"
-    retryable: ClassVar[bool] = False
 
     def __init__(self, message: str, *, param: str | None = None, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -32,7 +31,7 @@ def _rebuild(kind: type[ParleyError], message: str, param: str | None, retry_aft
 
 
 class InvalidRequest(ParleyError):
-    """The request cannot be understood as it stands."""
+    """The request is invalid."""
 
     status = 400
     type = "invalid_request_error"
@@ -66,7 +65,7 @@ class NotFound(ParleyError):
 
 
 class TooLarge(ParleyError):
-    """Bytes, seconds or pixels over a limit of the settings."""
+    """Bytes, seconds, characters or pixels exceed a limit of the settings."""
 
     status = 413
     type = "invalid_request_error"
@@ -74,7 +73,7 @@ class TooLarge(ParleyError):
 
 
 class UnsupportedMedia(ParleyError):
-    """The content is of no kind that Parley reads."""
+    """The content has no format that Parley decodes."""
 
     status = 415
     type = "invalid_request_error"
@@ -82,7 +81,7 @@ class UnsupportedMedia(ParleyError):
 
 
 class BrokenMedia(InvalidRequest):
-    """The content is of a known kind but damaged."""
+    """The content has a known format but is damaged."""
 
     code = "broken_media"
 
@@ -101,28 +100,24 @@ class RateLimited(ParleyError):
     status = 429
     type = "rate_limit_error"
     code = "rate_limited"
-    retryable = True
 
 
 class Overloaded(ParleyError):
-    """Every place in a queue is taken."""
+    """A limit of concurrent or queued requests is reached."""
 
     status = 503
     type = "overloaded_error"
     code = "overloaded"
-    retryable = True
 
 
 class EngineUnavailable(ParleyError):
-    """A replica died, is starting or failed; another attempt may find it well."""
+    """A replica failed, died or is starting; another attempt may succeed."""
 
     status = 503
     code = "engine_unavailable"
-    retryable = True
 
 
 class DeadlineExceeded(ParleyError):
     status = 504
     type = "timeout_error"
     code = "deadline_exceeded"
-    retryable = True

@@ -1,4 +1,4 @@
-"""The deployment that answers: a conversation to its next message. Bound twice, as TextLLM and as VisionLLM."""
+"""The deployment for chat models. It is bound twice, as TextLLM and as VisionLLM."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from contextlib import aclosing
 
 from ray import serve
 
-from deployments.coalesce import coalesced
-from deployments.engine import ChatModel, chat_model
+from deployments.engines.base import ChatModel
+from deployments.engines.registry import ChatArgs, chat_model, entry_of
 from deployments.errors import UnsupportedMedia
-from deployments.messages import ChatEnd, ChatMessage, ChatOptions, Taken, TextDelta
-from deployments.metrics import FIRST_TOKEN
-from deployments.replica import Replica
-from deployments.settings import ChatArgs, ChatConfig
+from deployments.messages import ChatEnd, ChatMessage, ChatOptions, TextDelta
+from deployments.metrics import FIRST_TOKEN, RequestMetrics
+from deployments.replica import Replica, served
+from deployments.settings import ChatConfig
 
 
 @serve.deployment(name="ChatLLM")
@@ -21,26 +21,24 @@ class ChatLLM(Replica[ChatModel, ChatConfig]):
     """One chat model."""
 
     def __init__(self, args: ChatArgs) -> None:
-        super().__init__(chat_model(args), ChatConfig())
+        super().__init__(chat_model(args), entry_of(args).live_settings(ChatConfig))
 
+    @served
     async def chat(
-        self, messages: Sequence[ChatMessage], options: ChatOptions, called_at: float | None = None
-    ) -> AsyncGenerator[Taken | TextDelta | ChatEnd, None]:
-        """The answer in pieces, then how it ended. ``ContextOverflow`` comes before the first piece."""
+        self, metrics: RequestMetrics, messages: Sequence[ChatMessage], options: ChatOptions
+    ) -> AsyncGenerator[TextDelta | ChatEnd, None]:
+        """Yield the answer in deltas, then ``ChatEnd``. Raise ``ContextOverflow`` before the first delta."""
         config = self._config.for_request(options)
-        with self._request() as watch:
-            if taken := self._taken(called_at):
-                yield taken
-            if not self._engine.vision and any(message.images for message in messages):
-                raise UnsupportedMedia("this model reads no pictures; ask the vision model", param="image")
-            conversation = _with_system_prompt(messages, config.system_prompt)
-            async with aclosing(coalesced(self._engine.chat(conversation, config))) as values:
-                async for value in values:
-                    if isinstance(value, ChatEnd):
-                        watch.tokens(value.prompt_tokens, value.completion_tokens)
-                    else:
-                        watch.first(FIRST_TOKEN)
-                    yield value
+        if not self._engine.vision and any(message.images for message in messages):
+            raise UnsupportedMedia("this model accepts no pictures; use the vision model", param="image")
+        conversation = _with_system_prompt(messages, config.system_prompt)
+        async with aclosing(self._engine.chat(conversation, config, options.json_schema)) as values:
+            async for value in values:
+                if isinstance(value, ChatEnd):
+                    metrics.tokens(value.prompt_tokens, value.completion_tokens)
+                else:
+                    metrics.first(FIRST_TOKEN)
+                yield value
 
 
 def _with_system_prompt(messages: Sequence[ChatMessage], prompt: str | None) -> Sequence[ChatMessage]:

@@ -1,13 +1,13 @@
-"""The frozen values that cross a deployment handle.
+"""The values that cross a deployment handle, all immutable.
 
-Media arrive here decoded: audio as mono float32, pictures as RGB. No URL, no container format, no JSON.
-An option that is ``None`` means: as the deployment's settings say.
+Media are decoded: audio is mono float32, pictures are RGB. There are no URLs and no container formats.
+An option that is ``None`` has the value of the deployment's live settings.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ FinishReason = Literal["stop", "length"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Audio:
-    """Mono sound: ``samples`` is float32 of shape (n,), within -1..1."""
+    """Mono audio: ``samples`` is float32 of shape (n,), within -1..1."""
 
     samples: NDArray[np.float32]
     rate_hz: int
@@ -28,7 +28,7 @@ class Audio:
         return len(self.samples) / self.rate_hz
 
     def pcm16(self) -> NDArray[np.int16]:
-        """The nearest 16-bit integers; louder is clipped, not wrapped."""
+        """Return the samples as the nearest 16-bit integers, clipped."""
         return np.rint(np.clip(self.samples, -1, 1) * 32767).astype(np.int16)
 
 
@@ -41,16 +41,24 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """One message of a conversation; pictures stand before the text."""
+    """One message of a conversation; in the prompt its pictures precede its text."""
 
     role: Role
     text: str
     images: tuple[Image, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class JsonSchema:
+    """A JSON schema that an answer conforms to. ``param`` names the request's field that holds it, for error messages."""
+
+    schema: dict[str, Any]
+    param: str
+
+
 @dataclass(frozen=True, slots=True)
 class ChatOptions:
-    """What one request may choose about its generation. ``grammar`` is GBNF with a rule ``root``."""
+    """Options of one generation."""
 
     max_tokens: int | None = None
     temperature: float | None = None
@@ -59,19 +67,19 @@ class ChatOptions:
     seed: int | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
-    grammar: str | None = None
+    json_schema: JsonSchema | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """A replica's first value, if it was told when it was called: the request waited so long to be taken up."""
+class QueueWait:
+    """The first value of a call: the time in the queue before the replica started this request."""
 
-    waited_s: float
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """A piece of an answer; pieces that are ready together travel together."""
+    """A piece of the generated text."""
 
     text: str
 
@@ -87,10 +95,9 @@ class ChatEnd:
 
 @dataclass(frozen=True, slots=True)
 class TranscribeOptions:
-    """What one request may choose about its recognition. ``language`` is an ISO 639-1 code.
+    """Options of one recognition. ``language`` is an ISO 639-1 code; ``words`` requests the times of each word.
 
-    With ``words`` each segment says when its words were spoken, if the engine can tell. ``piece`` counts the pieces of
-    a recording that comes in several calls: the first of one goes before the fifth of another.
+    ``piece`` is the index of this call's audio among the pieces of a long recording: lower ones are scheduled first.
     """
 
     language: str | None = None
@@ -113,8 +120,8 @@ class Word:
 class Segment:
     """A stretch of recognized speech, in seconds from the start of the audio.
 
-    The rest is how sure the engine was of it, where it can tell: the mean log probability of the ``tokens``, how well
-    the text compresses (much: it repeats itself), the probability that nobody spoke, and the temperature it was at.
+    ``None`` marks what an engine does not report: the mean log probability of ``tokens``, the compression ratio of the
+    text (high if it is repetitive), the probability that the window has no speech, and the sampling temperature.
     """
 
     text: str
@@ -130,9 +137,9 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class SpeakOptions:
-    """What one request may choose about the voice; ``speed`` 2.0 is twice as fast.
+    """Options of one synthesis; ``speed`` 2.0 is twice as fast.
 
-    ``sentence`` counts the sentences of an answer: the first of one goes before the third of another.
+    ``sentence`` is the index of this call's sentence in its answer: lower ones are scheduled first.
     """
 
     voice: str | None = None
@@ -142,27 +149,10 @@ class SpeakOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class ReplicaStats:
-    """What one replica has done since it started.
-
-    ``produced`` counts the tokens, segments or chunks that the engine made, those that nobody took included: it stands
-    still when a cancelled request really stopped. ``refusal`` says why the last change of live settings did not apply.
-    """
-
-    active: int
-    started: int
-    finished: int
-    failed: int
-    cancelled: int
-    produced: int
-    refusal: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Load:
-    """How full an engine is: the requests that it works on, those that wait inside it, and how many it takes at once.
+    """Utilization of an engine: requests in progress, requests queued inside the engine, and slots.
 
-    ``cache_used`` of ``cache_size`` tokens hold something; both are 0 for an engine without a cache.
+    ``cache_used`` and ``cache_size`` are tokens of the KV cache; 0 for an engine without one.
     """
 
     active: int

@@ -82,7 +82,7 @@ ALL: Sequence[Metric] = (
 )
 
 
-class RequestWatch:
+class RequestMetrics:
     """Times one request at a replica, from the moment it is made."""
 
     def __init__(self) -> None:

@@ -1,29 +1,29 @@
-"""What every replica with a model does besides its work: health, counters, and errors a client can read.
-
-Knows nothing of what the engine makes.
-"""
+"""What every model deployment does around its engine: health, metrics and typed errors."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Generic, TypeVar
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from functools import wraps
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from deployments.engine import Engine
+from deployments.engines.base import Engine
 from deployments.errors import EngineUnavailable, ParleyError
 from deployments.live import Live
-from deployments.messages import ReplicaStats, Taken
-from deployments.metrics import QUEUE_WAIT, Outcome, RequestWatch, record_load
+from deployments.messages import QueueWait
+from deployments.metrics import QUEUE_WAIT, Outcome, RequestMetrics, record_load
 from deployments.settings import Settings
 
 logger = logging.getLogger("ray.serve")
 
 E = TypeVar("E", bound=Engine)
 C = TypeVar("C", bound=Settings)
+T = TypeVar("T")
+P = ParamSpec("P")
+R = TypeVar("R", bound="Replica[Any, Any]")
 
 
 class Replica(Live[C], Generic[E, C]):
@@ -32,46 +32,23 @@ class Replica(Live[C], Generic[E, C]):
     def __init__(self, engine: E, config: C) -> None:
         super().__init__(config)
         self._engine = engine
-        self._started = 0
-        self._ended: Counter[Outcome] = Counter()
 
     async def check_health(self) -> None:
-        """Raises when the engine cannot answer. Ray asks once before a replica serves, and then from time to time."""
+        """Raise if the engine cannot answer. Ray calls this before it routes requests here, and then periodically."""
         await self._engine.check()
         await super().check_health()
 
-    def stats(self) -> ReplicaStats:
-        """What this replica has done since it started."""
-        return ReplicaStats(
-            active=self._started - self._ended.total(),
-            started=self._started,
-            finished=self._ended["finished"],
-            failed=self._ended["failed"],
-            cancelled=self._ended["cancelled"],
-            produced=self._engine.produced,
-            refusal=self._refusal,
-        )
-
-    def _taken(self, called_at: float | None) -> Taken | None:
-        """How long a request waited for this replica, if that is known.
-
-        ``called_at`` is when the gateway called, in seconds since the epoch: the only clock that two processes share.
-        """
-        if called_at is None:
-            return None
-        waited_s = max(0.0, time.time() - called_at)
-        QUEUE_WAIT.record(waited_s)
-        return Taken(waited_s)
+    def ping(self) -> None:
+        """Return at once: a successful call shows that the replica takes requests."""
 
     @contextmanager
-    def _request(self) -> Iterator[RequestWatch]:
-        """Count and time one request, and let only types of ``deployments.errors`` out."""
-        self._started += 1
-        watch = RequestWatch()
+    def request(self) -> Iterator[RequestMetrics]:
+        """Count and time one request. Let only types of ``deployments.errors`` pass."""
+        metrics = RequestMetrics()
         outcome: Outcome = "failed"
         record_load(self._engine.load())
         try:
-            yield watch
+            yield metrics
             outcome = "finished"
         except (asyncio.CancelledError, GeneratorExit):
             outcome = "cancelled"
@@ -82,6 +59,28 @@ class Replica(Live[C], Generic[E, C]):
             logger.exception("the engine failed")
             raise EngineUnavailable("the model failed on this request; another attempt may succeed") from None
         finally:
-            self._ended[outcome] += 1
-            watch.end(outcome)
+            metrics.end(outcome)
             record_load(self._engine.load())
+
+
+def served(
+    method: Callable[Concatenate[R, RequestMetrics, P], AsyncGenerator[T, None]],
+) -> Callable[..., AsyncGenerator[QueueWait | T, None]]:
+    """Make ``method`` of a ``Replica`` callable through a handle: ``method(self, metrics, ...)`` is called as ``(...)``.
+
+    With the keyword ``called_at``, the time of the call in seconds since the epoch (the only clock that two processes
+    share), the first value is the ``QueueWait``.
+    """
+
+    @wraps(method)
+    async def call(self: R, *args: Any, called_at: float | None = None) -> AsyncGenerator[QueueWait | T, None]:
+        with self.request() as metrics:
+            if called_at is not None:
+                wait = QueueWait(max(0.0, time.time() - called_at))
+                QUEUE_WAIT.record(wait.seconds)
+                yield wait
+            async with aclosing(method(self, metrics, *args)) as values:
+                async for value in values:
+                    yield value
+
+    return call

@@ -1,4 +1,4 @@
-"""The deployment that speaks: text to sound. Knows nothing of where the sentences come from."""
+"""The deployment for speech synthesis. What is the same for every voice is done here; an engine reads one sentence."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from contextlib import aclosing
 
 from ray import serve
 
-from deployments.engine import Synthesizer, synthesizer
+from deployments.engines.base import Synthesizer
+from deployments.engines.registry import TextToSpeechArgs, entry_of, synthesizer
 from deployments.errors import TooLarge
-from deployments.messages import Audio, SpeakOptions, Taken
-from deployments.metrics import FIRST_AUDIO
-from deployments.replica import Replica
-from deployments.settings import TextToSpeechArgs, TextToSpeechConfig
+from deployments.messages import Audio, SpeakOptions
+from deployments.metrics import FIRST_AUDIO, RequestMetrics
+from deployments.postprocess import AudioPostprocessor
+from deployments.replica import Replica, served
+from deployments.sentence import prepare
+from deployments.settings import TextToSpeechConfig
 
 
 @serve.deployment(name="TextToSpeech")
@@ -20,22 +23,32 @@ class TextToSpeech(Replica[Synthesizer, TextToSpeechConfig]):
     """One voice model."""
 
     def __init__(self, args: TextToSpeechArgs) -> None:
-        super().__init__(synthesizer(args), TextToSpeechConfig())
+        super().__init__(synthesizer(args), entry_of(args).live_settings(TextToSpeechConfig))
 
-    async def speak(
-        self, text: str, options: SpeakOptions, called_at: float | None = None
-    ) -> AsyncGenerator[Taken | Audio, None]:
-        """Sound, sentence by sentence; none when there is nothing to pronounce."""
+    @served
+    async def speak(self, metrics: RequestMetrics, text: str, options: SpeakOptions) -> AsyncGenerator[Audio, None]:
+        """Yield the audio of one sentence; none when there is nothing to pronounce. Raise ``TooLarge``."""
         config = self._config.for_request(options)
-        with self._request() as watch:
-            if taken := self._taken(called_at):
-                yield taken
-            if len(text) > config.max_text_chars:
-                raise TooLarge(
-                    f"the text has {len(text):,} characters; at most {config.max_text_chars:,} are spoken", param="text"
-                )
-            async with aclosing(self._engine.speak(text, config, options.sentence)) as chunks:
+        if len(text) > config.max_text_chars:
+            raise TooLarge(
+                f"the text has {len(text):,} characters; the limit is {config.max_text_chars:,}", param="text"
+            )
+        language = config.language or self._engine.language
+        for sentence in prepare(text, language, config.max_sentence_chars):
+            async with aclosing(self._synthesized(sentence, config, options.sentence)) as chunks:
                 async for chunk in chunks:
-                    watch.first(FIRST_AUDIO)
-                    watch.audio(chunk.duration_s)
+                    metrics.first(FIRST_AUDIO)
+                    metrics.audio(chunk.duration_s)
                     yield chunk
+
+    async def _synthesized(
+        self, sentence: str, config: TextToSpeechConfig, rank: int
+    ) -> AsyncGenerator[Audio, None]:
+        rate_hz = self._engine.rate_hz
+        processor = AudioPostprocessor(rate_hz, config.volume, config.pause_s)
+        async with aclosing(self._engine.speak(sentence, config, rank)) as chunks:
+            async for chunk in chunks:
+                if len(samples := processor.add(chunk.samples)):
+                    yield Audio(samples, rate_hz)
+        if len(samples := processor.finish()):
+            yield Audio(samples, rate_hz)

@@ -1,1 +1,1 @@
-"""The way of a request: bytes to a turn, a turn to a plan, a plan to events, events to bytes."""
+"""The ingress deployment and the graph that it runs: requests to turns, turns to plans, plans to events."""

@@ -13,7 +13,7 @@ from deployments.llm import ChatLLM
 from deployments.settings import AppArgs
 from deployments.tts import TextToSpeech
 from graphs.gateway import Gateway
-from graphs.plan import Stage
+from graphs.pipeline.plan import Stage
 
 
 def build(args: AppArgs) -> Application:

@@ -18,26 +18,26 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from deployments.errors import EngineUnavailable, InvalidRequest
 from deployments.live import Live
 from deployments.settings import GatewayArgs, GatewayConfig, resolve
-from graphs.admission import Admission
-from graphs.events import Event
-from graphs.keys import Guard, Keys
-from graphs.plan import TABLE, Plan, Stage, plan
-from graphs.run import hear, run, say
-from graphs.stages import HandleStages
-from graphs.turn import Turn
-from graphs.wire import errors, openapi
-from graphs.wire.answers import Answer
-from graphs.wire.body import json_body, request_id
-from graphs.wire.fetch import Fetcher
-from graphs.wire.heap import return_large_blocks
-from graphs.wire.http import read_chat
-from graphs.wire.lanes import Lanes
-from graphs.wire.openai import schema
-from graphs.wire.openai.catalogue import catalogue
-from graphs.wire.openai.chat_answer import ChatAnswer
-from graphs.wire.openai.chat_request import read_chat_completion
-from graphs.wire.openai.speech import SpeechAnswer, read_speech
-from graphs.wire.openai.transcription import TranscriptionAnswer, read_transcription
+from graphs.http.limits import Admission
+from graphs.pipeline.events import Event
+from graphs.http.auth import Guard, Keys
+from graphs.pipeline.plan import TABLE, Plan, Stage, plan
+from graphs.pipeline.run import hear, run, say
+from graphs.pipeline.stages import HandleStages
+from graphs.pipeline.turn import Turn
+from graphs.http import errors, openapi
+from graphs.http.chat.response import Answer
+from graphs.http.body import json_body, request_id
+from graphs.http.media.fetch import Fetcher
+from graphs.http.heap import return_large_blocks
+from graphs.http.chat.request import read_chat
+from graphs.http.executor import Lanes
+from graphs.http.openai import openapi as openai_openapi
+from graphs.http.openai.models import catalogue
+from graphs.http.openai.chat.response import ChatAnswer
+from graphs.http.openai.chat.request import read_chat_completion
+from graphs.http.openai.speech import SpeechAnswer, read_speech
+from graphs.http.openai.transcription import TranscriptionAnswer, read_transcription
 
 DOCS_PAGE = (Path(__file__).parent / "wire" / "docs.html").read_text()
 

@@ -36,7 +36,7 @@ ENVIRONMENT = {
     # size: the settings bound what comes in, and a minute of sound is near Ray's bound of 4 MiB.
     "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
     "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": "-1",
-    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "graphs.wire.proxy.middlewares",  # the proxy's own errors, too
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "graphs.http.proxy.middlewares",  # the proxy's own errors, too
     # Not 15 for all: the models give way (their setting niceness), the Gateway and the proxy do not.
     "RAY_worker_niceness": "0",
     # Freed memory of many threads in few heaps. The processes that only pass sound and pictures on give large blocks
@@ -156,7 +156,7 @@ def is_loopback(host: str) -> bool:
 def has_keys(settings: dict[str, Any]) -> bool:
     """Whether the gateway of these settings will ask for API keys."""
     from deployments.settings import AppArgs, resolve
-    from graphs.keys import Keys
+    from graphs.http.auth import Keys
 
     try:
         file = AppArgs.model_validate(settings["applications"][0].get("args") or {}).gateway.api_keys_file

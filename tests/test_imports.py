@@ -51,7 +51,7 @@ def test_only_app_names_the_deployment_classes(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [p for p in MODULES if p.parts[:2] == ("graphs", "wire")], ids=str)
 def test_the_wire_knows_no_run_and_no_gateway(path: Path) -> None:
-    forbidden = ("graphs.run", "graphs.stages", "graphs.gateway", "graphs.app", "ray")
+    forbidden = ("graphs.pipeline.run", "graphs.pipeline.stages", "graphs.gateway", "graphs.app", "ray")
     assert not [name for name in imported(path) for room in forbidden if within(name, room)]
 
 

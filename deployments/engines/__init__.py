@@ -1,1 +1,1 @@
-"""One module per engine; each imports its library inside the constructor, so that naming an engine costs nothing."""
+"""One folder per engine. An engine imports its library in its constructor, so that importing its settings is cheap."""

@@ -9,7 +9,7 @@ from threading import Lock
 
 from deployments.errors import InvalidRequest
 from deployments.messages import Audio, Load, Segment
-from deployments.pool import Pool
+from deployments.engines.pool import Pool
 from deployments.settings import PooledArgs, SpeechToTextConfig
 
 RATE_HZ = 16_000

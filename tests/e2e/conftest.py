@@ -18,7 +18,7 @@ import pytest
 import soundfile
 import yaml
 
-from deployments.engine import recognizer
+from deployments.engines.base import recognizer
 from deployments.messages import Audio
 from deployments.settings import AppArgs, SpeechToTextConfig
 

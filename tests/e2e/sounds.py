@@ -10,7 +10,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from deployments.messages import Audio
-from graphs.wire.encode import AudioFormat, whole_file
+from graphs.http.media.encode import AudioFormat, whole_file
 
 
 def as_wav(data: bytes, container: str | None) -> bytes:

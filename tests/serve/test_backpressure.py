@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 
-from graphs.wire import turnstile
+from graphs.http import turnstile
 from tests.serve.serve_fakes import FAKES, PICTURE, asked, wait_until, wav
 
 GATEWAY = 12  # places in the Gateway, for all routes together

@@ -14,15 +14,15 @@ from pathlib import Path
 from threading import Lock
 
 from deployments.engines.llama.context import Context, Model, Shape
-from deployments.engines.llama.mailbox import Mailbox
-from deployments.engines.llama.pictures import Eye
-from deployments.engines.llama.reader import Reader
+from deployments.engines.llama.output import Mailbox
+from deployments.engines.llama.vision import Eye
+from deployments.engines.llama.prompt import Reader
 from deployments.engines.llama.scheduler import Prompt, Request, Sampling, Scheduler, Stream
 from deployments.engines.llama.stepper import Stepper
 from deployments.errors import EngineUnavailable, Overloaded
 from deployments.messages import ChatEnd, ChatMessage, FinishReason, Load, TextDelta
 from deployments.settings import ChatConfig, LlamaArgs, resolve
-from deployments.threads import Lane, prepare
+from deployments.engines.threads import Lane, prepare
 
 READ_ALIKE = 60
 """On a CPU, flash attention over 64 tokens and more takes another way, whose last digits differ: an answer would depend

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from deployments.errors import ContextOverflow
 from deployments.messages import FinishReason
-from deployments.stop import StopScanner
+from deployments.engines.stop import StopScanner
 
 # A copy moves a whole slot; for fewer places than these, reading them again is as fast.
 WORTH_COPYING = 16

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from threading import Condition, Thread
 
 from deployments.engines.llama.context import Context
-from deployments.engines.llama.mailbox import Letter, deliver
+from deployments.engines.llama.output import Letter, deliver
 from deployments.engines.llama.scheduler import Request, Scheduler, Stream
 from deployments.errors import EngineUnavailable
 

@@ -1,0 +1,1 @@
+"""HTTP requests to turns, and events to HTTP responses."""

@@ -1,0 +1,1 @@
+"""POST /chat, the endpoint of Parley itself."""

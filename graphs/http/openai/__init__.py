@@ -1,0 +1,1 @@
+"""The routes under /v1, as OpenAI's clients use them."""

@@ -1,0 +1,118 @@
+"""Settings of the Gateway, and of the application as a whole."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from deployments.engines.registry import ChatArgs, SpeechToTextArgs, TextToSpeechArgs
+from deployments.settings import Settings
+
+PictureHost = Annotated[str, Field(pattern=r"^(\*|(\*\.)?[A-Za-z0-9._-]+)(:[0-9]{1,5})?$")]
+
+OPENAI_VOICES = (
+    "alloy", "ash", "ballad", "coral", "echo", "fable", "nova", "onyx", "sage", "shimmer", "verse", "marin", "cedar",
+)  # fmt: skip
+
+# The bundled models, as paths from the root of the repository.
+POCKET_ASR = {"engine": "whisper", "model": "pocket/asr/weights"}
+POCKET_LLM = {"engine": "llama", "model": "pocket/llm/weights/pocket-llm.gguf"}
+POCKET_VISION = POCKET_LLM | {"mmproj": "pocket/vision/weights/pocket-mmproj.gguf"}
+POCKET_TTS = {
+    "engine": "coqui",
+    "model": "pocket/tts/weights/acoustic.pth",
+    "config": "pocket/tts/weights/acoustic.json",
+    "vocoder": "pocket/tts/weights/vocoder.pth",
+    "vocoder_config": "pocket/tts/weights/vocoder.json",
+}
+
+
+class GatewayArgs(Settings):
+    """Settings of the Gateway that need a new replica."""
+
+    api_keys_file: str | None = Field(
+        default=None,
+        description="A file with one API key per line, in addition to those in PARLEY_API_KEYS.",
+    )
+    cors_origins: tuple[str, ...] = Field(
+        default=(), description="Origins whose web pages may call the service from a browser; * allows all."
+    )
+    decode_threads: PositiveInt = Field(
+        default=2,
+        description="Threads that decode and encode audio and pictures, and as many again for media above 1 MiB, so "
+        "that small requests do not queue behind large ones. Set it to the number of cores of the Gateway.",
+    )
+
+
+class GatewayConfig(Settings):
+    """Live settings of the Gateway."""
+
+    max_body_bytes: PositiveInt = Field(default=32 * 2**20, description="Largest request body.")
+    max_text_chars: PositiveInt = Field(default=200_000, description="Longest text of one message.")
+    max_audio_s: PositiveFloat = Field(
+        default=120, description="Longest recording of a chat, in seconds; decoding stops there."
+    )
+    max_image_pixels: PositiveInt = Field(
+        default=25_000_000, description="Largest picture; checked in its header, before decoding."
+    )
+    max_images: PositiveInt = Field(default=4, description="Pictures of one request.")
+    image_side_px: PositiveInt = Field(default=1344, description="Larger pictures are scaled to this longer side.")
+    picture_hosts: tuple[PictureHost, ...] = Field(
+        default=(),
+        description="Hosts from which an image_url may be fetched: example.org, *.example.org, either with :port, or "
+        "* for all. The default allows none. Private addresses are always refused.",
+    )
+    picture_max_bytes: PositiveInt = Field(default=16 * 2**20, description="Largest picture that is fetched.")
+    picture_timeout_s: PositiveFloat = Field(
+        default=10, description="Time limit for fetching a picture, redirects included."
+    )
+    picture_redirects: NonNegativeInt = Field(
+        default=3, description="Redirects followed; each target must be allowed as well."
+    )
+    picture_fetches: PositiveInt = Field(default=8, description="Concurrent fetches of one Gateway replica.")
+    max_upload_bytes: PositiveInt = Field(
+        default=512 * 2**20, description="Largest recording to transcribe; it is spooled to disk."
+    )
+    max_transcription_s: PositiveFloat = Field(
+        default=4 * 3600, description="Longest recording to transcribe, in seconds; it is decoded in pieces of 30 s."
+    )
+    audio_id_ttl_s: PositiveFloat = Field(
+        default=3600, description="How long a conversation may refer to a spoken answer by its id, in seconds."
+    )
+    model_aliases: dict[str, str] = Field(
+        default_factory=dict, description="Additional names of served models, such as gpt-4o: parley."
+    )
+    voice_aliases: dict[str, str | None] = Field(
+        default_factory=lambda: dict.fromkeys(OPENAI_VOICES),
+        description="Additional names of voices; null is the default voice. OpenAI's names are aliases by default.",
+    )
+    image_prompt: str = Field(
+        default="What do you see?", min_length=1, description="The prompt for a picture that is sent without text."
+    )
+    request_timeout_s: PositiveFloat = Field(default=300, description="Time limit of one answer, in seconds.")
+    health_timeout_s: PositiveFloat = Field(
+        default=10, description="Time limit for each deployment's answer to GET /health, in seconds."
+    )
+    retry_after_s: PositiveFloat = Field(default=2, description="Retry-After of a request that is refused with 503.")
+    max_concurrent_requests: PositiveInt = Field(
+        default=128,
+        description="Concurrent requests of one Gateway replica; further ones are refused with 503. No more than every "
+        "deployment behind it can queue.",
+    )
+    max_concurrent_per_key: PositiveInt | None = Field(
+        default=None, description="Concurrent requests of one API key; null sets no limit per key."
+    )
+    requests_per_minute_per_key: PositiveInt | None = Field(
+        default=None, description="Requests per minute of one API key to one Gateway replica; null sets no limit."
+    )
+
+
+class AppArgs(Settings):
+    """The application's ``args`` in serve_config.yaml. A change starts new replicas."""
+
+    speech_to_text: SpeechToTextArgs = Field(default=POCKET_ASR, validate_default=True)  # type: ignore[assignment]
+    text_llm: ChatArgs = Field(default=POCKET_LLM, validate_default=True)  # type: ignore[assignment]
+    vision_llm: ChatArgs = Field(default=POCKET_VISION, validate_default=True)  # type: ignore[assignment]
+    text_to_speech: TextToSpeechArgs = Field(default=POCKET_TTS, validate_default=True)  # type: ignore[assignment]
+    gateway: GatewayArgs = Field(default_factory=GatewayArgs)

@@ -1,1 +1,0 @@
-"""Bytes to turns, events to bytes. Knows no deployment."""

@@ -1,0 +1,122 @@
+"""Token streams to sentences: examples, and properties that hold for any text and any chunking."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from graphs.pipeline.sentences import Sentences, speakable
+
+LIMIT = 80
+
+# Text as a language model may write it, without the marks that are meant to be dropped.
+words = st.text("abcXYZ019é", min_size=1, max_size=12)
+marks = st.sampled_from(["", "", "", ".", "!", "?", ",", "...", '."', ")", ";", ":"])
+gaps = st.sampled_from([" ", " ", " ", "\n", "  ", "\n\n"])
+texts = st.lists(st.tuples(words, marks, gaps), max_size=60).map(lambda ts: "".join(w + m + g for w, m, g in ts))
+
+
+def split(text: str, **bounds: int) -> list[str]:
+    splitter = Sentences(**bounds)
+    return splitter.feed(text) + splitter.finish()
+
+
+def bare_words(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+", text)
+
+
+@given(texts)
+def test_no_word_is_lost_or_moved(text: str) -> None:
+    assert bare_words(" ".join(split(text, limit=LIMIT))) == bare_words(text)
+
+
+@settings(max_examples=50)
+@given(st.text(), st.data())
+def test_chunking_makes_no_difference(text: str, data: st.DataObject) -> None:
+    splitter, pieces, rest = Sentences(limit=LIMIT), [], text
+    while rest:
+        size = data.draw(st.integers(1, len(rest)))
+        pieces += splitter.feed(rest[:size])
+        rest = rest[size:]
+    assert pieces + splitter.finish() == split(text, limit=LIMIT)
+
+
+@given(st.text())
+def test_sentences_are_bounded_speakable_and_trimmed(text: str) -> None:
+    for sentence in split(text, limit=LIMIT):
+        assert 0 < len(sentence) <= LIMIT
+        assert sentence == sentence.strip()
+        assert any(character.isalnum() for character in sentence)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("Hello there. How are you? Fine!", ["Hello there.", "How are you?", "Fine!"]),
+        ("Mr. Smith met Dr. Jones at 5 p.m. Then they left.", ["Mr. Smith met Dr. Jones at 5 p.m.", "Then they left."]),
+        ("It is 5 p.m. in Rome.", ["It is 5 p.m. in Rome."]),
+        ("Birds, e.g. Parrots, i.e. talkers.", ["Birds, e.g. Parrots, i.e. talkers."]),
+        ("The U.S. Army, and J. Smith.", ["The U.S. Army, and J. Smith."]),
+        ("It costs 3.5 dollars. I have 3. You have 4.", ["It costs 3.5 dollars.", "I have 3.", "You have 4."]),
+        ("See No. 5 now. No. I will not.", ["See No. 5 now.", "No.", "I will not."]),
+        ("Well... maybe. Wait... What?", ["Well... maybe.", "Wait...", "What?"]),
+        (
+            '"Really?" she asked. "Stop." Then (he left.) So.',
+            ['"Really?" she asked.', '"Stop."', "Then (he left.)", "So."],
+        ),
+        ("Paris is spelled P, A, R, I, S. What else?", ["Paris is spelled P, A, R, I, S.", "What else?"]),
+        ("So am I. You too.", ["So am I.", "You too."]),
+        ("yes. it is all small. really", ["yes.", "it is all small.", "really"]),
+        ("Title\nFirst line\n\nSecond", ["Title", "First line", "Second"]),
+        ("1. Go home. 2. Sleep.", ["1. Go home.", "2. Sleep."]),
+        ("你好。今天天气很好！是吗？", ["你好。", "今天天气很好！", "是吗？"]),
+    ],
+)
+def test_where_sentences_end(text: str, sentences: list[str]) -> None:
+    assert split(text) == sentences
+
+
+@pytest.mark.parametrize(
+    ("text", "spoken"),
+    [
+        ("**Bold** and _soft_ and `code`.", "Bold and soft and code."),
+        ("## A title", "A title"),
+        ("- an item", "an item"),
+        ("see [the docs](https://example.com/a) now", "see the docs now"),
+        ("Nice 😀👍🏽 day ☀️", "Nice day"),
+        ("snake_case costs 5 € or 2 * 3", "snake_case costs 5 € or 2 * 3"),
+        ("😀 ... !!! ---", ""),
+        ("\x00\u200b", ""),
+    ],
+)
+def test_what_can_be_spoken(text: str, spoken: str) -> None:
+    assert speakable(text) == spoken
+
+
+def test_a_sentence_is_given_away_with_the_first_character_after_it() -> None:
+    splitter = Sentences()
+    assert splitter.feed("Hello there. ") == []
+    assert splitter.feed("H") == ["Hello there."]
+
+
+def test_only_a_long_first_sentence_is_cut_at_a_comma() -> None:
+    long = "Once upon a time there lived an old fox in a small village, who sang, "
+    assert split(long + "loudly. " + long + "loudly.", first_clause=50)[:2] == [
+        "Once upon a time there lived an old fox in a small village,",
+        "who sang, loudly.",
+    ]
+    assert len(split(long + "loudly. " + long + "loudly.", first_clause=50)) == 3
+
+
+def test_a_spelled_word_is_never_cut_at_its_commas() -> None:
+    spelled = ", ".join("ABCDEFGHIJKLMNOPQRSTUVWXYZ") + "."
+    assert split(spelled, first_clause=20) == [spelled]
+
+
+def test_a_sentence_without_end_is_cut_after_a_clause_else_at_a_space() -> None:
+    clauses = "one two three four five six, " * 10
+    assert all(piece.endswith(",") for piece in split(clauses, limit=LIMIT, first_clause=LIMIT))
+    assert all(piece.endswith("word") for piece in split("word " * 100, limit=LIMIT))
