@@ -50,7 +50,7 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JsonSchema:
-    """A JSON schema that an answer conforms to. ``param`` names the request's field that holds it, for error messages."""
+    """A JSON schema that an answer conforms to. ``param`` is the request's field that holds it, for errors."""
 
     schema: dict[str, Any]
     param: str

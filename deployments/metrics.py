@@ -1,9 +1,7 @@
-"""What Parley counts and times: every metric by its name, and how it reaches Ray's Prometheus endpoint.
+"""The metrics that Parley exports through Ray's Prometheus endpoint.
 
-Ray adds ``ray_`` before each name, ``_total`` after a counter's, and the labels ``deployment``, ``replica`` and
-``application``; so a metric says only what it measures, and which stage it belongs to stands in ``deployment``. One
-recording costs about 6 µs of processor time, so a request records once per metric when it ends, not once per token.
-Knows no engine and no route.
+Ray adds ``ray_`` before each name, ``_total`` after that of a counter, and the labels ``deployment``, ``replica`` and
+``application``. Recording a value costs about 6 µs, so a request records each metric once, not once per token.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ RATIOS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 5.0, 10.0)
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric. ``labels`` are those beside Ray's own; ``buckets`` the upper bounds of a histogram's."""
+    """One metric. ``labels`` are in addition to Ray's; ``buckets`` are the upper bounds of a histogram."""
 
     name: str
     kind: Kind
@@ -35,18 +33,18 @@ class Metric:
 
     @property
     def exported(self) -> str:
-        """The name at Ray's endpoint; a histogram's has ``_bucket``, ``_sum`` and ``_count`` after it."""
+        """The name at the endpoint; a histogram appends ``_bucket``, ``_sum`` and ``_count``."""
         return f"ray_{self.name}_total" if self.kind == "counter" else f"ray_{self.name}"
 
     def record(self, value: float, **labels: str) -> None:
-        """Add to a counter, set a gauge, or count one observation. A counter takes no zero, so that is left out."""
-        made = _made(self)
+        """Increase a counter, set a gauge, or add an observation to a histogram. Ray's counters refuse 0; skip it."""
+        metric = _ray_metric(self)
         if self.kind == "histogram":
-            made.observe(value, labels)
+            metric.observe(value, labels)
         elif self.kind == "gauge":
-            made.set(value, labels)
+            metric.set(value, labels)
         elif value > 0:
-            made.inc(value, labels)
+            metric.inc(value, labels)
 
 
 def _timed(name: str, meaning: str) -> Metric:
@@ -54,27 +52,29 @@ def _timed(name: str, meaning: str) -> Metric:
 
 
 REQUESTS = Metric(
-    "parley_requests", "counter", "Requests that ended, by how: finished, failed or cancelled.", ("outcome",)
+    "parley_requests", "counter", "Completed requests by outcome: finished, failed or cancelled.", ("outcome",)
 )
-REFUSALS = Metric("parley_refusals", "counter", "Requests answered with an error, by its code.", ("reason",))
-QUEUE_WAIT = _timed("parley_queue_wait_seconds", "From the gateway's call to the replica that takes it up.")
-DURATION = _timed("parley_request_seconds", "From the replica's taking a request up to its end.")
-FIRST_TOKEN = _timed("parley_first_token_seconds", "From the replica's taking a request up to its first words.")
-FIRST_AUDIO = _timed("parley_first_audio_seconds", "From the replica's taking a sentence up to its first sound.")
+REFUSALS = Metric("parley_refusals", "counter", "Error responses by code.", ("reason",))
+QUEUE_WAIT = _timed(
+    "parley_queue_wait_seconds", "Time from the Gateway's call to the start of the request in a replica."
+)
+DURATION = _timed("parley_request_seconds", "Time from the start of a request in a replica to its end.")
+FIRST_TOKEN = _timed("parley_first_token_seconds", "Time from the start of a request in a replica to its first delta.")
+FIRST_AUDIO = _timed("parley_first_audio_seconds", "Time from the start of a sentence in a replica to its first audio.")
 REAL_TIME_FACTOR = Metric(
     "parley_real_time_factor",
     "histogram",
-    "Duration of a request by that of the sound it heard or made; below 1 is faster than it plays.",
+    "Duration of a request divided by that of its audio; below 1 is faster than real time.",
     buckets=RATIOS,
 )
-AUDIO = Metric("parley_audio_seconds", "counter", "Sound heard, or made.")
-TOKENS_IN = Metric("parley_prompt_tokens", "counter", "Tokens of the conversations that were answered.")
-TOKENS_OUT = Metric("parley_completion_tokens", "counter", "Tokens of the answers.")
-ACTIVE = Metric("parley_engine_active_requests", "gauge", "Requests that the engine works on at the same time.")
-WAITING = Metric("parley_engine_waiting_requests", "gauge", "Requests that wait inside the engine for a place.")
-SLOTS = Metric("parley_engine_slots", "gauge", "Requests that the engine can work on at the same time.")
-CACHE_USED = Metric("parley_cache_used_tokens", "gauge", "Tokens of the engine's cache that hold something.")
-CACHE_SIZE = Metric("parley_cache_size_tokens", "gauge", "Tokens that the engine's cache has room for.")
+AUDIO = Metric("parley_audio_seconds", "counter", "Seconds of audio recognized or synthesized.")
+TOKENS_IN = Metric("parley_prompt_tokens", "counter", "Prompt tokens of completed answers.")
+TOKENS_OUT = Metric("parley_completion_tokens", "counter", "Generated tokens of completed answers.")
+ACTIVE = Metric("parley_engine_active_requests", "gauge", "Requests in progress in the engine.")
+WAITING = Metric("parley_engine_waiting_requests", "gauge", "Requests queued inside the engine.")
+SLOTS = Metric("parley_engine_slots", "gauge", "Requests that the engine can process concurrently.")
+CACHE_USED = Metric("parley_cache_used_tokens", "gauge", "Used tokens of the engine's KV cache.")
+CACHE_SIZE = Metric("parley_cache_size_tokens", "gauge", "Size of the engine's KV cache in tokens.")
 
 ALL: Sequence[Metric] = (
     *(REQUESTS, REFUSALS, QUEUE_WAIT, DURATION, FIRST_TOKEN, FIRST_AUDIO, REAL_TIME_FACTOR, AUDIO),
@@ -83,30 +83,30 @@ ALL: Sequence[Metric] = (
 
 
 class RequestMetrics:
-    """Times one request at a replica, from the moment it is made."""
+    """Records the metrics of one request in a replica, from its start on."""
 
     def __init__(self) -> None:
         self._started_s = perf_counter()
         self._audio_s = 0.0
-        self._came: set[Metric] = set()
+        self._recorded: set[Metric] = set()
 
     def first(self, metric: Metric) -> None:
-        """The first of something has come; later ones are not recorded."""
-        if metric not in self._came:
-            self._came.add(metric)
+        """Record the time to the first of something; later calls do nothing."""
+        if metric not in self._recorded:
+            self._recorded.add(metric)
             metric.record(self._elapsed_s())
 
     def audio(self, seconds: float) -> None:
-        """So much more sound was heard or made."""
+        """Add audio that was recognized or synthesized."""
         self._audio_s += seconds
 
     def tokens(self, prompt: int, completion: int) -> None:
-        """What an answer took."""
+        """Record the tokens of an answer."""
         TOKENS_IN.record(prompt)
         TOKENS_OUT.record(completion)
 
     def end(self, outcome: Outcome) -> None:
-        """The request is over."""
+        """Record the end of the request."""
         REQUESTS.record(1, outcome=outcome)
         DURATION.record(elapsed_s := self._elapsed_s())
         if outcome == "finished" and self._audio_s:
@@ -118,7 +118,7 @@ class RequestMetrics:
 
 
 def record_load(load: Load) -> None:
-    """How full an engine is, at the beginning and the end of a request."""
+    """Record the utilization of an engine, at the start and the end of a request."""
     ACTIVE.record(load.active)
     WAITING.record(load.waiting)
     SLOTS.record(load.slots)
@@ -128,8 +128,8 @@ def record_load(load: Load) -> None:
 
 
 @cache
-def _made(metric: Metric) -> Any:
-    """Ray's object behind a metric: one a process, made when it is first used."""
+def _ray_metric(metric: Metric) -> Any:
+    """Return Ray's object for a metric: one per process, created on first use."""
     from ray.serve import metrics
 
     if metric.kind == "histogram":

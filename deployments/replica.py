@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from functools import wraps
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, TypeVar
 
 from deployments.engines.base import Engine
 from deployments.errors import EngineUnavailable, ParleyError
@@ -22,8 +22,6 @@ logger = logging.getLogger("ray.serve")
 E = TypeVar("E", bound=Engine)
 C = TypeVar("C", bound=Settings)
 T = TypeVar("T")
-P = ParamSpec("P")
-R = TypeVar("R", bound="Replica[Any, Any]")
 
 
 class Replica(Live[C], Generic[E, C]):
@@ -64,16 +62,18 @@ class Replica(Live[C], Generic[E, C]):
 
 
 def served(
-    method: Callable[Concatenate[R, RequestMetrics, P], AsyncGenerator[T, None]],
+    method: Callable[..., AsyncGenerator[T, None]],
 ) -> Callable[..., AsyncGenerator[QueueWait | T, None]]:
-    """Make ``method`` of a ``Replica`` callable through a handle: ``method(self, metrics, ...)`` is called as ``(...)``.
+    """Make ``method(self, metrics, ...)`` of a ``Replica`` callable through a handle as ``method(...)``.
 
     With the keyword ``called_at``, the time of the call in seconds since the epoch (the only clock that two processes
     share), the first value is the ``QueueWait``.
     """
 
     @wraps(method)
-    async def call(self: R, *args: Any, called_at: float | None = None) -> AsyncGenerator[QueueWait | T, None]:
+    async def call(
+        self: Replica[Any, Any], *args: Any, called_at: float | None = None
+    ) -> AsyncGenerator[QueueWait | T, None]:
         with self.request() as metrics:
             if called_at is not None:
                 wait = QueueWait(max(0.0, time.time() - called_at))

@@ -41,9 +41,7 @@ class TextToSpeech(Replica[Synthesizer, TextToSpeechConfig]):
                     metrics.audio(chunk.duration_s)
                     yield chunk
 
-    async def _synthesized(
-        self, sentence: str, config: TextToSpeechConfig, rank: int
-    ) -> AsyncGenerator[Audio, None]:
+    async def _synthesized(self, sentence: str, config: TextToSpeechConfig, rank: int) -> AsyncGenerator[Audio, None]:
         rate_hz = self._engine.rate_hz
         processor = AudioPostprocessor(rate_hz, config.volume, config.pause_s)
         async with aclosing(self._engine.speak(sentence, config, rank)) as chunks:

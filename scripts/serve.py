@@ -155,12 +155,13 @@ def is_loopback(host: str) -> bool:
 
 def has_keys(settings: dict[str, Any]) -> bool:
     """Whether the gateway of these settings will ask for API keys."""
-    from deployments.settings import AppArgs, resolve
-    from graphs.http.auth import Keys
+    from deployments.settings import resolve
+    from graphs.http.auth import ApiKeys
+    from graphs.settings import AppArgs
 
     try:
         file = AppArgs.model_validate(settings["applications"][0].get("args") or {}).gateway.api_keys_file
-        return bool(Keys.load(resolve(file) if file else None))
+        return bool(ApiKeys.load(resolve(file) if file else None))
     except (ValueError, OSError, LookupError) as error:
         raise CannotStart(str(error)) from None
 

@@ -37,7 +37,7 @@ class EngineEntry:
         return str(self.args.model_fields["engine"].default)
 
     def live_settings(self, kind: type[S]) -> S:
-        """Return the engine's live settings with their defaults; ``kind`` is the class that its deployment works with."""
+        """Return the engine's live settings with their defaults; ``kind`` is the class that its deployment uses."""
         config = self.config()
         assert isinstance(config, kind)
         return config

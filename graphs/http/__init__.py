@@ -1,1 +1,1 @@
-"""HTTP requests to turns, and events to HTTP responses."""
+"""From HTTP requests to turns, and from events to HTTP responses. Knows neither Ray's handles nor ``run``."""

@@ -1,4 +1,4 @@
-"""API keys: who may ask. Only digests are kept, and no key is ever logged or told. Knows no route but the open ones."""
+"""API keys. Only their digests are kept; no key is ever logged or put into a response."""
 
 from __future__ import annotations
 
@@ -13,35 +13,36 @@ from pathlib import Path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deployments.errors import Unauthorized
-from graphs.http.limits import KEY
-from graphs.http.errors import answer
+from graphs.http import errors
 
 ENVIRONMENT = "PARLEY_API_KEYS"
 OPEN_PATHS = frozenset({"/health"})
 MIN_CHARS = 16
+KEY = "parley.key"  # the entry of a request's scope that holds the digest of its key
+POLICY_VIOLATION = 1008  # close code of a WebSocket (RFC 6455)
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
-    """The keys that open the service, as digests; none at all leave it open."""
+class ApiKeys:
+    """The digests of the valid keys. Without any, the service is open."""
 
     digests: tuple[bytes, ...] = ()
 
     @classmethod
-    def load(cls, file: Path | None, environment: Mapping[str, str] = os.environ) -> Keys:
-        """The keys of the environment (parted by commas or spaces) and of a file (one in each line).
+    def load(cls, file: Path | None, environment: Mapping[str, str] = os.environ) -> ApiKeys:
+        """Return the keys of the environment (separated by commas or spaces) and of a file (one per line).
 
-        Raises ``ValueError``, without telling the key, for one that is too short to be secret, and for a file that
-        holds none: a service that was to be closed is not left open.
+        Raises ``ValueError``, without quoting the key, for one that is too short to be secret and for a file without
+        keys: a service that is meant to be closed must not start open.
         """
-        named = re.split(r"[\s,]+", environment.get(ENVIRONMENT, ""))
+        keys = re.split(r"[\s,]+", environment.get(ENVIRONMENT, ""))
         if file is not None:
             lines = [line.strip() for line in file.read_text().splitlines()]
             listed = [line for line in lines if line and not line.startswith("#")]
             if not listed:
                 raise ValueError(f"there is no API key in {file}")
-            named += listed
-        keys = [key for key in named if key]
+            keys += listed
+        keys = [key for key in keys if key]
         if short := [key for key in keys if len(key) < MIN_CHARS]:
             raise ValueError(f"{len(short)} of the API keys have fewer than {MIN_CHARS} characters")
         return cls(tuple(map(_digest, keys)))
@@ -49,34 +50,34 @@ class Keys:
     def __bool__(self) -> bool:
         return bool(self.digests)
 
-    def named_by(self, authorization: str) -> str | None:
-        """The digest of the key in an Authorization header, if it is one of these. Takes the same time whichever."""
+    def match(self, authorization: str) -> str | None:
+        """Return the digest of the key in an Authorization header if it is valid, in constant time."""
         scheme, _, key = authorization.partition(" ")
         given = _digest(key.strip())
         matches = [hmac.compare_digest(given, known) for known in self.digests]
         return given.hex() if scheme.lower() == "bearer" and any(matches) else None
 
 
-class Guard:
-    """Lets only those with a key through to an application; everybody where there are none."""
+class AuthMiddleware:
+    """Passes requests with a valid key to ``app``; all requests where there are no keys."""
 
-    def __init__(self, app: ASGIApp, keys: Keys) -> None:
+    def __init__(self, app: ASGIApp, keys: ApiKeys) -> None:
         self._app = app
         self._keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._keys or scope["path"] in OPEN_PATHS:
+        if not self._keys or scope["type"] == "lifespan" or scope["path"] in OPEN_PATHS:
             await self._app(scope, receive, send)
             return
-        if key := self._keys.named_by(_authorization(scope)):
+        if key := self._keys.match(_authorization(scope)):
             await self._app({**scope, KEY: key}, receive, send)
             return
         if scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008, "reason": "an API key is needed"})
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "an API key is required"})
             return
-        response = answer(Unauthorized("Send an API key of this service as Authorization: Bearer <key>."))
-        response.headers["WWW-Authenticate"] = "Bearer"
-        await response(scope, receive, send)
+        refusal = errors.response(Unauthorized("Send an API key of this service as Authorization: Bearer <key>."))
+        refusal.headers["WWW-Authenticate"] = "Bearer"
+        await refusal(scope, receive, send)
 
 
 def _authorization(scope: Scope) -> str:

@@ -1,7 +1,4 @@
-"""What the request forms have in common: bodies that are bounded while they are read, and fields with typed errors.
-
-Knows no route.
-"""
+"""Request bodies: read under a size limit, parsed, and validated with typed errors. The same for all routes."""
 
 from __future__ import annotations
 
@@ -30,14 +27,14 @@ _DATA_URI = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
 M = TypeVar("M", bound=BaseModel)
 
 
-class Fields(BaseModel):
-    """A request's fields: strict and immutable."""
+class RequestModel(BaseModel):
+    """Base of the models of requests: strict and immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def decoded(value: Any) -> Any:
-    """Base64, bare or as a data URI, to bytes; bytes stay as they are. Raises ``ValueError``."""
+    """Decode base64, bare or in a data URI; return bytes unchanged. Raise ``ValueError``."""
     if not isinstance(value, str):
         return value
     uri = _DATA_URI.match(value)
@@ -48,11 +45,11 @@ def decoded(value: Any) -> Any:
 
 
 def _encodable(text: str) -> str:
-    """JSON can hold halves of a character, which no model can read."""
+    """Refuse lone surrogates, which JSON can contain and UTF-8 cannot encode."""
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError("should be whole characters of Unicode, not half of a surrogate pair") from None
+        raise ValueError("should be valid Unicode, without a lone surrogate") from None
     return text
 
 
@@ -61,33 +58,33 @@ Media = Annotated[bytes, BeforeValidator(decoded), WithJsonSchema({"type": "stri
 
 
 def validated(model: type[M], fields: Mapping[str, Any], tags: frozenset[str] = frozenset()) -> M:
-    """``fields`` as the model holds them.
+    """Return ``fields`` as an instance of ``model``.
 
-    ``tags`` are names of union members, which pydantic puts into the place of an error though nobody wrote them there.
-    Raises ``UnknownField`` or ``InvalidRequest``, each with the field's name and what would be right.
+    Raises ``UnknownField`` or ``InvalidRequest`` with the field's name and what is valid. ``tags`` are discriminators
+    of unions, which pydantic adds to an error's location although the request does not contain them.
     """
     try:
         return model.model_validate(fields)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-    place = first["loc"]
+    location = first["loc"]
     name = ".".join(
         str(part)
-        for before, part in zip((None, *place), place, strict=False)
-        if not (isinstance(before, int) and part in tags)
+        for previous, part in zip((None, *location), location, strict=False)
+        if not (isinstance(previous, int) and part in tags)
     )
     if first["type"] == "extra_forbidden":
-        known = f" Fields: {', '.join(model.model_fields)}." if len(place) == 1 else ""
+        known = f" Fields: {', '.join(model.model_fields)}." if len(location) == 1 else ""
         raise UnknownField(f"There is no field '{name}'.{known}", param=name)
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
     raise InvalidRequest(f"The field '{name}' {message}.", param=name or None)
 
 
-class Bounded(Request):
-    """The same request; reading more than ``max_bytes`` of it raises ``TooLarge``. ``received`` bytes were read."""
+class BoundedRequest(Request):
+    """A request of at most ``max_bytes``: reading more raises ``TooLarge``. ``received`` counts the bytes read."""
 
     def __init__(self, request: Request, max_bytes: int) -> None:
-        super().__init__(request.scope, self._counted)
+        super().__init__(request.scope, self._receive_counted)
         self.received = 0
         self._inner = request.receive
         self._max_bytes = max_bytes
@@ -95,7 +92,7 @@ class Bounded(Request):
         if length.isdecimal():
             self._require_within(int(length))
 
-    async def _counted(self) -> Message:
+    async def _receive_counted(self) -> Message:
         message = await self._inner()
         self.received += len(message.get("body", b""))
         self._require_within(self.received)
@@ -103,25 +100,25 @@ class Bounded(Request):
 
     def _require_within(self, size_bytes: int) -> None:
         if size_bytes > self._max_bytes:
-            raise TooLarge(f"The request is larger than {self._max_bytes:,} bytes, the most that is taken.")
+            raise TooLarge(f"The request is larger than {self._max_bytes:,} bytes, the limit.")
 
 
 def request_id(request: Request) -> str:
-    """The id that Ray Serve's proxy or the client gave to the request."""
+    """Return the request's id, which the client or Ray Serve's proxy has set."""
     return request.headers.get(REQUEST_ID) or uuid4().hex
 
 
 def content_type(request: Request) -> str:
-    """The media type that the request says it has, without parameters; empty when it says none."""
+    """Return the media type of the body without parameters; empty if the header is missing."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def json_body(request: Request, max_bytes: int) -> bytes:
-    """The bytes of a JSON body. Raises ``UnsupportedMedia`` for any other kind, ``TooLarge``, ``MalformedBody``."""
+    """Return the bytes of a JSON body. Raise ``UnsupportedMedia``, ``TooLarge`` or ``MalformedBody``."""
     if content_type(request) != "application/json":
-        raise UnsupportedMedia(f"{request.url.path} reads application/json; say so in Content-Type.")
+        raise UnsupportedMedia(f"{request.url.path} accepts application/json; set it as Content-Type.")
     try:
-        data = await Bounded(request, max_bytes).body()
+        data = await BoundedRequest(request, max_bytes).body()
     except ClientDisconnect:
         raise MalformedBody("The body ended before it was complete.") from None
     if not data:
@@ -129,14 +126,14 @@ async def json_body(request: Request, max_bytes: int) -> bytes:
     return data
 
 
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def read_json(data: bytes) -> dict[str, Any]:
-    """A JSON object. Blocks; raises ``MalformedBody``."""
+    """Parse a JSON object. Raise ``MalformedBody``."""
     try:
-        fields = json.loads(data, parse_constant=_no_number)
+        fields = json.loads(data, parse_constant=_refuse_constant)
     except UnicodeDecodeError:
         raise MalformedBody("The JSON is not UTF-8.") from None
     except json.JSONDecodeError as error:
@@ -151,9 +148,9 @@ def read_json(data: bytes) -> dict[str, Any]:
 
 
 async def read_form(request: Request, max_bytes: int) -> FormData:
-    """A form whose larger files lie on disk; close it after use. Raises ``TooLarge`` or ``MalformedBody``."""
+    """Read a form; larger files are spooled to disk, so close it after use. Raise ``TooLarge`` or ``MalformedBody``."""
     try:
-        return await Bounded(request, max_bytes).form(
+        return await BoundedRequest(request, max_bytes).form(
             max_files=MAX_FIELDS, max_fields=MAX_FIELDS, max_part_size=max_bytes
         )
     except ClientDisconnect:

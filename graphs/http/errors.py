@@ -1,6 +1,6 @@
-"""Errors to HTTP answers, in one place and one shape: ``{"error": {"message", "type", "param", "code"}}``.
+"""Errors as HTTP responses, all with the body of OpenAI's API: ``{"error": {"message", "type", "param", "code"}}``.
 
-Knows no route. The request's id is added to every answer by Ray Serve's proxy (X-Request-Id).
+Ray Serve's proxy adds the header X-Request-Id to every response.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse
 from deployments.errors import MalformedBody, NotFound, ParleyError
 from deployments.metrics import REFUSALS
 
-ALWAYS_SAY_WHEN = (429, 503)  # Retry-After is part of these, whoever raised them
+WITH_RETRY_AFTER = (429, 503)  # statuses that always have the header
 
 logger = logging.getLogger("ray.serve")
 
@@ -30,54 +30,49 @@ class MethodNotAllowed(ParleyError):
 
 
 class InternalError(ParleyError):
-    """A fault of ours; the log has the traceback."""
+    """A bug in Parley; the log has the traceback."""
 
 
-def shape(error: ParleyError) -> dict[str, Any]:
-    """The body of an error, wherever it is sent: as an answer, or as an event of a stream."""
+def body(error: ParleyError) -> dict[str, Any]:
+    """Return the body of an error, for a response or for a message of a stream."""
     return {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
 
 
-def answer(error: ParleyError) -> JSONResponse:
-    """The HTTP answer to an error, which is counted."""
+def response(error: ParleyError) -> JSONResponse:
+    """Return the response to an error, and count it in the metrics."""
     REFUSALS.record(1, reason=error.code)
-    return in_words(error)
-
-
-def in_words(error: ParleyError) -> JSONResponse:
-    """What a client is told of an error."""
     headers = {}
-    if error.retry_after_s is not None or error.status in ALWAYS_SAY_WHEN:
+    if error.retry_after_s is not None or error.status in WITH_RETRY_AFTER:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s or 0)))
-    return JSONResponse(shape(error), status_code=error.status, headers=headers)
+    return JSONResponse(body(error), status_code=error.status, headers=headers)
 
 
 def as_parley(error: Exception) -> ParleyError:
-    """Any exception as one that a client can read; one of ours stays as it is, others are logged."""
+    """Return any exception as a ``ParleyError``; other types are logged and become ``InternalError``."""
     if isinstance(error, ParleyError):
         return error
-    logger.error("an answer failed", exc_info=error)
-    return InternalError("Parley failed on this request; its log says why.")
+    logger.error("a request failed", exc_info=error)
+    return InternalError("Parley failed on this request; its log has the reason.")
 
 
 def install(app: FastAPI) -> None:
-    """Answer every exception of ``app`` in the one shape."""
+    """Give every exception in ``app`` a response of this form."""
     app.add_exception_handler(ParleyError, _parley)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _parley)
 
 
 async def _parley(_: Request, error: Exception) -> JSONResponse:
-    return answer(as_parley(error))
+    return response(as_parley(error))
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     if error.status_code == NotFound.status:
-        return answer(NotFound(f"There is nothing at {request.url.path}. GET /docs lists what there is."))
+        return response(NotFound(f"There is nothing at {request.url.path}. GET /docs lists what there is."))
     if error.status_code == MethodNotAllowed.status:
         allowed = (error.headers or {}).get("allow", "another method")
-        response = answer(MethodNotAllowed(f"{request.url.path} does not take {request.method}; it takes {allowed}."))
-        response.headers["Allow"] = allowed
-        return response
-    return answer(MalformedBody(str(error.detail)))
+        refusal = response(MethodNotAllowed(f"{request.url.path} does not accept {request.method}, only {allowed}."))
+        refusal.headers["Allow"] = allowed
+        return refusal
+    return response(MalformedBody(str(error.detail)))

@@ -1,7 +1,8 @@
-"""Ray's proxy answers by itself where a Gateway died or is not there yet, in plain text: here in the one shape.
+"""Middleware of Ray Serve's proxy: gives Ray's own plain-text errors the form of all other errors.
 
-Runs in front of every request, in the proxy or, where HAProxy takes its place, before the Gateway's own server:
-``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH`` names ``middlewares``.
+The proxy responds itself where no Gateway replica does: one has died, or none has started.
+``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH`` names ``middlewares``. Where HAProxy replaces Ray's proxy, the middleware
+runs in front of each Gateway replica's own server.
 """
 
 from __future__ import annotations
@@ -12,48 +13,45 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.errors import EngineUnavailable
+from graphs.http import errors
 from graphs.http.body import REQUEST_ID, request_id
-from graphs.http.errors import answer
-from graphs.http.heap import return_large_blocks
-from graphs.http.turnstile import Turnstile
 
-RAYS_OWN = "/-/"  # what Ray answers of itself: /-/healthz, /-/routes
-STATUSES = (404, 500, 503)  # no application yet, no answer, no replica
+RAY_PATHS = "/-/"  # of the proxy itself: /-/healthz, /-/routes
+STATUSES = (404, 500, 503)  # no application yet, a replica that died, no replica
 
 
 def middlewares() -> list[Middleware]:
-    """As Ray asks for them, once in each proxy; the last is the first that a request meets."""
-    return_large_blocks()
-    return [Middleware(InShape), Middleware(Turnstile)]
+    """Return the middlewares of one proxy. Ray calls this once per proxy."""
+    return [Middleware(ErrorFormatMiddleware)]
 
 
-class InShape:
-    """Lets the Gateway's answers through, and says in their shape that there was none."""
+class ErrorFormatMiddleware:
+    """Replaces the proxy's own error responses; the Gateway's responses pass unchanged."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(RAYS_OWN):
+        if scope["type"] != "http" or scope["path"].startswith(RAY_PATHS):
             await self._app(scope, receive, send)
             return
-        answered = False
+        started = False
 
-        async def pass_on(message: Message) -> None:
-            nonlocal answered
-            answered = answered or not _by_the_proxy(message)
-            if answered:
+        async def forward(message: Message) -> None:
+            nonlocal started
+            started = started or not _is_proxy_error(message)
+            if started:
                 await send(message)
 
-        await self._app(scope, receive, pass_on)
-        if not answered:
-            response = answer(EngineUnavailable("The gateway is being replaced; try again in a moment."))
-            response.headers[REQUEST_ID] = request_id(Request(scope))
-            await response(scope, receive, send)
+        await self._app(scope, receive, forward)
+        if not started:
+            refusal = errors.response(EngineUnavailable("The gateway is being replaced; try again in a moment."))
+            refusal.headers[REQUEST_ID] = request_id(Request(scope))
+            await refusal(scope, receive, send)
 
 
-def _by_the_proxy(message: Message) -> bool:
-    """Whether an answer begins, or goes on, that no Gateway gave: those of a Gateway with these statuses are JSON."""
+def _is_proxy_error(message: Message) -> bool:
+    """Return whether a message belongs to an error of the proxy: the Gateway's have the content type JSON."""
     if message["type"] != "http.response.start":
         return True
     return message["status"] in STATUSES and Headers(raw=message["headers"]).get("content-type") != "application/json"

@@ -1,1 +1,1 @@
-"""The stages of a request and the order in which they run. Knows neither HTTP nor, except in ``stages``, Ray."""
+"""From a turn to events: the stages of a request and the order in which they run. Knows nothing of HTTP."""

@@ -1,6 +1,6 @@
-"""The events of a run, in the order in which they may come: transcript, then text and audio in turn, then done.
+"""The events of a run: the transcript, then text and audio interleaved, then ``Done``.
 
-A ``StageDone`` comes between them whenever a stage has ended.
+``StageDone`` comes when a stage has ended. A transcription yields ``SegmentReady`` events instead of a transcript.
 """
 
 from __future__ import annotations
@@ -12,33 +12,37 @@ from deployments.messages import Audio, FinishReason, Segment
 
 @dataclass(frozen=True, slots=True)
 class TranscriptReady:
-    """What the speaker said in his last message."""
+    """The transcript of the last message's speech."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentHeard:
-    """A stretch of a recording that is to be written down."""
+class SegmentReady:
+    """A segment of a recording that is transcribed."""
 
     segment: Segment
 
 
 @dataclass(frozen=True, slots=True)
 class TextChunk:
+    """A delta of the answer."""
+
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class AudioChunk:
+    """A piece of the answer's audio."""
+
     audio: Audio
 
 
 @dataclass(frozen=True, slots=True)
 class StageDone:
-    """A stage has ended after ``wall_ms``, counted from its first call to its last value.
+    """A stage has ended, ``wall_ms`` after its first call.
 
-    Its calls waited for ``queue_ms`` until replicas took them up; those of several at a time are added up.
+    ``queue_ms`` is the time that its calls waited for a replica, summed over concurrent calls.
     """
 
     stage: str
@@ -48,11 +52,11 @@ class StageDone:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The run is over; nothing comes after it."""
+    """The last event of a run."""
 
     finish_reason: FinishReason
     prompt_tokens: int
     completion_tokens: int
 
 
-Event = TranscriptReady | SegmentHeard | TextChunk | AudioChunk | StageDone | Done
+Event = TranscriptReady | SegmentReady | TextChunk | AudioChunk | StageDone | Done

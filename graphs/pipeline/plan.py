@@ -1,13 +1,15 @@
-"""Who is called for what: the table of the graph as data, and the one pure function that reads it.
+"""Which stages a turn runs through: one pure function, the only place that decides it.
 
-This is the only place that decides which stages a request walks through. It knows nothing of deployments or HTTP.
+Knows neither deployments nor HTTP.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from deployments.errors import InvalidRequest
 from graphs.pipeline.turn import Input, Output
 
 
@@ -22,18 +24,14 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The stages of one request, in order."""
+    """The stages of one turn, in order."""
 
     stages: tuple[Stage, ...]
 
     @property
-    def chat(self) -> Stage:
-        """The stage that thinks: the language model, or the one that also sees."""
-        return Stage.VISION if Stage.VISION in self.stages else Stage.LLM
-
-    def thought_by(self, stage: Stage) -> Plan:
-        """The same way, with ``stage`` to think."""
-        return Plan(tuple(stage if each is self.chat else each for each in self.stages))
+    def chat(self) -> Stage | None:
+        """The stage that generates the answer, if the plan has one."""
+        return next((stage for stage in self.stages if stage in (Stage.LLM, Stage.VISION)), None)
 
     def __contains__(self, stage: Stage) -> bool:
         return stage in self.stages
@@ -42,38 +40,57 @@ class Plan:
         return ",".join(self.stages)
 
 
+def plan(inputs: frozenset[Input], output: Output, model: Stage | None = None) -> Plan:
+    """Return the plan for ``inputs`` and ``output``. ``model`` is the stage whose model the request names, if any.
+
+    To name the model of ASR or TTS is to transcribe or to read aloud, without an answer. Otherwise speech is
+    transcribed, the vision model answers if there are pictures or if it is named, and the voice speaks the answer.
+
+    Raises ``InvalidRequest`` where no plan exists: no input, pictures for a model without vision, anything but speech
+    to text for ASR, anything but text to voice for TTS.
+    """
+    if not inputs:
+        raise InvalidRequest("The request has no input. Send text, audio or a picture.")
+    if model is Stage.ASR or model is Stage.TTS:
+        return _single(inputs, output, model)
+    if model is Stage.LLM and Input.IMAGE in inputs:
+        raise InvalidRequest("This model accepts no pictures. Name the vision model, or parley.", param="model")
+    chat = Stage.VISION if Input.IMAGE in inputs or model is Stage.VISION else Stage.LLM
+    before = (Stage.ASR,) if Input.SPEECH in inputs else ()
+    after = (Stage.TTS,) if output is Output.VOICE else ()
+    return Plan((*before, chat, *after))
+
+
+_SINGLE = {Stage.ASR: (Input.SPEECH, Output.TEXT), Stage.TTS: (Input.TEXT, Output.VOICE)}
+
+
+def _single(inputs: frozenset[Input], output: Output, model: Stage) -> Plan:
+    takes, gives = _SINGLE[model]
+    if inputs != {takes} or output is not gives:
+        raise InvalidRequest(f"The {model} model converts {takes} to {gives} only.", param="model")
+    return Plan((model,))
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """``needs`` must all have come in; ``may`` can come along without changing the way."""
+    """One row of GET /graph: a turn with all of ``needs``, and possibly ``may``, has this plan."""
 
     needs: frozenset[Input]
     may: frozenset[Input]
     output: Output
+    model: Stage | None
     plan: Plan
 
-    def fits(self, inputs: frozenset[Input], output: Output) -> bool:
-        return output is self.output and self.needs <= inputs <= self.needs | self.may
+
+def rows() -> Iterator[Row]:
+    """Yield the plans of all kinds of turns that name no chat model."""
+    for needs in ({Input.TEXT}, {Input.SPEECH}, {Input.IMAGE}, {Input.IMAGE, Input.SPEECH}):
+        for output in Output:
+            yield _row(frozenset(needs), output, None)
+    for model, (takes, gives) in _SINGLE.items():
+        yield _row(frozenset({takes}), gives, model)
 
 
-def _row(needs: set[Input], may: set[Input], output: Output, *stages: Stage) -> Row:
-    return Row(frozenset(needs), frozenset(may), output, Plan(stages))
-
-
-TABLE: tuple[Row, ...] = (
-    _row({Input.TEXT}, set(), Output.TEXT, Stage.LLM),
-    _row({Input.TEXT}, set(), Output.VOICE, Stage.LLM, Stage.TTS),
-    _row({Input.SPEECH}, {Input.TEXT}, Output.TEXT, Stage.ASR, Stage.LLM),
-    _row({Input.SPEECH}, {Input.TEXT}, Output.VOICE, Stage.ASR, Stage.LLM, Stage.TTS),
-    _row({Input.IMAGE}, {Input.TEXT}, Output.TEXT, Stage.VISION),
-    _row({Input.IMAGE}, {Input.TEXT}, Output.VOICE, Stage.VISION, Stage.TTS),
-    _row({Input.IMAGE, Input.SPEECH}, {Input.TEXT}, Output.TEXT, Stage.ASR, Stage.VISION),
-    _row({Input.IMAGE, Input.SPEECH}, {Input.TEXT}, Output.VOICE, Stage.ASR, Stage.VISION, Stage.TTS),
-)
-
-
-def plan(inputs: frozenset[Input], output: Output) -> Plan:
-    """The way of a request. Raises ``LookupError`` for nothing at all, the only case without a row."""
-    for row in TABLE:
-        if row.fits(inputs, output):
-            return row.plan
-    raise LookupError(f"no way from {sorted(inputs)} to {output}")
+def _row(needs: frozenset[Input], output: Output, model: Stage | None) -> Row:
+    may = frozenset({Input.TEXT}) - needs if model is None else frozenset[Input]()
+    return Row(needs, may, output, model, plan(needs, output, model))

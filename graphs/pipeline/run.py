@@ -1,8 +1,8 @@
-"""A plan and a turn to the events of an answer: the only place with tasks and queues.
+"""Execute the plan of a turn: the only module of the graph with tasks and queues.
 
-The language model, the voice and the listener go on at the same time: while one sentence is heard the next is being
-synthesized and the model is further on still. Every buffer between them is bounded. Closing the generator cancels
-every task, and with it every call to a replica. It knows neither Ray nor HTTP.
+The stages overlap: while one sentence is sent to the client, the next one is synthesized and the chat model generates
+the ones after it. Every queue between them is bounded. Closing the generator cancels every task, and with them every
+call to a replica. Knows neither Ray nor HTTP.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
 from deployments.errors import DeadlineExceeded, EngineUnavailable, NoSpeech
-from deployments.messages import Audio, ChatEnd, ChatMessage, Segment, SpeakOptions, Taken, TextDelta, TranscribeOptions
-from graphs.pipeline.events import AudioChunk, Done, Event, SegmentHeard, StageDone, TextChunk, TranscriptReady
+from deployments.messages import Audio, ChatEnd, ChatMessage, Segment, SpeakOptions
+from graphs.pipeline.events import AudioChunk, Done, Event, SegmentReady, StageDone, TextChunk, TranscriptReady
 from graphs.pipeline.plan import Plan, Stage
 from graphs.pipeline.sentences import Sentences
 from graphs.pipeline.turn import Turn, TurnMessage
@@ -25,78 +25,26 @@ from graphs.pipeline.turn import Turn, TurnMessage
 if TYPE_CHECKING:
     from graphs.pipeline.stages import Stages
 
-EVENTS_AHEAD = 64  # events a slow client may lag behind
-SENTENCES_AHEAD = 64  # sentences the model may be ahead of the voice
-VOICES_AHEAD = 1  # sentences being synthesized while one is heard
-CHUNKS_AHEAD = 64  # chunks of sound held of each of them
-PIECES_AHEAD = 1  # pieces of a long recording, half a minute each
-LISTENERS = 2  # recordings of one conversation transcribed at a time
+MAX_EVENTS = 64  # that a slow client may lag behind
+MAX_SENTENCES = 64  # that the chat stage may be ahead of the voice
+MAX_CHUNKS = 64  # of each sentence, that the voice may be ahead of the client
+SYNTHESIZED_AHEAD = 1  # sentences that are synthesized while an earlier one is sent
+PIECES_AHEAD = 1  # pieces of a recording that are decoded while an earlier one is transcribed
+CONCURRENT_TRANSCRIPTIONS = 2  # of one conversation
 
 Emit = Callable[[Event], Awaitable[None]]
 
 T = TypeVar("T")
 
 
-async def run(
-    plan: Plan, turn: Turn, stages: Stages, *, deadline_s: float, overlap: bool = True
-) -> AsyncGenerator[Event, None]:
-    """The events of one answer, ending with ``Done``.
+async def run(plan: Plan, turn: Turn, stages: Stages, *, deadline_s: float) -> AsyncGenerator[Event, None]:
+    """Yield the events of a turn, ending with ``Done``.
 
-    Without ``overlap`` the voice waits for the whole text. Raises types of ``deployments.errors``:
-    ``NoSpeech`` when a recording holds no words and no text came with it, ``DeadlineExceeded`` after ``deadline_s``.
+    Raises types of ``deployments.errors``: ``NoSpeech`` when the last message has speech without words and no text,
+    ``DeadlineExceeded`` after ``deadline_s`` (of a recording, for each of its pieces).
     """
-    async with aclosing(_events(lambda emit: _Answer(plan, turn, stages, emit, overlap).work(), deadline_s)) as events:
-        async for event in events:
-            yield event
-
-
-async def say(text: str, voice: SpeakOptions, stages: Stages, *, deadline_s: float) -> AsyncGenerator[Event, None]:
-    """``text`` read aloud, ending with ``Done``. Raises types of ``deployments.errors``."""
-
-    async def work(emit: Emit) -> None:
-        await _Voice(voice, stages, emit).say(_sentences(text))
-        await emit(Done("stop", 0, 0))
-
-    async with aclosing(_events(work, deadline_s)) as events:
-        async for event in events:
-            yield event
-
-
-async def hear(
-    pieces: AsyncGenerator[tuple[float, Audio], None], options: TranscribeOptions, stages: Stages, *, deadline_s: float
-) -> AsyncGenerator[Event, None]:
-    """A recording that comes in pieces, each with the second at which it begins, to segments; ends with ``Done``.
-
-    One piece is held while the one before it is heard. ``deadline_s`` counts for each piece; raises types of
-    ``deployments.errors``.
-    """
-    waiting: asyncio.Queue[tuple[float, Audio] | None] = asyncio.Queue(PIECES_AHEAD)
-    watch = _StageWatch(Stage.ASR)
-
-    async def work(emit: Emit) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_pump(pieces, waiting))
-            numbers = count()
-            async for start_s, audio in _drain(waiting):
-                heard = _hear_piece(start_s, audio, replace(options, piece=next(numbers)), emit)
-                await _within(deadline_s, heard)
-        await emit(watch.done())
-        await emit(Done("stop", 0, 0))
-
-    async def _hear_piece(start_s: float, audio: Audio, options: TranscribeOptions, emit: Emit) -> None:
-        async with aclosing(watch.taken(stages.transcribe(audio, options))) as segments:
-            async for segment in segments:
-                await emit(SegmentHeard(_later(segment, start_s)))
-
-    async with aclosing(_events(work, None)) as events:
-        async for event in events:
-            yield event
-
-
-async def _events(work: Callable[[Emit], Awaitable[None]], deadline_s: float | None) -> AsyncGenerator[Event, None]:
-    """What ``work`` has to say, up to ``Done``."""
-    events: asyncio.Queue[Event | Exception] = asyncio.Queue(EVENTS_AHEAD)
-    task = asyncio.create_task(_guarded(work, events, deadline_s))
+    events: asyncio.Queue[Event | Exception] = asyncio.Queue(MAX_EVENTS)
+    task = asyncio.create_task(_guarded(_Run(plan, turn, stages, events.put, deadline_s).work(), events))
     try:
         while True:
             event = await events.get()
@@ -110,17 +58,15 @@ async def _events(work: Callable[[Emit], Awaitable[None]], deadline_s: float | N
         await asyncio.wait([task])
 
 
-async def _guarded(
-    work: Callable[[Emit], Awaitable[None]], events: asyncio.Queue[Event | Exception], deadline_s: float | None
-) -> None:
-    """Work until done or until the deadline; an error is the last thing in the queue."""
+async def _guarded(work: Awaitable[None], events: asyncio.Queue[Event | Exception]) -> None:
+    """Await ``work``; its error is the last item of the queue."""
     try:
-        await _within(deadline_s, work(events.put))
+        await work
     except Exception as error:
         await events.put(_first(error))
 
 
-async def _within(deadline_s: float | None, work: Awaitable[None]) -> None:
+async def _within(deadline_s: float, work: Awaitable[None]) -> None:
     try:
         async with asyncio.timeout(deadline_s):
             await work
@@ -129,45 +75,54 @@ async def _within(deadline_s: float | None, work: Awaitable[None]) -> None:
 
 
 def _first(error: Exception) -> Exception:
-    """Of several tasks that failed, the one that failed first."""
+    """Return the first error of a task group's."""
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     return error
 
 
-class _Answer:
-    """The work behind one run; everything it has to say goes to ``emit``."""
+class _Run:
+    """The work behind one run; its events go to ``emit``."""
 
-    def __init__(self, plan: Plan, turn: Turn, stages: Stages, emit: Emit, overlap: bool) -> None:
+    def __init__(self, plan: Plan, turn: Turn, stages: Stages, emit: Emit, deadline_s: float) -> None:
         self._plan = plan
         self._turn = turn
         self._stages = stages
         self._emit = emit
-        self._overlap = overlap
-        self._end: ChatEnd | None = None
+        self._deadline_s = deadline_s
+        self._end = ChatEnd("stop", 0, 0)
 
     async def work(self) -> None:
-        messages = await self._listen() if Stage.ASR in self._plan else [_as_chat(m) for m in self._turn.messages]
-        if Stage.TTS in self._plan:
-            await _Voice(self._turn.voice, self._stages, self._emit, self._overlap).say(self._think(messages))
+        if self._turn.recording is not None:
+            await self._transcribe_recording(self._turn.recording)
         else:
-            async with aclosing(self._think(messages)) as sentences:
-                async for _ in sentences:
-                    pass
-        if self._end is None:
-            raise EngineUnavailable(f"The {self._plan.chat} stage ended without saying why.")
+            await _within(self._deadline_s, self._respond())
         await self._emit(Done(self._end.finish_reason, self._end.prompt_tokens, self._end.completion_tokens))
 
-    async def _listen(self) -> list[ChatMessage]:
-        """Every recording of the conversation to text; the last message's is told."""
-        watch = _StageWatch(Stage.ASR)
-        places = asyncio.Semaphore(LISTENERS)
+    async def _respond(self) -> None:
+        if self._plan.chat is None:
+            sentences = _sentences(self._turn.messages[-1].text)
+        else:
+            sentences = self._chat(self._plan.chat, await self._conversation())
+        if Stage.TTS in self._plan:
+            await _Voice(self._turn.voice, self._stages, self._emit).speak(sentences)
+        else:
+            async with aclosing(sentences):
+                async for _ in sentences:
+                    pass
+
+    async def _conversation(self) -> list[ChatMessage]:
+        """Return the messages with all speech transcribed. The transcript of the last message is an event."""
+        if Stage.ASR not in self._plan:
+            return [_as_chat(message) for message in self._turn.messages]
+        timer = _StageTimer(Stage.ASR, self._stages)
+        permits = asyncio.Semaphore(CONCURRENT_TRANSCRIPTIONS)
         async with asyncio.TaskGroup() as group:
-            hearings = [
-                [group.create_task(self._hear(audio, places, watch)) for audio in message.audio]
+            tasks = [
+                [group.create_task(self._transcribe(audio, permits)) for audio in message.audio]
                 for message in self._turn.messages
             ]
-        transcripts = [" ".join(filter(None, (task.result() for task in tasks))) for tasks in hearings]
+        transcripts = [" ".join(filter(None, (task.result() for task in of_message))) for of_message in tasks]
         last = self._turn.messages[-1]
         if last.audio:
             if not transcripts[-1] and not last.text:
@@ -176,111 +131,113 @@ class _Answer:
                     param="audio",
                 )
             await self._emit(TranscriptReady(transcripts[-1]))
-        await self._emit(watch.done())
-        return [_as_chat(m, heard) for m, heard in zip(self._turn.messages, transcripts, strict=True)]
+        await self._emit(timer.done())
+        return [_as_chat(m, transcript) for m, transcript in zip(self._turn.messages, transcripts, strict=True)]
 
-    async def _hear(self, audio: Audio, places: asyncio.Semaphore, watch: _StageWatch) -> str:
-        async with places, aclosing(watch.taken(self._stages.transcribe(audio, self._listening))) as segments:
+    async def _transcribe(self, audio: Audio, permits: asyncio.Semaphore) -> str:
+        async with permits, aclosing(self._stages.transcribe(audio, self._turn.transcription)) as segments:
             return " ".join([segment.text.strip() async for segment in segments]).strip()
 
-    @property
-    def _listening(self) -> TranscribeOptions:
-        return TranscribeOptions(language=self._turn.language)
-
-    async def _think(self, messages: list[ChatMessage]) -> AsyncGenerator[str, None]:
-        """Tells the text as it comes, and gives it away in sentences."""
-        watch = _StageWatch(self._plan.chat)
+    async def _chat(self, stage: Stage, messages: list[ChatMessage]) -> AsyncGenerator[str, None]:
+        """Emit the answer in deltas, and yield it in sentences."""
+        timer = _StageTimer(stage, self._stages)
         sentences = Sentences()
-        values: AsyncGenerator[TextDelta | ChatEnd, None] = watch.taken(
-            self._stages.chat(self._plan.chat, messages, self._turn.chat)
-        )
-        async with aclosing(values):
+        end: ChatEnd | None = None
+        async with aclosing(self._stages.chat(stage, messages, self._turn.chat)) as values:
             async for value in values:
                 if isinstance(value, ChatEnd):
-                    self._end = value
+                    end = value
                     continue
                 await self._emit(TextChunk(value.text))
                 for sentence in sentences.feed(value.text):
                     yield sentence
-        await self._emit(watch.done())
+        await self._emit(timer.done())
         for sentence in sentences.finish():
             yield sentence
+        if end is None:
+            raise EngineUnavailable(f"The {stage} stage ended without a finish reason.")
+        self._end = end
+
+    async def _transcribe_recording(self, pieces: AsyncGenerator[tuple[float, Audio], None]) -> None:
+        """Emit the segments of a recording; one piece is decoded while the one before it is transcribed."""
+        timer = _StageTimer(Stage.ASR, self._stages)
+        waiting: asyncio.Queue[tuple[float, Audio] | None] = asyncio.Queue(PIECES_AHEAD)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_pump(pieces, waiting))
+            index = count()
+            async for start_s, audio in _drain(waiting):
+                await _within(self._deadline_s, self._transcribe_piece(start_s, audio, next(index)))
+        await self._emit(timer.done())
+
+    async def _transcribe_piece(self, start_s: float, audio: Audio, index: int) -> None:
+        options = replace(self._turn.transcription, piece=index)
+        async with aclosing(self._stages.transcribe(audio, options)) as segments:
+            async for segment in segments:
+                await self._emit(SegmentReady(_shifted(segment, start_s)))
 
 
 class _Voice:
-    """Speaks one answer, a sentence ahead of what is heard."""
+    """Speaks one answer, one sentence ahead of the client."""
 
-    def __init__(self, options: SpeakOptions, stages: Stages, emit: Emit, overlap: bool = True) -> None:
+    def __init__(self, options: SpeakOptions, stages: Stages, emit: Emit) -> None:
         self._options = options
         self._stages = stages
         self._emit = emit
-        self._overlap = overlap
-        self._watch: _StageWatch | None = None
+        self._timer: _StageTimer | None = None
 
-    async def say(self, text: AsyncGenerator[str, None]) -> None:
-        """Speak sentences as they come; without overlap, once the last has come."""
-        # Without overlap the whole text waits here; max_tokens bounds it.
-        sentences: asyncio.Queue[str | None] = asyncio.Queue(SENTENCES_AHEAD if self._overlap else 0)
-        voices: asyncio.Queue[asyncio.Queue[Audio | None] | None] = asyncio.Queue(VOICES_AHEAD)
+    async def speak(self, text: AsyncGenerator[str, None]) -> None:
+        """Synthesize sentences as they arrive and emit their audio in order."""
+        sentences: asyncio.Queue[str | None] = asyncio.Queue(MAX_SENTENCES)
+        playing: asyncio.Queue[asyncio.Queue[Audio | None] | None] = asyncio.Queue(SYNTHESIZED_AHEAD)
         async with asyncio.TaskGroup() as group:
-            thinking = group.create_task(_pump(text, sentences))
-            if not self._overlap:
-                await thinking
-            group.create_task(self._play(voices))
-            numbers = count()
+            group.create_task(_pump(text, sentences))
+            group.create_task(self._play(playing))
+            index = count()
             async for sentence in _drain(sentences):
-                options = replace(self._options, sentence=next(numbers))
-                chunks: asyncio.Queue[Audio | None] = asyncio.Queue(CHUNKS_AHEAD)
-                await voices.put(chunks)
-                self._watch = self._watch or _StageWatch(Stage.TTS)
-                group.create_task(_pump(self._watch.taken(self._stages.speak(sentence, options)), chunks))
-            await voices.put(None)
+                options = replace(self._options, sentence=next(index))
+                chunks: asyncio.Queue[Audio | None] = asyncio.Queue(MAX_CHUNKS)
+                await playing.put(chunks)
+                self._timer = self._timer or _StageTimer(Stage.TTS, self._stages)
+                group.create_task(_pump(self._stages.speak(sentence, options), chunks))
+            await playing.put(None)
 
-    async def _play(self, voices: asyncio.Queue[asyncio.Queue[Audio | None] | None]) -> None:
-        """The sound of each sentence, in the order of the text."""
-        async for chunks in _drain(voices):
+    async def _play(self, playing: asyncio.Queue[asyncio.Queue[Audio | None] | None]) -> None:
+        """Emit the audio of each sentence, in the order of the text."""
+        async for chunks in _drain(playing):
             async for audio in _drain(chunks):
                 await self._emit(AudioChunk(audio))
-        if self._watch is not None:
-            await self._emit(self._watch.done())
+        if self._timer is not None:
+            await self._emit(self._timer.done())
 
 
-class _StageWatch:
-    """Times the calls to one stage, from the first one on, and adds up how long each waited to be taken up."""
+class _StageTimer:
+    """Times one stage, from its first call on."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, stages: Stages) -> None:
         self._stage = stage
+        self._stages = stages
         self._started_s = perf_counter()
-        self._queued_s = 0.0
-
-    async def taken(self, values: AsyncGenerator[Taken | T, None]) -> AsyncGenerator[T, None]:
-        """The values of a call but for what tells of its wait."""
-        async with aclosing(values):
-            async for value in values:
-                if isinstance(value, Taken):
-                    self._queued_s += value.waited_s
-                else:
-                    yield value
 
     def done(self) -> StageDone:
-        return StageDone(self._stage, (perf_counter() - self._started_s) * 1000, self._queued_s * 1000)
+        queued_s = self._stages.queued_s.get(self._stage, 0.0)
+        return StageDone(self._stage, (perf_counter() - self._started_s) * 1000, queued_s * 1000)
 
 
 async def _sentences(text: str) -> AsyncGenerator[str, None]:
-    """A text that is known already, in sentences."""
+    """Yield the sentences of a complete text."""
     sentences = Sentences()
     for sentence in [*sentences.feed(text), *sentences.finish()]:
         yield sentence
 
 
-def _later(segment: Segment, seconds: float) -> Segment:
-    """The segment as if ``seconds`` had been before its sound."""
+def _shifted(segment: Segment, seconds: float) -> Segment:
+    """Return the segment with all its times ``seconds`` later."""
     words = tuple(replace(word, start_s=word.start_s + seconds, end_s=word.end_s + seconds) for word in segment.words)
     return replace(segment, start_s=segment.start_s + seconds, end_s=segment.end_s + seconds, words=words)
 
 
 async def _pump(source: AsyncGenerator[T, None], queue: asyncio.Queue[T | None]) -> None:
-    """Everything from ``source`` into ``queue``, then ``None``."""
+    """Put everything of ``source`` into ``queue``, then ``None``."""
     async with aclosing(source):
         async for item in source:
             await queue.put(item)
@@ -288,11 +245,11 @@ async def _pump(source: AsyncGenerator[T, None], queue: asyncio.Queue[T | None])
 
 
 async def _drain(queue: asyncio.Queue[T | None]) -> AsyncIterator[T]:
-    """Everything out of ``queue`` until ``None``."""
+    """Yield everything of ``queue`` up to ``None``."""
     while (item := await queue.get()) is not None:
         yield item
 
 
 def _as_chat(message: TurnMessage, transcript: str = "") -> ChatMessage:
-    """The message as a model reads it: what was written, then what was said."""
+    """Return the message for the chat model: its text, followed by the transcript of its speech."""
     return ChatMessage(message.role, "\n".join(filter(None, (message.text, transcript))), message.images)

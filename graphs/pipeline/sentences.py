@@ -1,11 +1,11 @@
-"""A stream of tokens to sentences that a voice can speak: pure, incremental, one character at a time.
+"""Split a stream of text into sentences that a voice can speak. Pure and incremental, one character at a time.
 
-Segmenters from the registry (pysbd, spaCy's sentencizer) want the whole text and look ahead without bound, so a
-sentence would be known only when the answer is complete. Here a sentence is given away as soon as the first character
-after it is seen. Since every decision depends on the characters alone, it makes no difference how they were chunked.
+Segmenters such as pysbd or spaCy's sentencizer need the whole text, so that the voice could start only when the answer
+is complete. Here a sentence is returned as soon as the first character after it is known. The result does not depend on
+how the text is divided into deltas.
 
-When in doubt two sentences stay together: a pause too few is heard less than one in the middle of "J. Smith".
-It does not know other languages' abbreviations, nor how a number or a symbol is pronounced; the engines do that.
+In doubt, two sentences stay together: a missing pause disturbs less than a pause in the middle of "J. Smith". Only
+English abbreviations are known. The pronunciation of symbols is left to ``deployments.sentence``.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import re
 import unicodedata
 
 TERMINATORS = ".!?…"
-FULL_WIDTH = "。！？"  # need no space after them
+FULL_WIDTH = "。！？"  # terminators that no space follows
 CLOSERS = "\"'”’»)]}*_`"
 CLAUSE_MARKS = ",;:—–"
-DECORATIONS = frozenset({"So", "Sk", "Cc", "Cf", "Cs", "Co", "Cn"})  # categories of Unicode
+DECORATIONS = frozenset({"So", "Sk", "Cc", "Cf", "Cs", "Co", "Cn"})  # Unicode categories that are not spoken
 
-# A name or a number follows these: they never end a sentence.
+# Abbreviations before a name or a number, which never end a sentence.
 TITLES = frozenset(
     {"mr", "mrs", "ms", "dr", "prof", "gen", "col", "sgt", "capt", "lt", "rev", "hon", "mt"}
     | {"e.g", "i.e", "vs", "cf", "fig", "approx", "dept", "est"}
 )
-# These do, when what follows does not go on in small letters.
+# Abbreviations that end a sentence unless the next word begins in lower case.
 OFTEN_LAST = frozenset({"etc", "inc", "ltd", "co", "corp", "jr", "sr", "st", "ave", "a.m", "p.m"})
 
 _LAST_WORD = re.compile(r"([^\s,;:(\[\"“]+)$")
@@ -35,20 +35,20 @@ _SPACES = re.compile(r"\s+")
 
 
 class Sentences:
-    """Feed text as it comes; take sentences as they become whole.
+    """Collects text and returns complete sentences of at most ``limit`` characters.
 
-    No sentence is longer than ``limit`` characters. The first may be cut short at a comma once it has
-    ``first_clause`` characters, so that the voice starts before a long sentence is complete.
+    The first sentence may end at a comma from ``first_clause`` characters on, so that the voice starts before a long
+    sentence is complete.
     """
 
     def __init__(self, *, limit: int = 240, first_clause: int = 60) -> None:
         self._limit = limit
         self._first_clause = first_clause
         self._buffer = ""
-        self._spoken = False
+        self._has_sentence = False
 
     def feed(self, text: str) -> list[str]:
-        """The sentences that this text completes."""
+        """Return the sentences that this text completes."""
         whole: list[str] = []
         for character in text:
             cut = self._cut(character)
@@ -58,11 +58,11 @@ class Sentences:
         return whole
 
     def finish(self) -> list[str]:
-        """What is left when the text has ended."""
+        """Return the rest of the text, at its end."""
         return self._take(len(self._buffer))
 
     def _cut(self, following: str) -> int:
-        """How much of the buffer is a sentence, now that ``following`` is seen; 0 when none is."""
+        """Return the length of the sentence in the buffer, given the next character; 0 if it is not complete."""
         buffer = self._buffer
         if not buffer:
             return 0
@@ -76,9 +76,9 @@ class Sentences:
         return _ends_sentence(text, following) or self._ends_first_clause(text)
 
     def _ends_first_clause(self, text: str) -> bool:
-        if self._spoken or len(text) < self._first_clause or text[-1] not in CLAUSE_MARKS:
+        if self._has_sentence or len(text) < self._first_clause or text[-1] not in CLAUSE_MARKS:
             return False
-        # Not inside an enumeration of letters or numbers.
+        # A short last word may be an item of an enumeration ("a, b, c").
         return len(_last_word(text[:-1])) > 2
 
     def _take(self, length: int) -> list[str]:
@@ -86,12 +86,12 @@ class Sentences:
         self._buffer = self._buffer[length:].lstrip()
         if not sentence:
             return []
-        self._spoken = True
+        self._has_sentence = True
         return [sentence]
 
 
 def speakable(text: str) -> str:
-    """The text without markdown, emoji and control characters; empty when nothing in it can be spoken."""
+    """Return the text without Markdown, emoji and control characters; empty if it has no letter and no digit."""
     text = _LINK.sub(r"\1", _LINE_MARK.sub("", text))
     text = _EMPHASIS.sub("", text)
     text = "".join(character for character in text if not _is_decoration(character))
@@ -100,14 +100,14 @@ def speakable(text: str) -> str:
 
 
 def _is_decoration(character: str) -> bool:
-    """Emoji with their joiners and shades, control and private characters; spaces and currency signs are none."""
+    """Return whether a character is an emoji (or part of one), a control or a private-use character."""
     if character.isspace():
         return False
     return unicodedata.category(character) in DECORATIONS or character in "\ufe0e\ufe0f\u20e3"
 
 
 def _ends_sentence(text: str, following: str) -> bool:
-    """Whether a sentence ends with ``text``, when a space and then ``following`` come after it."""
+    """Return whether a sentence ends with ``text``, given that a space and ``following`` come next."""
     bare = text.rstrip(CLOSERS)
     if not bare or bare[-1] not in TERMINATORS:
         return False
@@ -122,16 +122,16 @@ def _ends_sentence(text: str, following: str) -> bool:
 
 
 def _period_ends(text: str, following: str) -> bool:
-    """Whether the full stop after ``text`` ends a sentence rather than an abbreviation, an initial or a list number."""
+    """Return whether a full stop after ``text`` ends a sentence, not an abbreviation, an initial or a list number."""
     word = _last_word(text)
     small = word.lower()
     if not word or small in TITLES or (small == "no" and following.isdigit()):
         return False
     if small in OFTEN_LAST:
         return not following.islower()
-    if word == text.strip() and word.isdigit():  # "1. First" at the start
+    if word == text.strip() and word.isdigit():  # a list number: "1. First"
         return False
-    if len(word) == 1 and word.isalpha():  # an initial; but "... I, S." is spelling, and "I" is a word
+    if len(word) == 1 and word.isalpha():  # an initial, unless it is the word "I" or part of a spelling ("..., I, S.")
         return word == "I" or text[: -len(word)].rstrip().endswith(",")
     return not ("." in word and all(len(part) == 1 for part in word.split(".")))  # U.S.
 
@@ -142,7 +142,7 @@ def _last_word(text: str) -> str:
 
 
 def _best_cut(text: str) -> int:
-    """Where to cut text that has grown too long: after a clause, else at a space, else right here."""
+    """Return where to cut text that is too long: after its last clause, else at its last space, else at its end."""
     spaces = [at for at in range(len(text) // 2, len(text)) if text[at].isspace()]
     clauses = [at for at in spaces if text[at - 1] in CLAUSE_MARKS]
     return max(clauses or spaces or [len(text)])

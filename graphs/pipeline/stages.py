@@ -1,7 +1,7 @@
-"""One async generator per stage, over a deployment handle.
+"""The stages as async generators over deployment handles.
 
-What goes wrong on the way to a replica or on it comes out as one of ``deployments.errors``. Closing a generator
-cancels the call, so that the replica stops too. It knows nothing of order or of tasks: that is ``run``.
+Every failure of a call becomes one of ``deployments.errors``. Closing a generator cancels the call, and the replica
+stops working on it. The order of stages is decided by ``plan`` and executed by ``run``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -24,84 +25,95 @@ from deployments.messages import (
     ChatEnd,
     ChatMessage,
     ChatOptions,
+    QueueWait,
     Segment,
     SpeakOptions,
-    Taken,
     TextDelta,
     TranscribeOptions,
 )
 from graphs.pipeline.plan import Stage
 
-FAILURES = (RayError, RayServeException, RpcError)  # what Ray says of a call, over either of its transports
+FAILURES = (RayError, RayServeException, RpcError)  # of a call over Ray's object store or over gRPC
 
 logger = logging.getLogger("ray.serve")
 
 
 class Stages(Protocol):
-    """What ``run`` calls. Each generator may be closed at any time; then the work behind it stops.
+    """The calls of one run to its stages. Closing a generator stops the work behind it."""
 
-    Behind a queue, its first value tells how long the call waited there.
-    """
+    @property
+    def queued_s(self) -> Mapping[Stage, float]:
+        """Seconds that the calls of each stage waited for a replica so far."""
 
-    def transcribe(self, audio: Audio, options: TranscribeOptions) -> AsyncGenerator[Taken | Segment, None]:
-        """Speech to segments of text; none when nobody speaks."""
+    def transcribe(self, audio: Audio, options: TranscribeOptions) -> AsyncGenerator[Segment, None]:
+        """Yield the segments of speech; none when there is no speech."""
         ...
 
     def chat(
         self, stage: Stage, messages: Sequence[ChatMessage], options: ChatOptions
-    ) -> AsyncGenerator[Taken | TextDelta | ChatEnd, None]:
-        """A conversation to its next message, by the model of ``stage`` (LLM or VISION)."""
+    ) -> AsyncGenerator[TextDelta | ChatEnd, None]:
+        """Yield the next message of a conversation from the model of ``stage`` (LLM or VISION)."""
         ...
 
-    def speak(self, text: str, options: SpeakOptions) -> AsyncGenerator[Taken | Audio, None]:
-        """A sentence to chunks of sound."""
+    def speak(self, sentence: str, options: SpeakOptions) -> AsyncGenerator[Audio, None]:
+        """Yield the audio of a sentence."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class HandleStages:
-    """The stages behind Ray Serve handles."""
+class Handles:
+    """The deployment handles of the stages."""
 
-    handles: dict[Stage, DeploymentHandle]
-    retry_after_s: float
-    _methods: dict[tuple[Stage, str], DeploymentHandle] = field(default_factory=dict, init=False)
-
-    def transcribe(self, audio: Audio, options: TranscribeOptions) -> AsyncGenerator[Taken | Segment, None]:
-        return self._call(Stage.ASR, "transcribe", audio, options)
-
-    def chat(
-        self, stage: Stage, messages: Sequence[ChatMessage], options: ChatOptions
-    ) -> AsyncGenerator[Taken | TextDelta | ChatEnd, None]:
-        return self._call(stage, "chat", tuple(messages), options)
-
-    def speak(self, text: str, options: SpeakOptions) -> AsyncGenerator[Taken | Audio, None]:
-        return self._call(Stage.TTS, "speak", text, options)
+    def __init__(self, handles: Mapping[Stage, DeploymentHandle]) -> None:
+        self._handles = handles
+        self._methods: dict[tuple[Stage, str], DeploymentHandle] = {}
 
     @property
     def names(self) -> list[str]:
         """The names of the deployments."""
-        return [handle.deployment_name for handle in self.handles.values()]
+        return [handle.deployment_name for handle in self._handles.values()]
 
-    async def silent(self, timeout_s: float) -> list[str]:
-        """The names of those deployments that do not answer within ``timeout_s``; a full queue is an answer."""
-        answers = await asyncio.gather(*(_answers(handle, timeout_s) for handle in self.handles.values()))
+    def method(self, stage: Stage, name: str) -> DeploymentHandle:
+        """Return a streaming method of a stage. Cached: creating one takes Ray a millisecond."""
+        if (stage, name) not in self._methods:
+            self._methods[stage, name] = getattr(self._handles[stage].options(stream=True), name)
+        return self._methods[stage, name]
+
+    async def unresponsive(self, timeout_s: float) -> list[str]:
+        """Return the names of the deployments that do not answer in time. A full queue counts as an answer."""
+        answers = await asyncio.gather(*(_answers(handle, timeout_s) for handle in self._handles.values()))
         return [name for name, answered in zip(self.names, answers, strict=True) if not answered]
 
-    def _method(self, stage: Stage, name: str) -> DeploymentHandle:
-        """The method of a stage, to be called for a stream. Kept, because Ray takes a while to make one."""
-        method = self._methods.get((stage, name))
-        if method is None:
-            method = self._methods[stage, name] = getattr(self.handles[stage].options(stream=True), name)
-        return method
+
+@dataclass(frozen=True, slots=True)
+class HandleStages:
+    """The stages behind deployment handles, for one run. ``retry_after_s`` is the advice in errors."""
+
+    handles: Handles
+    retry_after_s: float
+    queued_s: dict[Stage, float] = field(default_factory=lambda: defaultdict(float))
+
+    def transcribe(self, audio: Audio, options: TranscribeOptions) -> AsyncGenerator[Segment, None]:
+        return self._call(Stage.ASR, "transcribe", audio, options)
+
+    def chat(
+        self, stage: Stage, messages: Sequence[ChatMessage], options: ChatOptions
+    ) -> AsyncGenerator[TextDelta | ChatEnd, None]:
+        return self._call(stage, "chat", tuple(messages), options)
+
+    def speak(self, sentence: str, options: SpeakOptions) -> AsyncGenerator[Audio, None]:
+        return self._call(Stage.TTS, "speak", sentence, options)
 
     async def _call(self, stage: Stage, method: str, *arguments: Any) -> AsyncGenerator[Any, None]:
+        """Yield the values of a call, consuming ``QueueWait``."""
         try:
-            called_at = time.time()  # by which the replica knows how long it waited
-            response = self._method(stage, method).remote(*arguments, called_at)
+            response = self.handles.method(stage, method).remote(*arguments, called_at=time.time())
             try:
                 async for value in response:
-                    yield value
-            except BaseException:  # closed, cancelled or failed: the replica need not go on
+                    if isinstance(value, QueueWait):
+                        self.queued_s[stage] += value.seconds
+                    else:
+                        yield value
+            except BaseException:  # closed, cancelled or failed: the replica stops
                 response.cancel()
                 raise
         except FAILURES as error:
@@ -109,7 +121,7 @@ class HandleStages:
 
 
 async def _answers(handle: DeploymentHandle, timeout_s: float) -> bool:
-    response = handle.stats.remote()
+    response = handle.ping.remote()
     try:
         async with asyncio.timeout(timeout_s):
             await response
@@ -122,16 +134,16 @@ async def _answers(handle: DeploymentHandle, timeout_s: float) -> bool:
 
 
 def translated(stage: Stage, error: Exception, retry_after_s: float) -> ParleyError:
-    """What Ray says, in words of ``deployments.errors``."""
+    """Return the error of ``deployments.errors`` for an exception that Ray raises from a call."""
     if isinstance(error, RayTaskError) and isinstance(error.cause, ParleyError):
         return error.cause
     if isinstance(error, BackPressureError):
         return Overloaded(
-            f"Every place in the queue of the {stage} stage is taken. Try again in a moment.",
+            f"The queue of the {stage} stage is full. Try again in a moment.",
             retry_after_s=error.retry_after_s or retry_after_s,
         )
     logger.error("the %s stage failed", stage, exc_info=error)
     return EngineUnavailable(
-        f"The {stage} stage stopped before it had answered. Its replica is being replaced; try again in a moment.",
+        f"The {stage} stage failed before its answer was complete. Its replica is being replaced; try again soon.",
         retry_after_s=retry_after_s,
     )

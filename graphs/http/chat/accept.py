@@ -1,19 +1,20 @@
-"""Which form an answer takes: the ``output`` that was asked for, else what ``Accept`` prefers. Pure."""
+"""The form of a response to POST /chat: by the field ``output``, else by the header ``Accept`` (RFC 9110). Pure."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
+from graphs.http import sse
 from graphs.pipeline.turn import Output
 
 
 class Form(StrEnum):
-    """The media type of an answer."""
+    """The media type of a response."""
 
     JSON = "application/json"
     TEXT = "text/plain"
-    EVENTS = "text/event-stream"
+    EVENTS = sse.MEDIA_TYPE
     WAV = "audio/wav"
 
 
@@ -24,23 +25,23 @@ FORMS: dict[Output, tuple[Form, ...]] = {
 
 
 def negotiate(accept: str, output: Output | None) -> tuple[Output, Form]:
-    """What to answer with and how. What cannot be had is answered in the first form of its output."""
-    wanted = _preferred(accept)
+    """Return the output and its form: the first form that ``accept`` prefers, else the default form of the output."""
+    preferred = _preferred(accept)
     if output is None:
-        output = Output.VOICE if wanted and wanted[0].startswith("audio/") else Output.TEXT
+        output = Output.VOICE if preferred and preferred[0].startswith("audio/") else Output.TEXT
     forms = FORMS[output]
-    return output, next((form for range_ in wanted for form in forms if fnmatchcase(form, range_)), forms[0])
+    return output, next((form for range_ in preferred for form in forms if fnmatchcase(form, range_)), forms[0])
 
 
 def _preferred(accept: str) -> list[str]:
-    """The media ranges of an Accept header, best first; refused ones (``q=0``) left out."""
-    weighed = []
+    """Return the media ranges of an Accept header in order of preference, without those of ``q=0``."""
+    weighted = []
     for part in accept.lower().split(","):
         media_range, *parameters = (piece.strip() for piece in part.split(";"))
         weight = next((_number(p[2:]) for p in parameters if p.startswith("q=")), 1.0)
         if media_range and weight > 0:
-            weighed.append((weight, media_range))
-    return [media_range for _, media_range in sorted(weighed, key=lambda pair: -pair[0])]
+            weighted.append((weight, media_range))
+    return [media_range for _, media_range in sorted(weighted, key=lambda pair: -pair[0])]
 
 
 def _number(text: str) -> float:

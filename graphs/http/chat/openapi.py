@@ -1,4 +1,4 @@
-"""What /openapi.json says of POST /chat: its three request forms, its answers and its errors. Data only."""
+"""The OpenAPI description of POST /chat: its request forms, responses and errors. Only data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _object(**properties: Any) -> dict[str, Any]:
 
 def _request_schema() -> dict[str, Any]:
     schema = ChatRequest.model_json_schema()
-    # Inlined: a path's own schema has no place for definitions.
+    # Inlined, because a path's schema cannot contain definitions.
     definitions = schema.pop("$defs")
     properties = schema["properties"]
     properties["output"] |= {"anyOf": [definitions["Output"], {"type": "null"}]}
@@ -28,7 +28,7 @@ def _form_schema() -> dict[str, Any]:
     media: dict[str, dict[str, Any]] = {"audio": _BINARY, "image": {"type": "array", "items": _BINARY}}
     for name, part in media.items():
         schema["properties"][name] = part | {"description": schema["properties"][name]["description"]}
-    schema["properties"]["messages"] = {"type": "string", "description": "As in JSON, written as JSON."}
+    schema["properties"]["messages"] = {"type": "string", "description": "The list as JSON text."}
     return schema
 
 
@@ -60,8 +60,8 @@ QUERY_PARAMETERS: list[dict[str, Any]] = [
 _ANSWER = _object(
     id={"type": "string"},
     text={"type": "string"},
-    transcript={"type": "string", "description": "What was said, when speech came in."},
-    audio={"type": "string", "format": "byte", "description": "A WAV, when a voice was asked for."},
+    transcript={"type": "string", "description": "The transcript of the speech, if there was any."},
+    audio={"type": "string", "format": "byte", "description": "A WAV, if the output is voice."},
     graph={"type": "array", "items": {"enum": ["asr", "llm", "vision", "tts"]}},
     usage=_object(prompt_tokens={"type": "integer"}, completion_tokens={"type": "integer"}),
     finish_reason={"enum": ["stop", "length"]},
@@ -77,36 +77,39 @@ _ERROR = _object(
 )
 
 _ERRORS = {
-    400: "Malformed: the message says where, and what would be right.",
-    401: "No API key, or none of this service's, where it asks for one.",
-    404: "There is nothing of this name.",
-    413: "Larger, longer or wider than the service takes.",
-    415: "No such content type, or media that is not read.",
-    422: "Nothing to answer: no prompt, or no speech found.",
-    429: "A limit of this API key's own is reached. Retry-After says when it may ask again.",
-    503: "Every place is taken, or a replica is being replaced. Retry-After says when to come back.",
-    504: "Not complete within the time of one request.",
+    400: "Invalid: the message names the field and what is valid.",
+    401: "No valid API key, where the service requires one.",
+    404: "There is nothing with this name.",
+    413: "A limit of size, duration or pixels is exceeded.",
+    415: "A content type or media format that is not supported.",
+    422: "Nothing to answer: no prompt, or no speech in the recording.",
+    429: "A limit of this API key is reached. Retry-After has the seconds to wait.",
+    503: "The service is at its limit, or a replica is being replaced. Retry-After has the seconds to wait.",
+    504: "The answer exceeded the time limit of one request.",
 }
 
 _CHAT_ERRORS = (400, 401, 413, 415, 422, 429, 503, 504)
 
 
-def error_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The error answers of a route; all of POST /chat's without ``statuses``."""
+def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the error responses of a route; without ``statuses`` those of POST /chat."""
     return {
         status: {"description": _ERRORS[status], "content": {"application/json": {"schema": _ERROR}}}
         for status in statuses or _CHAT_ERRORS
     }
 
 
-CHAT_ANSWERS: dict[int | str, dict[str, Any]] = {
+RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The answer: JSON, bare text or a stream of events (transcript, text, audio, stage, done, "
-        "error); or a voice, 16-bit PCM mono, sent while it is being spoken.",
+        "description": "The answer: JSON, plain text or an event stream (transcript, text, audio, stage, done, error); "
+        "or audio, 16-bit PCM mono, sent while it is synthesized.",
         "headers": {
             "X-Request-Id": {"schema": {"type": "string"}},
             "X-Graph": {"schema": {"type": "string"}, "description": "The stages, such as asr,llm,tts."},
-            "Server-Timing": {"schema": {"type": "string"}, "description": "Stages finished before the headers."},
+            "Server-Timing": {
+                "schema": {"type": "string"},
+                "description": "Durations of the stages that finished before the headers were sent.",
+            },
         },
         "content": {
             "application/json": {"schema": _ANSWER},
@@ -115,5 +118,5 @@ CHAT_ANSWERS: dict[int | str, dict[str, Any]] = {
             "audio/wav": {"schema": _BINARY},
         },
     },
-    **error_answers(),
+    **error_responses(),
 }

@@ -1,8 +1,4 @@
-"""POST /chat, the way in: three request forms with one meaning become a turn.
-
-A form, JSON, or a raw body of one kind. Everything is bounded while it is read; media are decoded in a thread.
-It knows neither who answers nor how; the way out is ``answers``.
-"""
+"""POST /chat: from a request to a turn. A form, JSON, and a raw body of one kind have the same meaning."""
 
 from __future__ import annotations
 
@@ -14,24 +10,36 @@ from pydantic import BeforeValidator, Field, PositiveInt
 from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect, Request
 
-from deployments.errors import InvalidRequest, MalformedBody, NothingToAnswer, TooLarge, UnsupportedMedia
-from deployments.messages import Audio, ChatOptions, Image, Role, SpeakOptions
-from deployments.settings import GatewayConfig, LanguageCode
-from graphs.pipeline.turn import Output, Turn, TurnMessage
+from deployments.errors import InvalidRequest, MalformedBody, UnsupportedMedia
+from deployments.messages import ChatOptions, Role, SpeakOptions, TranscribeOptions
+from deployments.settings import LanguageCode
+from graphs.http.body import (
+    BoundedRequest,
+    Media,
+    RequestModel,
+    Text,
+    content_type,
+    read_form,
+    read_json,
+    request_id,
+    validated,
+)
 from graphs.http.chat.accept import Form, negotiate
-from graphs.http.body import Bounded, Fields, Media, Text, content_type, read_form, read_json, request_id, validated
-from graphs.http.executor import Lanes
-from graphs.http.media.audio import Kind, decode_audio, decode_image, kind_of
+from graphs.http.executor import DecodeExecutor
+from graphs.http.media.formats import Kind, kind_of
+from graphs.http.turns import TurnReader
+from graphs.pipeline.turn import Output, Turn, TurnMessage
+from graphs.settings import GatewayConfig
 
 CONTENT_TYPES = "multipart/form-data, application/json, text/plain, audio/* or image/*"
 
 
-def _listed(value: Any) -> Any:
+def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
 def _json_in_form(value: Any) -> Any:
-    """In a form a list arrives as text."""
+    """Parse a list, which a form contains as text."""
     if not isinstance(value, str):
         return value
     try:
@@ -40,81 +48,113 @@ def _json_in_form(value: Any) -> Any:
         raise ValueError('should be JSON such as [{"role": "user", "content": "Hi"}]') from None
 
 
-class EarlierMessage(Fields):
-    """A message said before."""
+class EarlierMessage(RequestModel):
+    """An earlier message of the conversation."""
 
     role: Role
     content: Text
 
 
-class ChatRequest(Fields):
-    """The fields of POST /chat, in whichever form they came."""
+class ChatRequest(RequestModel):
+    """The fields of POST /chat."""
 
-    text: Text | None = Field(default=None, description="What is written.")
-    audio: Media | None = Field(default=None, description="What is spoken: WAV, FLAC, MP3, Ogg, WebM or M4A.")
-    image: Annotated[list[Media], BeforeValidator(_listed)] = Field(
+    text: Text | None = Field(default=None, description="The prompt.")
+    audio: Media | None = Field(default=None, description="A spoken prompt: WAV, FLAC, MP3, Ogg, WebM or M4A.")
+    image: Annotated[list[Media], BeforeValidator(_as_list)] = Field(
         default_factory=list, description="Pictures: PNG, JPEG, WebP, GIF, or .npy of uint8 (H,W), (H,W,3), (H,W,4)."
     )
-    output: Output | None = Field(default=None, description="What to answer with. Wins over Accept.")
-    system: Text | None = Field(default=None, description="Who answers, and how; instead of the service's own prompt.")
+    output: Output | None = Field(default=None, description="The kind of answer. Overrides Accept.")
+    system: Text | None = Field(default=None, description="A system prompt, in place of the service's own.")
     messages: Annotated[list[EarlierMessage], BeforeValidator(_json_in_form)] = Field(
         default_factory=list, description="The conversation so far, without the present message."
     )
     voice: Text | None = Field(default=None, description="A voice of the speech model.")
-    language: LanguageCode | None = Field(default=None, description="What is spoken, as ISO 639-1, such as en.")
+    language: LanguageCode | None = Field(default=None, description="The spoken language, as ISO 639-1, such as en.")
     max_tokens: PositiveInt | None = Field(default=None, description="Longest answer, in tokens.")
     temperature: float | None = Field(default=None, ge=0, le=2, description="0 always takes the likeliest token.")
 
 
-async def read_chat(request: Request, limits: GatewayConfig, lanes: Lanes) -> tuple[Turn, Form]:
-    """The turn that a request asks for, and the form in which its answer is wanted.
+class ChatReader:
+    """Reads requests to POST /chat within the limits of ``config``."""
 
-    Raises types of ``deployments.errors``; a body beyond its limit is refused without being read to its end.
-    """
-    fields: dict[str, Any] = {}
-    for name, value in request.query_params.multi_items():
-        _set_once(fields, name, value)
-    try:
-        body = Bounded(request, limits.max_body_bytes)
-        fields |= await _read_body(body, limits, lanes)
-    except ClientDisconnect:
-        raise MalformedBody("The body ended before it was complete.") from None
-    aside = lanes.media if fields.keys() & {"audio", "image"} else lanes.text
-    accept = request.headers.get("accept", "*/*")
-    return await aside(body.received, _decoded, fields, request_id(request), accept, limits)
+    def __init__(self, config: GatewayConfig, executor: DecodeExecutor) -> None:
+        self._max_body_bytes = config.max_body_bytes
+        self._turns = TurnReader(config)
+        self._executor = executor
 
+    async def read(self, request: Request) -> tuple[Turn, Form]:
+        """Return the turn of a request and the form of its response. Raise types of ``deployments.errors``.
 
-async def _read_body(request: Bounded, limits: GatewayConfig, lanes: Lanes) -> dict[str, Any]:
-    kind_sent = content_type(request)
-    if kind_sent in ("multipart/form-data", "application/x-www-form-urlencoded"):  # the latter cannot carry files
-        return await _read_form(request, limits)
-    data = await request.body()
-    if kind_sent == "text/plain":
-        return {"text": _text(data)}
-    if not data:
-        raise MalformedBody(f"The request has no body. Send {CONTENT_TYPES}.")
-    if kind_sent == "application/json":
-        return await lanes.text(len(data), read_json, data)
-    if kind_sent.startswith(("audio/", "image/")):
-        kind = kind_of(data) or Kind(kind_sent.partition("/")[0])
-        return {kind.value: data}
-    raise UnsupportedMedia(f"Content-Type {kind_sent or 'is missing and'} is not read. Send {CONTENT_TYPES}.")
+        A body above its limit is refused without being read to its end.
+        """
+        fields: dict[str, Any] = {}
+        for name, value in request.query_params.multi_items():
+            _set_once(fields, name, value)
+        body = BoundedRequest(request, self._max_body_bytes)
+        try:
+            fields |= await self._read_body(body)
+        except ClientDisconnect:
+            raise MalformedBody("The body ended before it was complete.") from None
+        run = self._executor.decode if fields.keys() & {"audio", "image"} else self._executor.parse
+        accept = request.headers.get("accept", "*/*")
+        return await run(body.received, self._turn, fields, request_id(request), accept)
 
+    async def _read_body(self, request: BoundedRequest) -> dict[str, Any]:
+        media_type = content_type(request)
+        if media_type in ("multipart/form-data", "application/x-www-form-urlencoded"):  # the latter has no files
+            return await self._read_form(request)
+        data = await request.body()
+        if media_type == "text/plain":
+            return {"text": _text(data)}
+        if not data:
+            raise MalformedBody(f"The request has no body. Send {CONTENT_TYPES}.")
+        if media_type == "application/json":
+            return await self._executor.parse(len(data), read_json, data)
+        if media_type.startswith(("audio/", "image/")):
+            kind = kind_of(data) or Kind(media_type.partition("/")[0])
+            return {kind.value: data}
+        raise UnsupportedMedia(f"Content-Type {media_type or 'is missing and'} is not read. Send {CONTENT_TYPES}.")
 
-async def _read_form(request: Request, limits: GatewayConfig) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    images: list[Any] = []
-    form = await read_form(request, limits.max_body_bytes)
-    try:
-        for name, part in form.multi_items():
-            value = await part.read() if isinstance(part, UploadFile) else part
-            if name == "image":
-                images.append(value)
-            else:
-                _set_once(fields, name, value)
-    finally:
-        await form.close()
-    return fields | ({"image": images} if images else {})
+    async def _read_form(self, request: Request) -> dict[str, Any]:
+        fields: dict[str, Any] = {}
+        images: list[Any] = []
+        form = await read_form(request, self._max_body_bytes)
+        try:
+            for name, part in form.multi_items():
+                value = await part.read() if isinstance(part, UploadFile) else part
+                if name == "image":
+                    images.append(value)
+                else:
+                    _set_once(fields, name, value)
+        finally:
+            await form.close()
+        return fields | ({"image": images} if images else {})
+
+    def _turn(self, fields: Mapping[str, Any], turn_id: str, accept: str) -> tuple[Turn, Form]:
+        """Validate the fields and decode base64 and media."""
+        request = validated(ChatRequest, fields)
+        output, form = negotiate(accept, request.output)
+        self._turns.check_counts(images=len(request.image), recordings=request.audio is not None, param="image")
+        system = [TurnMessage("system", request.system)] if request.system else []
+        earlier = [TurnMessage(message.role, message.content) for message in request.messages]
+        messages = self._turns.conversation((*system, *earlier, self._message(request)), param="text")
+        turn = Turn(
+            turn_id,
+            messages,
+            output,
+            ChatOptions(max_tokens=request.max_tokens, temperature=request.temperature),
+            SpeakOptions(voice=request.voice),
+            TranscribeOptions(language=request.language),
+        )
+        return turn, form
+
+    def _message(self, request: ChatRequest) -> TurnMessage:
+        return TurnMessage(
+            "user",
+            (request.text or "").strip(),
+            () if request.audio is None else (self._turns.audio(request.audio, "audio"),),
+            tuple(self._turns.image(data, "image") for data in request.image),
+        )
 
 
 def _set_once(fields: dict[str, Any], name: str, value: Any) -> None:
@@ -128,48 +168,3 @@ def _text(data: bytes) -> str:
         return data.decode()
     except UnicodeDecodeError:
         raise MalformedBody("The text is not UTF-8.", param="text") from None
-
-
-def _decoded(fields: Mapping[str, Any], turn_id: str, accept: str, limits: GatewayConfig) -> tuple[Turn, Form]:
-    """Everything that takes the processor: validation, base64 and media."""
-    asked = validated(ChatRequest, fields)
-    output, form = negotiate(accept, asked.output)
-    earlier = [TurnMessage(message.role, message.content) for message in asked.messages]
-    system = [TurnMessage("system", asked.system)] if asked.system else []
-    messages = (*system, *earlier, _user_message(asked, limits))
-    for message in messages:
-        if len(message.text) > limits.max_text_chars:
-            raise TooLarge(
-                f"The text has {len(message.text):,} characters; at most {limits.max_text_chars:,} are taken.",
-                param="text",
-            )
-    return (
-        Turn(
-            turn_id,
-            messages,
-            output,
-            ChatOptions(max_tokens=asked.max_tokens, temperature=asked.temperature),
-            SpeakOptions(voice=asked.voice),
-            asked.language,
-        ),
-        form,
-    )
-
-
-def _user_message(asked: ChatRequest, limits: GatewayConfig) -> TurnMessage:
-    text = (asked.text or "").strip()
-    if len(asked.image) > limits.max_images:
-        raise InvalidRequest(
-            f"{len(asked.image)} pictures came; at most {limits.max_images} are looked at.", param="image"
-        )
-    if not text and asked.audio is None:
-        if not asked.image:
-            raise NothingToAnswer("There is nothing to answer. Send text, audio or image.", param="text")
-        text = limits.image_prompt
-    audio: tuple[Audio, ...] = ()
-    if asked.audio is not None:
-        audio = (decode_audio(asked.audio, max_s=limits.max_audio_s),)
-    images: tuple[Image, ...] = tuple(
-        decode_image(data, max_pixels=limits.max_image_pixels, side_px=limits.image_side_px) for data in asked.image
-    )
-    return TurnMessage("user", text, audio, images)

@@ -1,1 +1,1 @@
-"""Decoding and encoding of audio and pictures, under limits."""
+"""Decoding and encoding of audio and pictures, under limits. Knows nothing of requests."""

@@ -1,7 +1,7 @@
-"""Sound to the bytes of a file, while it is still being made.
+"""Audio to the bytes of a file, chunk by chunk.
 
-An encoder takes mono float32 as it comes and gives bytes as they are ready; what it gave, put end to end, is one whole
-file. Nothing is ever rewritten, so that it can leave at once. Knows neither HTTP nor where the sound comes from.
+The concatenated output of an encoder is one complete file. Bytes that were returned are never changed, so that they can
+be sent at once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from deployments.messages import Audio
 
 
 class AudioFormat(StrEnum):
-    """The formats that OpenAI's clients name; ``pcm16`` is Parley's name for ``pcm`` where a chat names it."""
+    """The formats of OpenAI's API. Chat completions call ``pcm`` ``pcm16``."""
 
     MP3 = "mp3"
     OPUS = "opus"
@@ -32,13 +32,13 @@ class AudioFormat(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """How a format is made: PyAV's container and codec, the rates it may have, and its name on the wire."""
+    """How a format is encoded: its media type, PyAV's container, codec and options, and its sample rate."""
 
     media_type: str
     container: str = ""
     codec: str = ""
     sample_format: str = "s16"
-    rate_hz: int | None = None  # None keeps the rate of the voice
+    rate_hz: int | None = None  # None: the rate of the voice
     options: dict[str, str] = field(default_factory=dict)
 
 
@@ -48,18 +48,15 @@ CODECS: dict[AudioFormat, Codec] = {
     AudioFormat.AAC: Codec("audio/aac", "adts", "aac", "fltp", 24_000),
     AudioFormat.FLAC: Codec("audio/flac", "flac", "flac", "s16"),
     AudioFormat.WAV: Codec("audio/wav"),
-    AudioFormat.PCM: Codec("audio/pcm", rate_hz=24_000),  # headerless: the rate is OpenAI's, always
+    AudioFormat.PCM: Codec("audio/pcm", rate_hz=24_000),  # has no header: the rate is OpenAI's
 }
 
 WAV_UNKNOWN_LENGTH = 0xFFFFFFFF
-SILENT_RATE_HZ = 16_000  # of a voice that had nothing to say
+EMPTY_RATE_HZ = 16_000  # of a file without audio
 
 
 class Encoder:
-    """One file in the making. The first chunk fixes the rate of the voice; later ones have the same.
-
-    ``fed_s`` is the length of the sound so far, in seconds.
-    """
+    """Encodes one file from chunks of equal sample rate. ``fed_s`` is the duration so far, in seconds."""
 
     def __init__(self, audio_format: AudioFormat) -> None:
         self.media_type = CODECS[audio_format].media_type
@@ -69,7 +66,7 @@ class Encoder:
         self.fed_s = 0.0
 
     def feed(self, audio: Audio) -> bytes:
-        """The bytes that this sound completes; may be none yet."""
+        """Return the bytes that are ready; may be none."""
         self.fed_s += audio.duration_s
         if self._writer is None:
             rate = self._codec.rate_hz or audio.rate_hz
@@ -79,22 +76,22 @@ class Encoder:
         return self._writer.feed(audio)
 
     def finish(self) -> bytes:
-        """The last bytes of the file. Nothing at all when there was no sound."""
+        """Return the last bytes of the file; none if there was no audio."""
         return b"" if self._writer is None else self._writer.finish()
 
 
 def whole_file(audio_format: AudioFormat, chunks: Sequence[Audio]) -> bytes:
-    """A complete file, which a WAV says of itself in its header; every chunk has the same rate. Blocks."""
+    """Return a complete file from chunks of equal sample rate; the header of a WAV has its length. Blocks."""
     if audio_format is AudioFormat.WAV:
         data = b"".join(chunk.pcm16().tobytes() for chunk in chunks)
-        return wav_header(chunks[0].rate_hz if chunks else SILENT_RATE_HZ, len(data)) + data
+        return wav_header(chunks[0].rate_hz if chunks else EMPTY_RATE_HZ, len(data)) + data
     encoder = Encoder(audio_format)
-    silence = Audio(np.zeros(SILENT_RATE_HZ // 10, np.float32), SILENT_RATE_HZ)  # a file of no sound is no file
+    silence = Audio(np.zeros(EMPTY_RATE_HZ // 10, np.float32), EMPTY_RATE_HZ)  # codecs cannot write an empty file
     return b"".join([*map(encoder.feed, chunks or [silence]), encoder.finish()])
 
 
 class _Raw:
-    """16-bit little-endian samples, behind a WAV header if wanted."""
+    """Writes 16-bit little-endian samples, after a WAV header if ``with_header``."""
 
     def __init__(self, rate_hz: int, *, with_header: bool) -> None:
         self._rate_hz = rate_hz
@@ -143,7 +140,7 @@ class _Container:
 
 
 class _Sink:
-    """A file that can only be written forwards, as a socket is."""
+    """A file object that cannot seek, as PyAV's output."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -159,7 +156,7 @@ class _Sink:
 
 
 def wav_header(rate_hz: int, data_bytes: int = WAV_UNKNOWN_LENGTH) -> bytes:
-    """44 bytes before 16-bit mono PCM. An unknown length is all ones: players read on until the end."""
+    """Return the 44 bytes before 16-bit mono PCM. With all ones as the length, players read to the end of the file."""
     riff_bytes = min(data_bytes + 36, WAV_UNKNOWN_LENGTH)
     return struct.pack(
         "<4sI4s4sIHHIIHH4sI", b"RIFF", riff_bytes, b"WAVE", b"fmt ", 16, 1, 1, rate_hz, rate_hz * 2, 2, 16,

@@ -1,4 +1,4 @@
-"""The models by the names that clients use: what is deployed, and the graph as a whole. Pure."""
+"""The names of models and voices that clients use: those that are deployed, ``parley``, and aliases. Pure."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 from deployments.errors import InvalidRequest, NotFound
 from graphs.pipeline.plan import Stage
+from graphs.settings import GatewayConfig
 
-GRAPH = "parley"  # the whole graph as one model: what came in decides who answers
+GRAPH = "parley"  # the graph as one model: the input selects the stages
 
 _TASKS = {
     Stage.ASR: "transcription",
@@ -20,57 +21,66 @@ _TASKS = {
 
 
 class UnknownModel(InvalidRequest):
-    """A request names a model that is not served here, or not for this."""
+    """A request names a model that is not served, or not for this route."""
 
     code = "model_not_found"
 
 
 class NoSuchModel(NotFound):
-    """There is no entry of this name."""
+    """GET /v1/models/{name} names a model that is not served."""
 
     code = UnknownModel.code
 
 
 @dataclass(frozen=True, slots=True)
-class Catalogue:
-    """``models``: the name of each stage's model. ``created``: when they were loaded, in seconds of Unix time."""
+class Models:
+    """The served models and their voices.
 
-    models: Mapping[Stage, str]
+    ``names`` has the name of each stage's model, ``created`` is when they were loaded, in seconds of Unix time.
+    ``aliases`` and ``voice_aliases`` map additional names; the voice ``None`` is the default.
+    """
+
+    names: Mapping[Stage, str]
     created: int
     aliases: Mapping[str, str] = field(default_factory=dict)
+    voice_aliases: Mapping[str, str | None] = field(default_factory=dict)
+
+    @classmethod
+    def deployed(cls, names: Mapping[Stage, str], created: int, config: GatewayConfig) -> Models:
+        """Return the models of an application. A vision model with the name of the text model gets a suffix."""
+        unique = dict(names)
+        if unique[Stage.VISION] == unique[Stage.LLM]:
+            unique[Stage.VISION] += "-vision"
+        return cls(unique, created, config.model_aliases, config.voice_aliases)
 
     def stage(self, name: str, stages: tuple[Stage, ...]) -> Stage | None:
-        """Which of ``stages`` a request means by a name; ``None`` leaves it to the graph. Raises ``UnknownModel``."""
+        """Return which of ``stages`` has the model ``name``; ``None`` for ``parley``. Raise ``UnknownModel``."""
         wanted = self.aliases.get(name, name)
         if wanted == GRAPH:
             return None
         for stage in stages:
-            if self.models[stage] == wanted:
+            if self.names[stage] == wanted:
                 return stage
-        served = ", ".join(dict.fromkeys([GRAPH, *(self.models[stage] for stage in stages)]))
+        served = ", ".join(dict.fromkeys([GRAPH, *(self.names[stage] for stage in stages)]))
         raise UnknownModel(f"There is no {_TASKS[stages[0]]} model '{name[:100]}'. There is {served}.", param="model")
 
+    def voice(self, name: str | None) -> str | None:
+        """Return the engine's name of a voice; ``None`` is its default."""
+        return None if name is None else self.voice_aliases.get(name, name)
+
     def listing(self) -> dict[str, Any]:
-        """All models, as GET /v1/models tells them."""
-        return {"object": "list", "data": [self._entry(name) for name in self._names()]}
+        """Return the body of GET /v1/models."""
+        return {"object": "list", "data": [self._entry(name) for name in self._unique_names()]}
 
     def entry(self, name: str) -> dict[str, Any]:
-        """One model; raises ``NoSuchModel``."""
+        """Return the body of GET /v1/models/{name}. Raise ``NoSuchModel``."""
         wanted = self.aliases.get(name, name)
-        if wanted not in self._names():
+        if wanted not in self._unique_names():
             raise NoSuchModel(f"There is no model '{name[:100]}'. GET /v1/models lists what there is.", param="model")
         return self._entry(name)
 
-    def _names(self) -> list[str]:
-        return list(dict.fromkeys([GRAPH, *self.models.values()]))
+    def _unique_names(self) -> list[str]:
+        return list(dict.fromkeys([GRAPH, *self.names.values()]))
 
     def _entry(self, name: str) -> dict[str, Any]:
         return {"id": name, "object": "model", "created": self.created, "owned_by": "parley"}
-
-
-def catalogue(names: Mapping[Stage, str], created: int, aliases: Mapping[str, str]) -> Catalogue:
-    """The catalogue of the models that are deployed; one that has eyes and another's name is told apart."""
-    models = dict(names)
-    if models[Stage.VISION] == models[Stage.LLM]:
-        models[Stage.VISION] += "-vision"
-    return Catalogue(models, created, aliases)

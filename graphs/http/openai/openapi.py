@@ -1,4 +1,4 @@
-"""What /openapi.json says of the /v1 routes. Data only."""
+"""The OpenAPI description of the routes under /v1. Only data."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from graphs.http.chat.openapi import error_responses
 from graphs.http.openai.chat.request import ChatCompletionRequest
-from graphs.http.openai.speech import SpeechRequest
-from graphs.http.openai.transcription import TranscriptionRequest
-from graphs.http.chat.openapi import error_answers
+from graphs.http.openai.speech import SpeechFields
+from graphs.http.openai.transcription import TranscriptionFields
 
 _BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
 _TEXT: dict[str, Any] = {"type": "string"}
 
 
 def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
-    """A path's own schema has no place for definitions: each is put where it is named."""
+    """Replace references by their definitions, because a path's schema cannot contain definitions."""
     if isinstance(schema, list):
         return [_inlined(part, definitions) for part in schema]
     if not isinstance(schema, dict):
@@ -56,56 +56,56 @@ _COMPLETION = _object(
     ),
 )
 _MODEL = _object(id=_TEXT, object={"const": "model"}, created={"type": "integer"}, owned_by=_TEXT)
-_EVENTS: dict[str, Any] = {"text/event-stream": {"schema": {}}}  # each event is an object of its own kind
+_EVENTS: dict[str, Any] = {"text/event-stream": {"schema": {}}}
 
 CHAT_BODY = _body("application/json", _schema(ChatCompletionRequest))
-SPEECH_BODY = _body("application/json", _schema(SpeechRequest))
-TRANSCRIPTION_BODY = _body("multipart/form-data", _with_file(_schema(TranscriptionRequest)))
+SPEECH_BODY = _body("application/json", _schema(SpeechFields))
+TRANSCRIPTION_BODY = _body("multipart/form-data", _with_file(_schema(TranscriptionFields)))
 
-_WORK = (400, 401, 413, 415, 422, 429, 503, 504)
+_MODEL_ERRORS = (400, 401, 413, 415, 422, 429, 503, 504)
 
-Answers = dict[int | str, dict[str, Any]]
+Responses = dict[int | str, dict[str, Any]]
 
-CHAT_ANSWERS: Answers = {
+CHAT_RESPONSES: Responses = {
     200: {
         "description": "The completion; with stream its chunks, then [DONE].",
         "content": {"application/json": {"schema": _COMPLETION}} | _EVENTS,
     },
-    **error_answers(*_WORK),
+    **error_responses(*_MODEL_ERRORS),
 }
-SPEECH_ANSWERS: Answers = {
+SPEECH_RESPONSES: Responses = {
     200: {
-        "description": "The sound, sent while it is being spoken; or events of it in base64.",
+        "description": "The audio, sent while it is synthesized; or events with it in base64.",
         "content": {
             name: {"schema": _BINARY}
             for name in ("audio/mpeg", "audio/ogg", "audio/aac", "audio/flac", "audio/wav", "audio/pcm")
         }
         | _EVENTS,
     },
-    **error_answers(*_WORK),
+    **error_responses(*_MODEL_ERRORS),
 }
-TRANSCRIPTION_ANSWERS: Answers = {
+TRANSCRIPTION_RESPONSES: Responses = {
     200: {
-        "description": "What was said; srt and vtt are text; with stream events as it is heard.",
+        "description": "The transcript; srt and vtt are text; with stream, events while it is transcribed.",
         "content": {
             "application/json": {"schema": {"type": "object", "properties": {"text": _TEXT}, "required": ["text"]}},
             "text/plain": {"schema": _TEXT},
         }
         | _EVENTS,
     },
-    **error_answers(*_WORK),
+    **error_responses(*_MODEL_ERRORS),
 }
-MODELS_ANSWERS: Answers = {
+MODELS_RESPONSES: Responses = {
     200: {
         "description": "Every model.",
         "content": {
             "application/json": {"schema": _object(object={"const": "list"}, data={"type": "array", "items": _MODEL})}
         },
     },
-    **error_answers(401),
+    **error_responses(401),
 }
-MODEL_ANSWERS: Answers = {
+MODEL_RESPONSES: Responses = {
     200: {"description": "The model.", "content": {"application/json": {"schema": _MODEL}}},
-    **error_answers(401, 404),
+    **error_responses(401, 404),
 }
-TRANSLATION_ANSWERS: Answers = error_answers(400, 401, 429, 503)
+TRANSLATION_RESPONSES: Responses = error_responses(400, 401, 429, 503)

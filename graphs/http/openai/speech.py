@@ -1,4 +1,4 @@
-"""POST /v1/audio/speech: a text in, its sound out, while it is being spoken. Knows neither who speaks nor how."""
+"""POST /v1/audio/speech: reads a text aloud; the audio is sent while it is synthesized."""
 
 from __future__ import annotations
 
@@ -9,32 +9,31 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field
+from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.errors import NothingToAnswer
 from deployments.messages import Audio, SpeakOptions
-from deployments.settings import GatewayConfig
+from graphs.http import errors, sse
+from graphs.http.body import RequestModel, Text, json_body, read_json, request_id, validated
+from graphs.http.executor import DecodeExecutor
+from graphs.http.media.encode import AudioFormat, Encoder
+from graphs.http.openai.models import GRAPH, Models
+from graphs.http.openai.parameters import Unsupported, VoiceName
+from graphs.http.response import Stream, headers
 from graphs.pipeline.events import AudioChunk, Event
 from graphs.pipeline.plan import Plan, Stage
-from graphs.http.chat.response import Stream, headers
-from graphs.http.body import Fields, Text, read_json, validated
-from graphs.http.media.encode import AudioFormat, Encoder
-from graphs.http.errors import as_parley, shape
-from graphs.http.executor import Lanes
-from graphs.http.openai.models import GRAPH, Catalogue
-from graphs.http.openai.chat.response import EVENT_STREAM, sse
-from graphs.http.openai.chat.request import Unsupported
-from graphs.http.openai.voice import VoiceName, engine_voice
+from graphs.pipeline.turn import Output, Turn, TurnMessage
+from graphs.settings import GatewayConfig
 
 MAX_CHARS = 4096
-TOKEN_S = 0.05  # of sound, as OpenAI counts what its models say
-WAY = Plan((Stage.TTS,))
+TOKEN_S = 0.05  # of audio, as OpenAI counts the output of its audio models
 
 
-class SpeechRequest(Fields):
+class SpeechFields(RequestModel):
     """The fields of POST /v1/audio/speech."""
 
-    input: Text = Field(min_length=1, max_length=MAX_CHARS, description="What is said.")
+    input: Text = Field(min_length=1, max_length=MAX_CHARS, description="The text.")
     model: Text = Field(default=GRAPH, description="The speech model of GET /v1/models, or parley.")
     voice: VoiceName = None
     response_format: AudioFormat = AudioFormat.MP3
@@ -44,67 +43,84 @@ class SpeechRequest(Fields):
 
 
 @dataclass(frozen=True, slots=True)
-class SpeechAsked:
-    text: str
-    options: SpeakOptions
+class SpeechRequest:
+    """A validated request: its turn and the form of its audio."""
+
+    turn: Turn
     audio_format: AudioFormat
     as_events: bool
 
 
-def read_speech(data: bytes, limits: GatewayConfig, catalogue: Catalogue) -> SpeechAsked:
-    """What a JSON body asks for. Raises types of ``deployments.errors``."""
-    asked = validated(SpeechRequest, read_json(data))
-    catalogue.stage(asked.model, (Stage.TTS,))
-    options = SpeakOptions(voice=engine_voice(asked.voice, limits.voice_aliases), speed=asked.speed)
-    return SpeechAsked(asked.input, options, asked.response_format, asked.stream_format == "sse")
+class SpeechReader:
+    """Reads requests to POST /v1/audio/speech."""
+
+    def __init__(self, config: GatewayConfig, executor: DecodeExecutor, models: Models) -> None:
+        self._max_body_bytes = config.max_body_bytes
+        self._executor = executor
+        self._models = models
+
+    async def read(self, request: Request) -> SpeechRequest:
+        """Return a request to read aloud. Raise types of ``deployments.errors``."""
+        data = await json_body(request, self._max_body_bytes)
+        return await self._executor.parse(len(data), self._validated, data, request_id(request))
+
+    def _validated(self, data: bytes, turn_id: str) -> SpeechRequest:
+        fields = validated(SpeechFields, read_json(data))
+        self._models.stage(fields.model, (Stage.TTS,))
+        turn = Turn(
+            turn_id,
+            (TurnMessage("user", fields.input),),
+            Output.VOICE,
+            voice=SpeakOptions(voice=self._models.voice(fields.voice), speed=fields.speed),
+        )
+        return SpeechRequest(turn, fields.response_format, fields.stream_format == "sse")
 
 
 @dataclass(frozen=True, slots=True)
-class SpeechAnswer:
-    """A voice on its way out."""
+class SpeechResponse:
+    """The audio of one text."""
 
-    asked: SpeechAsked
+    request: SpeechRequest
+    plan: Plan
     events: AsyncGenerator[Event, None]
-    lanes: Lanes
+    executor: DecodeExecutor
 
     async def respond(self) -> Response:
-        """Raises what the run raises before the first sound, and ``NothingToAnswer`` when there is none."""
+        """Return the response. Raises the run's error before the first audio, ``NothingToAnswer`` if there is none."""
         async for event in self.events:
             if isinstance(event, AudioChunk):
-                encoder = Encoder(self.asked.audio_format)
-                content = (self._sse if self.asked.as_events else self._encoded)(encoder, event.audio)
-                media_type = EVENT_STREAM if self.asked.as_events else encoder.media_type
-                return Stream(self.events, content, media_type, headers(WAY))
+                encoder = Encoder(self.request.audio_format)
+                content = (self._messages if self.request.as_events else self._encoded)(encoder, event.audio)
+                media_type = sse.MEDIA_TYPE if self.request.as_events else encoder.media_type
+                return Stream(self.events, content, media_type, headers(self.plan))
         raise NothingToAnswer("There is nothing in this text that can be pronounced.", param="input")
 
     async def _encoded(self, encoder: Encoder, first: Audio) -> AsyncGenerator[bytes, None]:
-        if data := await self._fed(encoder, first):
+        if data := await self._feed(encoder, first):
             yield data
         async for event in self.events:
-            if isinstance(event, AudioChunk) and (data := await self._fed(encoder, event.audio)):
+            if isinstance(event, AudioChunk) and (data := await self._feed(encoder, event.audio)):
                 yield data
-        if data := await self.lanes.media(0, encoder.finish):
+        if data := await self.executor.decode(0, encoder.finish):
             yield data
 
-    async def _fed(self, encoder: Encoder, audio: Audio) -> bytes:
-        # A sentence of ten seconds takes an encoder a tenth of one: not in the event loop.
-        return await self.lanes.media(audio.samples.nbytes, encoder.feed, audio)
+    async def _feed(self, encoder: Encoder, audio: Audio) -> bytes:
+        # Encoding a sentence of 10 s takes 0.1 s, too long for the event loop.
+        return await self.executor.decode(audio.samples.nbytes, encoder.feed, audio)
 
-    async def _sse(self, encoder: Encoder, first: Audio) -> AsyncGenerator[str, None]:
+    async def _messages(self, encoder: Encoder, first: Audio) -> AsyncGenerator[str, None]:
         try:
             async for data in self._encoded(encoder, first):
-                yield _delta(data)
+                audio = base64.b64encode(data).decode()
+                yield sse.message({"type": "speech.audio.delta", "audio": audio})
         except Exception as error:
-            yield sse(shape(as_parley(error)))
+            yield sse.message(errors.body(errors.as_parley(error)))
         else:
-            yield sse({"type": "speech.audio.done", "usage": _usage(self.asked.text, encoder.fed_s)})
+            usage = _usage(self.request.turn.messages[-1].text, encoder.fed_s)
+            yield sse.message({"type": "speech.audio.done", "usage": usage})
 
 
-def _delta(data: bytes) -> str:
-    return sse({"type": "speech.audio.delta", "audio": base64.b64encode(data).decode()})
-
-
-def _usage(text: str, spoken_s: float) -> dict[str, int]:
-    """A voice model has no tokens of its own: a character counts as one, and so does each begun 50 ms of sound."""
-    spoken = math.ceil(spoken_s / TOKEN_S)
-    return {"input_tokens": len(text), "output_tokens": spoken, "total_tokens": len(text) + spoken}
+def _usage(text: str, audio_s: float) -> dict[str, int]:
+    """Count a character as an input token and each 50 ms of audio as an output token: a voice has no tokens itself."""
+    output = math.ceil(audio_s / TOKEN_S)
+    return {"input_tokens": len(text), "output_tokens": output, "total_tokens": len(text) + output}

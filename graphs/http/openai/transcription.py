@@ -1,7 +1,6 @@
-"""POST /v1/audio/transcriptions: a recording in, what was said out, in five formats or as a stream.
+"""POST /v1/audio/transcriptions: from a recording to its transcript, in five formats or as a stream.
 
-A recording of hours is never in memory as a whole: it waits on disk and is decoded in pieces. Knows neither who hears
-nor how.
+A recording of hours is never in memory as a whole: it is spooled to disk and decoded in pieces.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import AsyncGenerator, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, BinaryIO, Literal
 
@@ -20,22 +19,21 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from deployments.errors import InvalidRequest, UnsupportedMedia
 from deployments.messages import Audio, Segment, TranscribeOptions
-from deployments.settings import GatewayConfig, LanguageCode
-from graphs.pipeline.events import Event, SegmentHeard
-from graphs.pipeline.plan import Plan, Stage
-from graphs.http.chat.response import Stream, headers
-from graphs.http.body import Fields, Text, content_type, read_form, validated
-from graphs.http.errors import as_parley, shape
-from graphs.http.executor import Lanes
+from deployments.settings import LanguageCode
+from graphs.http import errors, sse
+from graphs.http.body import RequestModel, Text, content_type, read_form, request_id, validated
+from graphs.http.executor import DecodeExecutor
 from graphs.http.media.audio import RATE_HZ, audio_pieces
-from graphs.http.openai.models import GRAPH, Catalogue
-from graphs.http.openai.chat.response import EVENT_STREAM, sse
+from graphs.http.openai.models import GRAPH, Models
+from graphs.http.response import Stream, headers
+from graphs.pipeline.events import Event, SegmentReady
+from graphs.pipeline.plan import Plan, Stage
+from graphs.pipeline.turn import Turn
+from graphs.settings import GatewayConfig
 
-WAY = Plan((Stage.ASR,))
 
-
-class Written(StrEnum):
-    """The form of a transcription."""
+class TranscriptFormat(StrEnum):
+    """The format of a transcript."""
 
     JSON = "json"
     TEXT = "text"
@@ -44,16 +42,16 @@ class Written(StrEnum):
     VTT = "vtt"
 
 
-class TranscriptionRequest(Fields):
-    """The fields of POST /v1/audio/transcriptions beside the file."""
+class TranscriptionFields(RequestModel):
+    """The fields of POST /v1/audio/transcriptions other than the file."""
 
     model: Text = Field(default=GRAPH, description="The recognizer of GET /v1/models, or parley.")
-    language: LanguageCode | None = Field(default=None, description="What is spoken, as ISO 639-1, such as en.")
+    language: LanguageCode | None = Field(default=None, description="The spoken language, as ISO 639-1, such as en.")
     prompt: Annotated[Text, Field(max_length=1000)] | None = Field(
         default=None, description="Text that sets spelling and style."
     )
-    response_format: Written = Written.JSON
-    temperature: float | None = Field(default=None, ge=0, le=1, description="0 always takes the likeliest word.")
+    response_format: TranscriptFormat = TranscriptFormat.JSON
+    temperature: float | None = Field(default=None, ge=0, le=1, description="0 always takes the likeliest token.")
     stream: bool = False
     timestamp_granularities: list[Literal["segment", "word"]] = Field(
         default_factory=list, alias="timestamp_granularities[]", description="Of verbose_json."
@@ -61,58 +59,80 @@ class TranscriptionRequest(Fields):
     chunking_strategy: Literal["auto"] = "auto"
 
 
-@dataclass(frozen=True, slots=True)
-class TranscriptionAsked:
-    """A request, its recording, and how far that has been taken. Close it when the answer is complete."""
+class Recording:
+    """An uploaded recording, decoded piece by piece."""
 
-    fields: TranscriptionRequest
-    form: FormData
-    file: BinaryIO
-    max_s: float
-    lanes: Lanes
-    heard_samples: list[int] = field(default_factory=list)
-
-    @property
-    def options(self) -> TranscribeOptions:
-        return TranscribeOptions(
-            language=self.fields.language,
-            prompt=self.fields.prompt,
-            temperature=self.fields.temperature,
-            words="word" in self.fields.timestamp_granularities,
-        )
+    def __init__(self, form: FormData, file: BinaryIO, max_s: float, executor: DecodeExecutor) -> None:
+        self._form = form
+        self._file = file
+        self._max_s = max_s
+        self._executor = executor
+        self._decoded_samples = 0
 
     @property
     def duration_s(self) -> float:
-        """Of what has been decoded so far."""
-        return sum(self.heard_samples) / RATE_HZ
+        """Seconds that have been decoded so far."""
+        return self._decoded_samples / RATE_HZ
 
     async def pieces(self) -> AsyncGenerator[tuple[float, Audio], None]:
-        """The recording, decoded in a thread as it is asked for."""
-        size_bytes = self.file.seek(0, os.SEEK_END)
-        source: Iterator[tuple[float, Audio]] = audio_pieces(self.file, max_s=self.max_s, param="file")
-        while piece := await self.lanes.media(size_bytes, next, source, None):
-            self.heard_samples.append(len(piece[1].samples))
+        """Yield the pieces with their starts in seconds, each decoded in a thread when it is requested."""
+        size_bytes = self._file.seek(0, os.SEEK_END)
+        source: Iterator[tuple[float, Audio]] = audio_pieces(self._file, max_s=self._max_s, param="file")
+        while piece := await self._executor.decode(size_bytes, next, source, None):
+            self._decoded_samples += len(piece[1].samples)
             yield piece
 
+    async def close(self) -> None:
+        """Delete the upload."""
+        await self._form.close()
 
-async def read_transcription(
-    request: Request, limits: GatewayConfig, catalogue: Catalogue, lanes: Lanes
-) -> TranscriptionAsked:
-    """What a form asks for. Raises types of ``deployments.errors``."""
-    if content_type(request) != "multipart/form-data":
-        raise UnsupportedMedia("A recording comes as multipart/form-data, in the field 'file'.")
-    form = await read_form(request, limits.max_upload_bytes)
-    try:
-        fields = validated(TranscriptionRequest, _fields(form))
-        catalogue.stage(fields.model, (Stage.ASR,))
-        if fields.timestamp_granularities and fields.response_format is not Written.VERBOSE:
-            raise InvalidRequest("Times come with response_format verbose_json.", param="timestamp_granularities")
-        if fields.stream and fields.response_format not in (Written.JSON, Written.TEXT):
-            raise InvalidRequest("A stream is of json or text.", param="response_format")
-        return TranscriptionAsked(fields, form, _file(form), limits.max_transcription_s, lanes)
-    except BaseException:
-        await form.close()
-        raise
+
+@dataclass(frozen=True, slots=True)
+class TranscriptionRequest:
+    """A validated request: its turn, its fields, and the recording, which the response closes."""
+
+    turn: Turn
+    fields: TranscriptionFields
+    recording: Recording
+
+
+class TranscriptionReader:
+    """Reads requests to POST /v1/audio/transcriptions within the limits of ``config``."""
+
+    def __init__(self, config: GatewayConfig, executor: DecodeExecutor, models: Models) -> None:
+        self._max_upload_bytes = config.max_upload_bytes
+        self._max_s = config.max_transcription_s
+        self._executor = executor
+        self._models = models
+
+    async def read(self, request: Request) -> TranscriptionRequest:
+        """Return a request to transcribe. Raise types of ``deployments.errors``."""
+        if content_type(request) != "multipart/form-data":
+            raise UnsupportedMedia("Send the recording as multipart/form-data, in the field 'file'.")
+        form = await read_form(request, self._max_upload_bytes)
+        try:
+            return self._validated(form, request_id(request))
+        except BaseException:
+            await form.close()
+            raise
+
+    def _validated(self, form: FormData, turn_id: str) -> TranscriptionRequest:
+        fields = validated(TranscriptionFields, _fields(form))
+        self._models.stage(fields.model, (Stage.ASR,))
+        if fields.timestamp_granularities and fields.response_format is not TranscriptFormat.VERBOSE:
+            raise InvalidRequest("Times need response_format verbose_json.", param="timestamp_granularities")
+        if fields.stream and fields.response_format not in (TranscriptFormat.JSON, TranscriptFormat.TEXT):
+            raise InvalidRequest("A stream needs response_format json or text.", param="response_format")
+        options = TranscribeOptions(
+            language=fields.language,
+            prompt=fields.prompt,
+            temperature=fields.temperature,
+            words="word" in fields.timestamp_granularities,
+        )
+        recording = Recording(form, _file(form), self._max_s, self._executor)
+        return TranscriptionRequest(
+            Turn(turn_id, transcription=options, recording=recording.pieces()), fields, recording
+        )
 
 
 def _fields(form: FormData) -> dict[str, Any]:
@@ -138,65 +158,72 @@ def _file(form: FormData) -> BinaryIO:
 
 
 @dataclass(frozen=True, slots=True)
-class TranscriptionAnswer:
-    """What was said, on its way out."""
+class TranscriptionResponse:
+    """The transcript of one recording."""
 
-    asked: TranscriptionAsked
+    request: TranscriptionRequest
+    plan: Plan
     events: AsyncGenerator[Event, None]
 
     async def respond(self) -> Response:
-        """Raises what the run raises before the headers."""
-        if self.asked.fields.stream:
-            first = await anext(self.events)
-            return Stream(self.events, self._deltas(first), EVENT_STREAM, headers(WAY))
+        """Return the response. Raises the run's error if it fails before the headers are sent."""
         try:
-            segments = [event.segment async for event in self.events if isinstance(event, SegmentHeard)]
-        finally:
-            await self.asked.form.close()
-        self._require_words(segments)
-        return _FORMS[self.asked.fields.response_format](self, segments)
+            if self.request.fields.stream:
+                first = await anext(self.events)
+                return Stream(self.events, self._messages(first), sse.MEDIA_TYPE, headers(self.plan))
+            segments = [event.segment async for event in self.events if isinstance(event, SegmentReady)]
+        except BaseException:
+            await self.request.recording.close()
+            raise
+        await self.request.recording.close()
+        self._check_words(segments)
+        return _FORMATS[self.request.fields.response_format](self, segments)
 
-    def _require_words(self, segments: list[Segment]) -> None:
-        if self.asked.options.words and any(segment.text and not segment.words for segment in segments):
+    @property
+    def _with_words(self) -> bool:
+        return self.request.turn.transcription.words
+
+    def _check_words(self, segments: list[Segment]) -> None:
+        if self._with_words and any(segment.text and not segment.words for segment in segments):
             raise InvalidRequest(
-                "This recognizer does not tell when each word was spoken; ask for segments.",
+                "This recognizer does not report the times of words; request segments.",
                 param="timestamp_granularities",
             )
 
-    async def _deltas(self, first: Event) -> AsyncGenerator[str, None]:
+    async def _messages(self, first: Event) -> AsyncGenerator[str, None]:
         text = ""
         try:
             event: Event | None = first
             while event is not None:
-                if isinstance(event, SegmentHeard) and (said := event.segment.text.strip()):
-                    delta = f" {said}" if text else said
+                if isinstance(event, SegmentReady) and (words := event.segment.text.strip()):
+                    delta = f" {words}" if text else words
                     text += delta
-                    yield sse({"type": "transcript.text.delta", "delta": delta})
+                    yield sse.message({"type": "transcript.text.delta", "delta": delta})
                 event = await anext(self.events, None)
-            yield sse({"type": "transcript.text.done", "text": text, "usage": self.usage})
+            yield sse.message({"type": "transcript.text.done", "text": text, "usage": self._usage})
         except Exception as error:
-            yield sse(shape(as_parley(error)))
+            yield sse.message(errors.body(errors.as_parley(error)))
         finally:
-            await self.asked.form.close()
+            await self.request.recording.close()
 
     @property
-    def usage(self) -> dict[str, Any]:
-        return {"type": "duration", "seconds": math.ceil(self.asked.duration_s)}
+    def _usage(self) -> dict[str, Any]:
+        return {"type": "duration", "seconds": math.ceil(self.request.recording.duration_s)}
 
     def json(self, segments: list[Segment]) -> Response:
-        return JSONResponse({"text": _text(segments), "usage": self.usage}, headers=headers(WAY))
+        return JSONResponse({"text": _text(segments), "usage": self._usage}, headers=headers(self.plan))
 
     def text(self, segments: list[Segment]) -> Response:
-        return PlainTextResponse(_text(segments) + "\n", headers=headers(WAY))
+        return PlainTextResponse(_text(segments) + "\n", headers=headers(self.plan))
 
     def verbose(self, segments: list[Segment]) -> Response:
-        fields = self.asked.fields
+        fields = self.request.fields
         body: dict[str, Any] = {
             "task": "transcribe",
             "language": fields.language or "unknown",
-            "duration": round(self.asked.duration_s, 3),
+            "duration": round(self.request.recording.duration_s, 3),
             "text": _text(segments),
-            "usage": self.usage,
+            "usage": self._usage,
         }
         if "segment" in (fields.timestamp_granularities or ["segment"]):
             body["segments"] = [
@@ -214,32 +241,32 @@ class TranscriptionAnswer:
                 }
                 for number, segment in enumerate(segments)
             ]
-        if self.asked.options.words:
+        if self._with_words:
             body["words"] = [
                 {"word": word.text, "start": round(word.start_s, 3), "end": round(word.end_s, 3)}
                 for segment in segments
                 for word in segment.words
             ]
-        return JSONResponse(body, headers=headers(WAY))
+        return JSONResponse(body, headers=headers(self.plan))
 
     def srt(self, segments: list[Segment]) -> Response:
         blocks = [
-            f"{number}\n{_clock(s.start_s, ',')} --> {_clock(s.end_s, ',')}\n{s.text.strip()}\n"
+            f"{number}\n{_timestamp(s.start_s, ',')} --> {_timestamp(s.end_s, ',')}\n{s.text.strip()}\n"
             for number, s in enumerate(segments, 1)
         ]
-        return PlainTextResponse("\n".join(blocks), headers=headers(WAY))
+        return PlainTextResponse("\n".join(blocks), headers=headers(self.plan))
 
     def vtt(self, segments: list[Segment]) -> Response:
-        blocks = [f"{_clock(s.start_s, '.')} --> {_clock(s.end_s, '.')}\n{s.text.strip()}\n" for s in segments]
-        return PlainTextResponse("\n".join(["WEBVTT\n", *blocks]), headers=headers(WAY))
+        blocks = [f"{_timestamp(s.start_s, '.')} --> {_timestamp(s.end_s, '.')}\n{s.text.strip()}\n" for s in segments]
+        return PlainTextResponse("\n".join(["WEBVTT\n", *blocks]), headers=headers(self.plan))
 
 
-_FORMS: dict[Written, Callable[[TranscriptionAnswer, list[Segment]], Response]] = {
-    Written.JSON: TranscriptionAnswer.json,
-    Written.TEXT: TranscriptionAnswer.text,
-    Written.VERBOSE: TranscriptionAnswer.verbose,
-    Written.SRT: TranscriptionAnswer.srt,
-    Written.VTT: TranscriptionAnswer.vtt,
+_FORMATS: dict[TranscriptFormat, Callable[[TranscriptionResponse, list[Segment]], Response]] = {
+    TranscriptFormat.JSON: TranscriptionResponse.json,
+    TranscriptFormat.TEXT: TranscriptionResponse.text,
+    TranscriptFormat.VERBOSE: TranscriptionResponse.verbose,
+    TranscriptFormat.SRT: TranscriptionResponse.srt,
+    TranscriptFormat.VTT: TranscriptionResponse.vtt,
 }
 
 
@@ -247,6 +274,6 @@ def _text(segments: list[Segment]) -> str:
     return " ".join(filter(None, (segment.text.strip() for segment in segments)))
 
 
-def _clock(seconds: float, point: str) -> str:
+def _timestamp(seconds: float, point: str) -> str:
     ms = round(seconds * 1000)
     return f"{ms // 3_600_000:02}:{ms // 60_000 % 60:02}:{ms // 1000 % 60:02}{point}{ms % 1000:03}"

@@ -1,13 +1,12 @@
-"""POST /v1/chat/completions, the way out: the events of a run become one completion, or its chunks.
+"""POST /v1/chat/completions: from the events of a run to one completion, or to its chunks.
 
-Headers are sent once the first event is there, so that an early failure keeps its status; a later one is an error in
-the stream, which clients raise. It knows neither who answers nor how.
+The headers are sent after the first event, so that an early error has its own status; a later one is a message of the
+stream, which OpenAI's clients raise.
 """
 
 from __future__ import annotations
 
 import base64
-import json
 import time
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
@@ -15,120 +14,115 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
+from graphs.http import errors, sse
+from graphs.http.executor import DecodeExecutor
+from graphs.http.media.encode import Encoder, whole_file
+from graphs.http.openai.chat.audio_id import audio_id
+from graphs.http.openai.chat.request import CompletionRequest
+from graphs.http.response import CollectedEvents, Stream, headers
 from graphs.pipeline.events import AudioChunk, Done, Event, TextChunk
 from graphs.pipeline.plan import Plan
 from graphs.pipeline.turn import Output
-from graphs.http.chat.response import Stream, Told, headers
-from graphs.http.media.encode import Encoder, whole_file
-from graphs.http.errors import as_parley, shape
-from graphs.http.executor import Lanes
-from graphs.http.openai.chat.audio_id import audio_id
-from graphs.http.openai.chat.request import ChatAsked
-
-EVENT_STREAM = "text/event-stream"
 
 
 @dataclass(frozen=True, slots=True)
-class ChatAnswer:
-    """One completion on its way out. ``audio_ttl_s``: how long its sound can be given back by its id."""
+class CompletionResponse:
+    """The response to one request. ``audio_ttl_s`` is how long the id of its audio is valid."""
 
-    asked: ChatAsked
+    request: CompletionRequest
     plan: Plan
     events: AsyncGenerator[Event, None]
     audio_ttl_s: float
-    lanes: Lanes
+    executor: DecodeExecutor
     created: int = field(default_factory=lambda: int(time.time()))
 
     async def respond(self) -> Response:
-        """Raises what the run raises before the headers."""
-        if self.asked.stream:
+        """Return the response. Raises the run's error if it fails before the headers are sent."""
+        if self.request.stream:
             first = await anext(self.events)
-            return Stream(self.events, self._chunks(first), EVENT_STREAM, headers(self.plan))
-        told = Told()
+            return Stream(self.events, self._chunks(first), sse.MEDIA_TYPE, headers(self.plan))
+        collected = CollectedEvents()
         async for event in self.events:
-            told.add(event)
-        return JSONResponse(await self._completion(told), headers=headers(self.plan, told))
+            collected.add(event)
+        return JSONResponse(await self._completion(collected), headers=headers(self.plan, collected.stages))
 
     @property
-    def _aloud(self) -> bool:
-        return self.asked.turn.output is Output.VOICE
+    def _has_voice(self) -> bool:
+        return self.request.turn.output is Output.VOICE
 
-    def _frame(self, kind: str) -> dict[str, Any]:
+    def _envelope(self, kind: str) -> dict[str, Any]:
         return {
-            "id": f"chatcmpl-{self.asked.turn.id}",
+            "id": f"chatcmpl-{self.request.turn.id}",
             "object": kind,
             "created": self.created,
-            "model": self.asked.model,
+            "model": self.request.model,
         }
 
-    def _audio_end(self, text: str) -> dict[str, Any]:
+    def _audio_id(self, text: str) -> dict[str, Any]:
         expires_at = int(self.created + self.audio_ttl_s)
         return {"id": audio_id(text, expires_at), "expires_at": expires_at}
 
-    # --- whole --------------------------------------------------------------------------------------------------------
+    # --- one completion -----------------------------------------------------------------------------------------------
 
-    async def _completion(self, told: Told) -> dict[str, Any]:
-        assert told.done is not None
-        message: dict[str, Any] = {"role": "assistant", "content": told.text, "refusal": None}
-        if self._aloud:
-            size_bytes = sum(audio.samples.nbytes for audio in told.audio)
-            sound = await self.lanes.media(size_bytes, whole_file, self.asked.audio_format, told.audio)
-            data = base64.b64encode(sound).decode()
-            message |= {"content": None, "audio": self._audio_end(told.text) | {"data": data, "transcript": told.text}}
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": told.done.finish_reason}
-        return self._frame("chat.completion") | {"choices": [choice], "usage": usage(told.done)}
+    async def _completion(self, collected: CollectedEvents) -> dict[str, Any]:
+        assert collected.done is not None
+        text = collected.text
+        message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
+        if self._has_voice:
+            size_bytes = sum(audio.samples.nbytes for audio in collected.audio)
+            file = await self.executor.decode(size_bytes, whole_file, self.request.audio_format, collected.audio)
+            audio = self._audio_id(text) | {"data": base64.b64encode(file).decode(), "transcript": text}
+            message |= {"content": None, "audio": audio}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": collected.done.finish_reason}
+        return self._envelope("chat.completion") | {"choices": [choice], "usage": usage(collected.done)}
 
-    # --- in chunks ----------------------------------------------------------------------------------------------------
+    # --- chunks -------------------------------------------------------------------------------------------------------
 
     async def _chunks(self, first: Event) -> AsyncGenerator[str, None]:
-        encoder = Encoder(self.asked.audio_format)
-        told = Told()
-        yield self._chunk({"role": "assistant"} | ({} if self._aloud else {"content": ""}))
+        encoder = Encoder(self.request.audio_format)
+        collected = CollectedEvents()
+        yield self._chunk({"role": "assistant"} | ({} if self._has_voice else {"content": ""}))
         try:
-            for chunk in self._told(first, told, encoder):
+            for chunk in self._chunks_of(first, collected, encoder):
                 yield chunk
             async for event in self.events:
-                for chunk in self._told(event, told, encoder):
+                for chunk in self._chunks_of(event, collected, encoder):
                     yield chunk
         except Exception as error:
-            yield sse(shape(as_parley(error)))
+            yield sse.message(errors.body(errors.as_parley(error)))
 
-    def _told(self, event: Event, told: Told, encoder: Encoder) -> Iterator[str]:
-        """One event as the stream tells it."""
+    def _chunks_of(self, event: Event, collected: CollectedEvents, encoder: Encoder) -> Iterator[str]:
+        """Yield the chunks for one event."""
         match event:
             case TextChunk(text):
-                told.add(event)
-                yield self._chunk({"audio": {"transcript": text}} if self._aloud else {"content": text})
+                collected.add(event)
+                yield self._chunk({"audio": {"transcript": text}} if self._has_voice else {"content": text})
             case AudioChunk(audio):
-                yield from self._sound(encoder.feed(audio))
+                yield from self._audio(encoder.feed(audio))
             case Done():
-                if self._aloud:
-                    yield from self._sound(encoder.finish())
-                    yield self._chunk({"audio": self._audio_end(told.text)})
+                if self._has_voice:
+                    yield from self._audio(encoder.finish())
+                    yield self._chunk({"audio": self._audio_id(collected.text)})
                 yield self._chunk({}, event.finish_reason)
-                if self.asked.include_usage:
-                    yield sse(self._frame("chat.completion.chunk") | {"choices": [], "usage": usage(event)})
-                yield "data: [DONE]\n\n"
+                if self.request.include_usage:
+                    last = {"choices": [], "usage": usage(event)}
+                    yield sse.message(self._envelope("chat.completion.chunk") | last)
+                yield sse.DONE
 
-    def _sound(self, data: bytes) -> Iterator[str]:
+    def _audio(self, data: bytes) -> Iterator[str]:
         if data:
             yield self._chunk({"audio": {"data": base64.b64encode(data).decode()}})
 
     def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> str:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        unknown = {"usage": None} if self.asked.include_usage else {}
-        return sse(self._frame("chat.completion.chunk") | {"choices": [choice]} | unknown)
+        no_usage = {"usage": None} if self.request.include_usage else {}
+        return sse.message(self._envelope("chat.completion.chunk") | {"choices": [choice]} | no_usage)
 
 
 def usage(done: Done) -> dict[str, int]:
-    """What a generation took, in tokens."""
+    """Return the token counts of a generation."""
     return {
         "prompt_tokens": done.prompt_tokens,
         "completion_tokens": done.completion_tokens,
         "total_tokens": done.prompt_tokens + done.completion_tokens,
     }
-
-
-def sse(data: dict[str, Any]) -> str:
-    """One message of a stream of events."""
-    return f"data: {json.dumps(data, ensure_ascii=False)}\n\n"

@@ -1,0 +1,92 @@
+"""Bytes to RGB pictures. The size is checked in the header, before decoding.
+
+The functions block; call them in a thread.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+
+import numpy as np
+from numpy.lib import format as npy
+from PIL import Image as Pillow
+from PIL import ImageOps
+
+from deployments.errors import BrokenMedia, ParleyError, TooLarge, UnsupportedMedia
+from deployments.messages import Image
+from graphs.http.media import formats
+
+
+def decode_image(data: bytes, *, max_pixels: int, side_px: int, param: str = "image") -> Image:
+    """Decode the first frame of a picture, rotated as its EXIF says, over white where it is transparent.
+
+    A longer side beyond ``side_px`` is scaled down to it. Raises ``UnsupportedMedia``, ``BrokenMedia``, and
+    ``TooLarge`` for more than ``max_pixels``.
+    """
+    format_name = formats.image_format(data)
+    if format_name is None:
+        raise UnsupportedMedia(
+            f"This is no picture that Parley reads{formats.hint(data)}. Send {formats.IMAGE_NAMES}.", param=param
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # max_pixels decides
+            picture = _from_npy(data, max_pixels, param) if format_name == "npy" else _open(data, format_name)
+            _check_pixels(picture.width, picture.height, max_pixels, param)
+            rgb = _upright_rgb(picture, side_px)
+    except ParleyError:
+        raise
+    except Pillow.DecompressionBombError:
+        raise TooLarge(f"The picture is too large: the limit is {max_pixels:,} pixels.", param=param) from None
+    except Exception as error:  # a decoder of hostile bytes may raise anything
+        message = f"The {format_name} picture cannot be decoded: {formats.reason(error)}."
+        raise BrokenMedia(message, param=param) from None
+    return Image(np.asarray(rgb))
+
+
+def _open(data: bytes, format_name: str) -> Pillow.Image:
+    """Read the header of a picture."""
+    return Pillow.open(io.BytesIO(data), formats=[format_name])
+
+
+def _check_pixels(width: int, height: int, max_pixels: int, param: str) -> None:
+    if width * height > max_pixels:
+        raise TooLarge(
+            f"The picture has {width:,} x {height:,} pixels; the limit is {max_pixels:,}. Send a smaller one.",
+            param=param,
+        )
+
+
+def _upright_rgb(picture: Pillow.Image, side_px: int) -> Pillow.Image:
+    if picture.format == "JPEG":
+        picture.draft("RGB", (side_px, side_px))  # decodes at 1/8 to 1/1 of the size, never below side_px
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I"):  # 16-bit grey, which Pillow would clip at 255
+        picture = Pillow.fromarray((np.asarray(picture, np.float32) / 257).clip(0, 255).astype(np.uint8))
+    picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    picture.thumbnail((side_px, side_px), Pillow.Resampling.LANCZOS)
+    if picture.mode == "RGBA":
+        picture = Pillow.alpha_composite(Pillow.new("RGBA", picture.size, "white"), picture)
+    return picture.convert("RGB")
+
+
+def _from_npy(data: bytes, max_pixels: int, param: str) -> Pillow.Image:
+    """Read an array of uint8 as a picture, as plain bytes: it is never unpickled."""
+    source = io.BytesIO(data)
+    version = npy.read_magic(source)
+    if version not in ((1, 0), (2, 0)):
+        raise UnsupportedMedia("Only .npy versions 1 and 2 are read.", param=param)
+    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, in_columns, dtype = read_header(source)
+    if dtype != np.uint8 or len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (3, 4)):
+        raise UnsupportedMedia(
+            f"The array is {dtype} of shape {shape}. Send uint8 of shape (H,W), (H,W,3) or (H,W,4).", param=param
+        )
+    _check_pixels(shape[1], shape[0], max_pixels, param)
+    size = math.prod(shape)
+    pixels = np.frombuffer(data, np.uint8, offset=source.tell())
+    if size == 0 or len(pixels) < size:
+        raise BrokenMedia(f"The array of shape {shape} should hold {size} bytes, not {len(pixels)}.", param=param)
+    return Pillow.fromarray(np.ascontiguousarray(pixels[:size].reshape(shape, order="F" if in_columns else "C")))

@@ -1,0 +1,60 @@
+"""The one place where the contents of a request become messages of a turn, within the limits of the settings.
+
+Everything here uses the CPU; call it in a thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from deployments.errors import InvalidRequest, NothingToAnswer, TooLarge
+from deployments.messages import Audio, Image
+from graphs.http.media.audio import decode_audio
+from graphs.http.media.images import decode_image
+from graphs.pipeline.turn import TurnMessage
+from graphs.settings import GatewayConfig
+
+MAX_RECORDINGS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class TurnReader:
+    """Decodes media and checks turns against the limits of ``config``. ``param`` names a field of the request."""
+
+    config: GatewayConfig
+
+    def check_counts(self, *, images: int, recordings: int, param: str) -> None:
+        """Raise ``InvalidRequest`` for too many media; called before any is fetched or decoded."""
+        for count, limit, name in (
+            (images, self.config.max_images, "pictures"),
+            (recordings, MAX_RECORDINGS, "recordings"),
+        ):
+            if count > limit:
+                raise InvalidRequest(f"The request has {count} {name}; the limit is {limit}.", param=param)
+
+    def audio(self, data: bytes, param: str) -> Audio:
+        """Decode a recording; see ``decode_audio`` for what it raises."""
+        return decode_audio(data, max_s=self.config.max_audio_s, param=param)
+
+    def image(self, data: bytes, param: str) -> Image:
+        """Decode a picture; see ``decode_image`` for what it raises."""
+        return decode_image(
+            data, max_pixels=self.config.max_image_pixels, side_px=self.config.image_side_px, param=param
+        )
+
+    def conversation(self, messages: Sequence[TurnMessage], param: str) -> tuple[TurnMessage, ...]:
+        """Return the messages of a turn. A last message that has only pictures gets the settings' prompt.
+
+        Raises ``NothingToAnswer`` for an empty last message, ``TooLarge`` for a long text.
+        """
+        *earlier, last = messages
+        if not last.text and not last.audio:
+            if not last.images:
+                raise NothingToAnswer("The last message is empty. Send text, audio or a picture.", param=param)
+            last = replace(last, text=self.config.image_prompt)
+        limit = self.config.max_text_chars
+        for message in (*earlier, last):
+            if len(message.text) > limit:
+                raise TooLarge(f"A message has {len(message.text):,} characters; the limit is {limit:,}.", param=param)
+        return (*earlier, last)
