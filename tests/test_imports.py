@@ -1,22 +1,30 @@
-"""Who may import whom. The rooms are described in docs/design.md."""
+"""The import rules between packages. docs/design.md describes the packages."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-HEAVY = ("torch", "ctranslate2", "faster_whisper", "llama_cpp", "TTS", "transformers", "mlc_llm")
+from deployments.engines.registry import CHAT_MODELS, RECOGNIZERS, SYNTHESIZERS
 
-MODULES = sorted(path.relative_to(ROOT) for room in ("deployments", "graphs") for path in (ROOT / room).rglob("*.py"))
+ROOT = Path(__file__).resolve().parent.parent
+HEAVY = ("torch", "ctranslate2", "faster_whisper", "llama_cpp", "TTS", "transformers", "mlc_llm", "kokoro_onnx")
+ENGINES = {entry.engine.split(".")[0] for entry in (*RECOGNIZERS, *CHAT_MODELS, *SYNTHESIZERS)}
+SHARED_ENGINE_MODULES = {"base", "registry", "pool", "threads", "stop", "deltas"}
+
+
+def modules(*folders: str) -> list[Path]:
+    """All modules in ``folders``, as paths from the root."""
+    return sorted(path.relative_to(ROOT) for folder in folders for path in (ROOT / folder).rglob("*.py"))
 
 
 def imported(path: Path) -> set[str]:
-    """Every module that a file names in an import, wherever in the file."""
+    """Every module that a file imports, anywhere in the file."""
     names: set[str] = set()
     for node in ast.walk(ast.parse((ROOT / path).read_text())):
         if isinstance(node, ast.Import):
@@ -26,42 +34,73 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-def within(name: str, room: str) -> bool:
-    return name == room or name.startswith(room + ".")
+def forbidden_imports(path: Path, packages: Iterable[str]) -> list[str]:
+    """The imports of a file that are one of ``packages`` or within one."""
+    return [
+        name for name in imported(path) for package in packages if name == package or name.startswith(package + ".")
+    ]
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if p.parts[0] == "deployments"], ids=str)
-def test_deployments_never_import_the_graph(path: Path) -> None:
-    assert not [name for name in imported(path) if within(name, "graphs")]
+@pytest.mark.parametrize("path", modules("deployments"), ids=str)
+def test_deployments_do_not_import_graphs(path: Path) -> None:
+    assert forbidden_imports(path, ["graphs"]) == []
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if p.parts[0] == "graphs"], ids=str)
-def test_the_graph_never_imports_engines_or_pocket(path: Path) -> None:
-    forbidden = ("deployments.engines", "pocket")
-    assert not [name for name in imported(path) for room in forbidden if within(name, room)]
+@pytest.mark.parametrize("path", modules("deployments", "graphs", "scripts"), ids=str)
+def test_the_service_does_not_import_pocket_or_bench(path: Path) -> None:
+    assert forbidden_imports(path, ["pocket", "bench", "tests"]) == []
 
 
-SERVE_CLASSES = ("deployments.asr", "deployments.llm", "deployments.tts")
+@pytest.mark.parametrize("path", modules("graphs"), ids=str)
+def test_graphs_import_engines_only_as_the_registry_of_settings(path: Path) -> None:
+    found = forbidden_imports(path, ["deployments.engines"])
+    if path == Path("graphs/settings.py"):
+        assert {name.rpartition(".")[0] for name in found} <= {"deployments.engines", "deployments.engines.registry"}
+    else:
+        assert found == []
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if p.parts[0] == "graphs" and p.name not in ("app.py",)], ids=str)
-def test_only_app_names_the_deployment_classes(path: Path) -> None:
-    assert not [name for name in imported(path) for room in SERVE_CLASSES if within(name, room)]
+@pytest.mark.parametrize("path", [p for p in modules("graphs") if p != Path("graphs/app.py")], ids=str)
+def test_only_app_imports_the_deployment_classes(path: Path) -> None:
+    assert forbidden_imports(path, ["deployments.asr", "deployments.llm", "deployments.tts"]) == []
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if p.parts[:2] == ("graphs", "wire")], ids=str)
-def test_the_wire_knows_no_run_and_no_gateway(path: Path) -> None:
-    forbidden = ("graphs.pipeline.run", "graphs.pipeline.stages", "graphs.gateway", "graphs.app", "ray")
-    assert not [name for name in imported(path) for room in forbidden if within(name, room)]
+@pytest.mark.parametrize("path", modules("graphs/http"), ids=str)
+def test_http_imports_neither_run_nor_stages_nor_ray(path: Path) -> None:
+    packages = ["graphs.pipeline.run", "graphs.pipeline.stages", "graphs.gateway", "graphs.app", "ray"]
+    assert forbidden_imports(path, packages) == []
+
+
+@pytest.mark.parametrize("path", modules("graphs/pipeline"), ids=str)
+def test_the_pipeline_does_not_import_http(path: Path) -> None:
+    assert forbidden_imports(path, ["graphs.http", "graphs.gateway", "graphs.app", "starlette", "fastapi"]) == []
 
 
 @pytest.mark.parametrize("name", ["plan", "sentences", "turn", "events"])
-def test_pure_modules_know_neither_ray_nor_http(name: str) -> None:
-    forbidden = ("ray", "starlette", "fastapi", "asyncio")
-    assert not [i for i in imported(Path("graphs") / f"{name}.py") for room in forbidden if within(i, room)]
+def test_pure_modules_import_neither_ray_nor_asyncio(name: str) -> None:
+    assert forbidden_imports(Path("graphs/pipeline") / f"{name}.py", ["ray", "asyncio"]) == []
 
 
-def test_importing_the_application_loads_no_engine() -> None:
+@pytest.mark.parametrize("path", modules("graphs/http/media"), ids=str)
+def test_media_do_not_import_the_rest_of_http(path: Path) -> None:
+    rest = ["starlette", "fastapi", "graphs.pipeline", "graphs.http.chat", "graphs.http.openai", "graphs.http.body"]
+    assert forbidden_imports(path, rest) == []
+
+
+@pytest.mark.parametrize("engine", sorted(ENGINES))
+def test_an_engine_does_not_import_another_engine(engine: str) -> None:
+    others = [f"deployments.engines.{other}" for other in ENGINES - {engine}]
+    for path in modules(f"deployments/engines/{engine}"):
+        assert forbidden_imports(path, [*others, "deployments.engines.registry"]) == []
+
+
+def test_every_folder_of_an_engine_is_in_the_registry() -> None:
+    folders = {path.parent.name for path in (ROOT / "deployments/engines").glob("*/__init__.py")}
+    assert folders == ENGINES
+    assert {path.stem for path in (ROOT / "deployments/engines").glob("*.py")} == {"__init__", *SHARED_ENGINE_MODULES}
+
+
+def test_importing_the_application_imports_no_engine_library() -> None:
     code = f"import sys, graphs.app; print([m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
