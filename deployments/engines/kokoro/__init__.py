@@ -1,1 +1,0 @@
-"""Kokoro: speech synthesis with ONNX Runtime."""
