@@ -1,1 +1,1 @@
-"""The pocket recognizer: synthetic voices, noise, training, export to CTranslate2 and evaluation."""
+"""The pocket speech recognizer: synthetic speech, noise, training, export to CTranslate2 and evaluation."""

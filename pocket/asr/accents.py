@@ -1,10 +1,13 @@
-"""Accents for the natural voices: some phones of their American English are said as a neighbouring one, all through a
-sentence, as speakers elsewhere do. Three speakers of one accent teach a recognizer no others; this does, roughly."""
+"""Random accents for flite's natural voices.
+
+An accent replaces some phones of American English by similar ones, throughout a sentence. The natural voices have one
+accent only; this data augmentation approximates others.
+"""
 
 import random
 
 Accent = dict[str, str]
-"""What is said in place of a phone, by flite's names for them (those of CMUdict)."""
+"""Phone -> the phones that replace it, in the notation of flite and CMUdict."""
 
 NEIGHBOURS = {
     "aa": ("ao", "ae", "ah"),
@@ -31,11 +34,11 @@ NEIGHBOURS = {
 }
 VOWELS = frozenset(phone for phone in NEIGHBOURS if phone[0] in "aeiou")
 VOWEL_CHANCE, CONSONANT_CHANCE = 0.3, 0.1
-"""How often a phone has another sound in an accent: most words must stay what they are."""
+"""Probability that an accent replaces a phone; low, so that most words stay recognizable."""
 
 
 def draw(rng: random.Random) -> Accent:
-    """A random accent."""
+    """Return a random accent."""
     return {
         phone: rng.choice(others)
         for phone, others in NEIGHBOURS.items()
@@ -43,6 +46,6 @@ def draw(rng: random.Random) -> Accent:
     }
 
 
-def put_on(accent: Accent, phones: str) -> str:
-    """Phones with single spaces between them, as this accent says them."""
+def apply(accent: Accent, phones: str) -> str:
+    """Return `phones`, separated by single spaces, in this accent."""
     return " ".join(accent.get(phone, phone) for phone in phones.split())

@@ -1,4 +1,4 @@
-"""From the weights that training wrote to the folder that faster-whisper loads (CTranslate2, int8).
+"""Convert the weights of a training to the folder that faster-whisper loads (CTranslate2, int8).
 
 python -m pocket.asr.export DIR/final.pt pocket/asr/weights/
 """
@@ -17,8 +17,8 @@ from pocket.asr.train import load
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("weights", type=Path, help="what training wrote")
-    parser.add_argument("folder", type=Path, help="where the model goes; an earlier one is replaced")
+    parser.add_argument("weights", type=Path, help="file written by pocket.asr.train")
+    parser.add_argument("folder", type=Path, help="output folder; an existing model is replaced")
     parser.add_argument("--quantization", default="int8")
     args = parser.parse_args()
     export(args.weights, args.folder, args.quantization)
@@ -30,7 +30,7 @@ def export(weights: Path, folder: Path, quantization: str = "int8") -> None:
     whisper = model.whisper.eval()
     generation = GenerationConfig()
     generation.suppress_tokens = []
-    # A lone space starts no transcript; the end token may, for that is how nothing is written for no speech.
+    # No transcript starts with a single space. The end token is allowed first: it makes the empty transcript.
     generation.begin_suppress_tokens = [tokens.tokenizer.token_to_id("Ġ")]
     layers, heads = whisper.config.decoder_layers, whisper.config.decoder_attention_heads
     generation.alignment_heads = [list(pair) for pair in product(range(layers // 2, layers), range(heads))]
@@ -40,7 +40,7 @@ def export(weights: Path, folder: Path, quantization: str = "int8") -> None:
         whisper.save_pretrained(scratch)
         named = {"bos_token": CONTROLS[0], "eos_token": CONTROLS[0], "unk_token": CONTROLS[0], "pad_token": CONTROLS[0]}
         PreTrainedTokenizerFast(tokenizer_object=tokens.tokenizer, **named).save_pretrained(scratch)
-        # As training made it: saved by Transformers, it would add tokens of its own.
+        # The tokenizer of the training replaces the file from Transformers, which adds tokens.
         tokens.tokenizer.save(str(Path(scratch) / "tokenizer.json"))
         WhisperFeatureExtractor().save_pretrained(scratch)
         converter = TransformersConverter(scratch, copy_files=["tokenizer.json", "preprocessor_config.json"])

@@ -1,6 +1,6 @@
-"""Log-mel features in batches on any device, equal to faster-whisper's `FeatureExtractor(audio)[..., :-1]`.
+"""Batched log-mel features on any device, equal to faster-whisper's `FeatureExtractor(audio)[..., :-1]`.
 
-Frames past the end of a clip are 0.0, as faster-whisper's `pad_or_trim` leaves them.
+Frames past the end of a clip are 0.0, as in faster-whisper's `pad_or_trim`.
 """
 
 import torch
@@ -15,7 +15,10 @@ SAMPLES = FRAMES * HOP
 
 
 def mel_filters(warp: float = 1.0) -> Tensor:
-    """Slaney mel filters, (N_MELS, N_FFT // 2 + 1); `warp` moves them as a longer (> 1) or shorter vocal tract."""
+    """Return Slaney mel filters (N_MELS, N_FFT // 2 + 1).
+
+    `warp` multiplies their frequencies and simulates another vocal tract length.
+    """
     bins = torch.fft.rfftfreq(N_FFT, 1 / RATE_HZ, dtype=torch.float64)
     mels = torch.linspace(0.0, 45.245640471924965, N_MELS + 2, dtype=torch.float64)
     linear = mels * 200 / 3
@@ -29,7 +32,7 @@ def mel_filters(warp: float = 1.0) -> Tensor:
 
 
 class LogMel(nn.Module):
-    """Waveforms to features; holds the filters for each vocal tract length of `warps`."""
+    """Convert waveforms to log-mel features, with one set of filters for each factor of `warps`."""
 
     filters: Tensor
     window: Tensor
@@ -40,14 +43,15 @@ class LogMel(nn.Module):
         self.register_buffer("window", torch.hann_window(N_FFT))
 
     def forward(self, audio: Tensor, frames: Tensor, warp: Tensor | None = None) -> Tensor:
-        """`audio` (batch, samples), zero past each clip's end; `frames` (batch,) whole frames; `warp` (batch,) indices.
+        """Return features (batch, N_MELS, samples // HOP); with SAMPLES samples, the input of the encoder at run time.
 
-        Returns (batch, N_MELS, samples // HOP): with SAMPLES samples, what the encoder sees at run time.
+        `audio` (batch, samples) is zero past the end of each clip; `frames` (batch,) counts its whole frames; `warp`
+        (batch,) holds indices into `warps`.
         """
         return finish(self.mel(audio, warp), frames)
 
     def mel(self, audio: Tensor, warp: Tensor | None = None) -> Tensor:
-        """Mel power (batch, N_MELS, samples // HOP)."""
+        """Return mel power (batch, N_MELS, samples // HOP)."""
         spectrum = torch.stft(
             nn.functional.pad(audio, (0, HOP)), N_FFT, HOP, window=self.window, center=True, return_complex=True
         )
@@ -57,7 +61,10 @@ class LogMel(nn.Module):
 
 
 def finish(mel: Tensor, frames: Tensor) -> Tensor:
-    """Mel power (batch, N_MELS, frames) to features: log, eight decades below each clip's peak, 0.0 past its end."""
+    """Convert mel power (batch, N_MELS, frames) to features.
+
+    They are logarithms, limited to eight decades below the peak of the clip, and 0.0 past its end.
+    """
     inside = torch.arange(mel.shape[2], device=mel.device) < frames[:, None]
     log = mel.clamp(min=1e-10).log10().masked_fill(~inside[:, None], -10.0)
     log = torch.maximum(log, log.amax((1, 2), keepdim=True) - 8.0)

@@ -1,4 +1,4 @@
-"""The network: Whisper's encoder and decoder, with a CTC head on the encoder that only training uses."""
+"""The network: Whisper's encoder and decoder, with a CTC head on the encoder for training only."""
 
 from collections.abc import Sequence
 
@@ -9,22 +9,22 @@ from transformers import WhisperConfig, WhisperForConditionalGeneration
 from pocket.asr.features import FRAMES, N_MELS
 from pocket.asr.tokens import IGNORED, Tokens
 
-LETTERS = " abcdefghijklmnopqrstuvwxyz'"
-"""The symbols of the CTC head; 0 is its blank."""
+ALPHABET = " abcdefghijklmnopqrstuvwxyz'"
+"""The characters that the CTC head predicts, with class numbers from 1; class 0 is the blank."""
 
 POSITIONS = 448
 
 
-def letters(text: str) -> list[int]:
-    """The CTC target of normalised words joined by spaces."""
-    return [LETTERS.index(letter) + 1 for letter in text]
+def ctc_target(text: str) -> list[int]:
+    """Return the CTC classes of normalised words joined by single spaces."""
+    return [ALPHABET.index(character) + 1 for character in text]
 
 
-SPACE = letters(" ")
+SPACE = ctc_target(" ")
 
 
 def config(tokens: Tokens, tiny: bool = False) -> WhisperConfig:
-    """The shape of the model; `tiny` is for tests of the training code."""
+    """Return the architecture of the model; `tiny` is for tests of the training code."""
     width, layers = (32, 1) if tiny else (256, 4)
     return WhisperConfig(
         vocab_size=tokens.size,
@@ -49,15 +49,18 @@ def config(tokens: Tokens, tiny: bool = False) -> WhisperConfig:
 
 
 class Recognizer(nn.Module):
-    """Whisper and its CTC head."""
+    """A Whisper model and its CTC head."""
 
-    def __init__(self, shape: WhisperConfig) -> None:
+    def __init__(self, architecture: WhisperConfig) -> None:
         super().__init__()
-        self.whisper = WhisperForConditionalGeneration(shape)
-        self.ctc = nn.Linear(shape.d_model, len(LETTERS) + 1)
+        self.whisper = WhisperForConditionalGeneration(architecture)
+        self.ctc = nn.Linear(architecture.d_model, len(ALPHABET) + 1)
 
     def encode(self, features: Tensor) -> Tensor:
-        """What Whisper's encoder makes of (batch, mels, frames): (batch, frames // 2, width). Windows may be short."""
+        """Run Whisper's encoder on (batch, mels, frames) and return (batch, frames // 2, width).
+
+        Unlike the encoder's own `forward`, this accepts fewer than FRAMES frames.
+        """
         encoder = self.whisper.model.encoder
         hidden = nn.functional.gelu(encoder.conv1(features))
         hidden = nn.functional.gelu(encoder.conv2(hidden)).transpose(1, 2)
@@ -68,40 +71,40 @@ class Recognizer(nn.Module):
         return encoder.layer_norm(hidden)
 
     def forward(
-        self, features: Tensor, inputs: Tensor, labels: Tensor, frames: Tensor, letters: Tensor, letter_counts: Tensor
+        self, features: Tensor, inputs: Tensor, labels: Tensor, frames: Tensor, targets: Tensor, target_lengths: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Mean losses of decoder and CTC head.
+        """Return the mean losses of the decoder and of the CTC head.
 
-        `features` (batch, mels, frames); `inputs`, `labels` (batch, length); `letters` (total,) all CTC targets in a
-        row; `frames` and `letter_counts` (batch,) on the CPU, so that no one waits for the device.
+        `features` (batch, mels, frames); `inputs`, `labels` (batch, length); `targets` (total,) all CTC targets
+        concatenated; `frames` and `target_lengths` (batch,) on the CPU, which avoids a synchronization with the device.
         """
-        heard = self.encode(features)
-        hidden = self.whisper.model.decoder(input_ids=inputs, encoder_hidden_states=heard, use_cache=False)
+        encoded = self.encode(features)
+        hidden = self.whisper.model.decoder(input_ids=inputs, encoder_hidden_states=encoded, use_cache=False)
         learned = labels != IGNORED
         logits = self.whisper.proj_out(hidden.last_hidden_state)
-        losses = nn.functional.cross_entropy(
+        decoder_losses = nn.functional.cross_entropy(
             logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum", label_smoothing=0.02
         )
-        scores = self.ctc(heard).float().log_softmax(-1).transpose(0, 1)
-        spelled = nn.functional.ctc_loss(
-            scores, letters, (frames + 1) // 2, letter_counts, reduction="sum", zero_infinity=True
+        scores = self.ctc(encoded).float().log_softmax(-1).transpose(0, 1)
+        ctc_losses = nn.functional.ctc_loss(
+            scores, targets, (frames + 1) // 2, target_lengths, reduction="sum", zero_infinity=True
         )
-        return losses / learned.sum(), spelled / letter_counts.sum().clamp(min=1)
+        return decoder_losses / learned.sum(), ctc_losses / target_lengths.sum().clamp(min=1)
 
     @torch.no_grad()
-    def transcribe(self, features: Tensor, tokens: Tokens, longest: int = 64) -> list[str]:
-        """Greedy transcripts without timestamps: a quick look during training, not the real decoder."""
-        heard = self.encode(features)
+    def transcribe(self, features: Tensor, tokens: Tokens, max_tokens: int = 64) -> list[str]:
+        """Return greedy transcripts without timestamps, to follow the training; faster-whisper decodes at run time."""
+        encoded = self.encode(features)
         prompt: Sequence[int] = (tokens.start, tokens.no_timestamps)
         ids = torch.tensor([prompt] * len(features), device=features.device)
-        for _ in range(longest):
-            hidden = self.whisper.model.decoder(input_ids=ids, encoder_hidden_states=heard, use_cache=False)
-            following = self.whisper.proj_out(hidden.last_hidden_state[:, -1]).argmax(-1)
-            ids = torch.cat([ids, following[:, None]], 1)
+        for _ in range(max_tokens):
+            hidden = self.whisper.model.decoder(input_ids=ids, encoder_hidden_states=encoded, use_cache=False)
+            next_ids = self.whisper.proj_out(hidden.last_hidden_state[:, -1]).argmax(-1)
+            ids = torch.cat([ids, next_ids[:, None]], 1)
             if bool((ids == tokens.end).any(1).all()):
                 break
-        return [tokens.decode(_until(row, tokens.end)) for row in ids[:, len(prompt) :].tolist()]
+        return [tokens.decode(_before(row, tokens.end)) for row in ids[:, len(prompt) :].tolist()]
 
 
-def _until(ids: list[int], end: int) -> list[int]:
+def _before(ids: list[int], end: int) -> list[int]:
     return ids[: ids.index(end)] if end in ids else ids

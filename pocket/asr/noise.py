@@ -1,6 +1,6 @@
-"""Sounds that are not speech: silence, noise of several colours, hum, tones, chords, melodies, clicks.
+"""Synthetic sounds other than speech: coloured noise, hum, tones, clicks and music.
 
-Each function gives float32 samples at 16 kHz with a peak of at most 1.
+Each generator returns `count` float32 samples at 16 kHz with a peak of at most 1.
 """
 
 from collections.abc import Callable
@@ -14,55 +14,55 @@ Samples = NDArray[np.float32]
 
 
 def coloured(rng: np.random.Generator, count: int, slope: float | None = None) -> Samples:
-    """Noise whose power falls with frequency to the power `slope`: 0 white, 1 pink, 2 brown; drawn if None."""
+    """Noise with a power proportional to 1 / frequency ** `slope`: 0 white, 1 pink, 2 brown; random if None."""
     slope = float(rng.choice([0, 0.5, 1, 1.5, 2])) if slope is None else slope
     spectrum = np.fft.rfft(rng.standard_normal(count))
     frequency = np.arange(len(spectrum)) * RATE_HZ / count
-    return _peak_one(np.fft.irfft(spectrum / np.maximum(frequency, 20.0) ** (slope / 2), count))
+    return _normalized(np.fft.irfft(spectrum / np.maximum(frequency, 20.0) ** (slope / 2), count))
 
 
 def band(rng: np.random.Generator, count: int) -> Samples:
-    """White noise between two frequencies, swelling and fading: wind, traffic, a fan."""
+    """Band-limited white noise with a slow amplitude modulation, like wind, traffic or a fan."""
     spectrum = np.fft.rfft(rng.standard_normal(count))
     frequency = np.arange(len(spectrum)) * RATE_HZ / count
     low, high = sorted(rng.uniform(30, 7500, 2))
     spectrum[(frequency < low) | (frequency > high + 100)] *= 0.01
-    swell = 1 + rng.uniform(0, 0.9) * np.sin(_turns(rng.uniform(0.05, 3), count))
-    return _peak_one(np.fft.irfft(spectrum, count) * swell)
+    modulation = 1 + rng.uniform(0, 0.9) * np.sin(_phase(rng.uniform(0.05, 3), count))
+    return _normalized(np.fft.irfft(spectrum, count) * modulation)
 
 
 def hum(rng: np.random.Generator, count: int) -> Samples:
-    """Mains hum or an engine: a low tone with harmonics, on a bed of noise."""
+    """A low tone with harmonics and some noise, like mains hum or a motor."""
     base_hz = float(rng.choice([50, 60, rng.uniform(30, 180)]))
-    tones = sum(rng.uniform(0, 1) / k * np.sin(_turns(base_hz * k, count)) for k in range(1, 12))
-    return _peak_one(tones + rng.uniform(0, 0.3) * coloured(rng, count))
+    tones = sum(rng.uniform(0, 1) / k * np.sin(_phase(base_hz * k, count)) for k in range(1, 12))
+    return _normalized(tones + rng.uniform(0, 0.3) * coloured(rng, count))
 
 
 def tone(rng: np.random.Generator, count: int) -> Samples:
-    """A steady, beeping or sliding tone."""
+    """A steady, an interrupted or a sliding tone."""
     start_hz, end_hz = rng.uniform(80, 4000, 2)
     kind = rng.integers(3)
     if kind == 0:
-        return _peak_one(np.sin(_turns(start_hz, count)))
+        return _normalized(np.sin(_phase(start_hz, count)))
     if kind == 1:
-        gate = np.sin(_turns(rng.uniform(0.5, 6), count)) > rng.uniform(-0.5, 0.5)
-        return _peak_one(np.sin(_turns(start_hz, count)) * gate)
+        gate = np.sin(_phase(rng.uniform(0.5, 6), count)) > rng.uniform(-0.5, 0.5)
+        return _normalized(np.sin(_phase(start_hz, count)) * gate)
     sweep = np.linspace(start_hz, end_hz, count)
-    return _peak_one(np.sin(2 * np.pi * np.cumsum(sweep) / RATE_HZ))
+    return _normalized(np.sin(2 * np.pi * np.cumsum(sweep) / RATE_HZ))
 
 
 def clicks(rng: np.random.Generator, count: int) -> Samples:
-    """Knocks, keys and clicks: short decaying bursts at random moments."""
+    """Short decaying bursts at random times, like knocks and key strokes."""
     sound = np.zeros(count + RATE_HZ, np.float32)
     for start in rng.integers(0, count, max(1, int(count / RATE_HZ * rng.uniform(0.5, 8)))):
         length = int(rng.uniform(0.002, 0.12) * RATE_HZ)
-        burst = rng.standard_normal(length) if rng.random() < 0.6 else np.sin(_turns(rng.uniform(100, 3000), length))
+        burst = rng.standard_normal(length) if rng.random() < 0.6 else np.sin(_phase(rng.uniform(100, 3000), length))
         sound[start : start + length] += burst * np.exp(-np.arange(length) / (length / 5)) * rng.uniform(0.2, 1)
-    return _peak_one(sound[:count])
+    return _normalized(sound[:count])
 
 
 def music(rng: np.random.Generator, count: int) -> Samples:
-    """A melody, chords, or both, of plucked or bowed notes from one scale; at times with a beat."""
+    """A melody, chords, or both, of plucked or bowed notes from one scale, sometimes with clicks as a beat."""
     scale = rng.choice(np.array([[0, 2, 4, 5, 7, 9, 11], [0, 2, 3, 5, 7, 8, 10], [0, 2, 4, 7, 9, 12, 14]]))
     root_hz = 55 * 2 ** rng.uniform(0.5, 2.5)
     beat = int(RATE_HZ * rng.uniform(0.15, 0.7))
@@ -81,7 +81,7 @@ def music(rng: np.random.Generator, count: int) -> Samples:
             sound[start : start + length] += _note(root_hz * 2 ** (step / 12), length, timbre, plucked)
     if rng.random() < 0.4:
         sound[:count] += 0.7 * clicks(rng, count)
-    return _peak_one(sound[:count])
+    return _normalized(sound[:count])
 
 
 KINDS: dict[str, Callable[[np.random.Generator, int], Samples]] = {
@@ -95,19 +95,19 @@ KINDS: dict[str, Callable[[np.random.Generator, int], Samples]] = {
 
 
 def draw(rng: np.random.Generator, count: int) -> Samples:
-    """A sound of a random kind; noise and music more often than the rest."""
+    """Return a sound of a random kind; noise and music are most frequent."""
     return KINDS[str(rng.choice(list(KINDS), p=[0.35, 0.15, 0.1, 0.1, 0.1, 0.2]))](rng, count)
 
 
 def mix(speech: Samples, noise: Samples, snr_db: float) -> Samples:
-    """`speech` with as much of the equally long `noise` as makes that ratio of mean powers."""
+    """Return `speech` plus the equally long `noise`, scaled to a signal-to-noise ratio of `snr_db`."""
     power = float(np.mean(speech**2)) / max(float(np.mean(noise**2)), 1e-12)
     return speech + noise * np.float32(np.sqrt(power / 10 ** (snr_db / 10)))
 
 
 def _note(frequency_hz: float, count: int, timbre: NDArray[np.float64], plucked: bool) -> NDArray[np.float64]:
     partials = sum(
-        weight * np.sin(_turns(frequency_hz * k, count))
+        weight * np.sin(_phase(frequency_hz * k, count))
         for k, weight in enumerate(timbre, 1)
         if frequency_hz * k < RATE_HZ / 2
     )
@@ -116,9 +116,9 @@ def _note(frequency_hz: float, count: int, timbre: NDArray[np.float64], plucked:
     return partials * envelope
 
 
-def _turns(frequency_hz: float, count: int) -> NDArray[np.float64]:
+def _phase(frequency_hz: float, count: int) -> NDArray[np.float64]:
     return 2 * np.pi * frequency_hz / RATE_HZ * np.arange(count)
 
 
-def _peak_one(samples: NDArray) -> Samples:
+def _normalized(samples: NDArray) -> Samples:
     return (samples / max(float(np.abs(samples).max(initial=0)), 1e-9)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Word errors between what was said and what was heard."""
+"""Word error rate."""
 
 from collections.abc import Iterable, Sequence
 
@@ -14,28 +14,28 @@ BRITISH = {
     "travelling": "traveling",
     "cancelled": "canceled",
 }
-"""Two spellings of one spoken word are no error, as in the normaliser of Whisper's paper (its appendix C). These are
-the ones that the sentences here hold."""
+"""British spellings in the sentences of this package, with their American form: two spellings of one word are not an
+error, as in the text normalisation of Whisper's paper (Radford et al. 2022, appendix C)."""
 
 
-def errors(reference: Sequence[str], heard: Sequence[str]) -> int:
-    """The fewest words to insert, delete or replace that turn one into the other."""
-    row = list(range(len(heard) + 1))
+def errors(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
+    """Return the smallest number of insertions, deletions and substitutions of words (Levenshtein distance)."""
+    row = list(range(len(hypothesis) + 1))
     for i, word in enumerate(reference, 1):
         above, row[0] = row[0], i
-        for j, other in enumerate(heard, 1):
+        for j, other in enumerate(hypothesis, 1):
             above, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, above + (word != other))
     return row[-1]
 
 
 def word_error_rate(pairs: Iterable[tuple[str, str]]) -> float:
-    """Errors per word said, over (said, heard) pairs of raw text; both are normalised here."""
-    wrong = said = 0
-    for reference, heard in pairs:
-        wrong += errors(_spoken(reference), _spoken(heard))
-        said += len(_spoken(reference))
-    return wrong / max(said, 1)
+    """Return errors per reference word over (reference, hypothesis) pairs; both texts are normalised here."""
+    wrong = total = 0
+    for reference, hypothesis in pairs:
+        wrong += errors(_words(reference), _words(hypothesis))
+        total += len(_words(reference))
+    return wrong / max(total, 1)
 
 
-def _spoken(raw: str) -> list[str]:
+def _words(raw: str) -> list[str]:
     return [BRITISH.get(word, word) for word in text.words(raw)]

@@ -1,5 +1,7 @@
-"""The bundled weights back in PyTorch, so that a training can go on from them: CTranslate2's file has no reader in the
-library. Its format is that of `ModelSpec._serialize`, version 6."""
+"""Load the bundled CTranslate2 weights into PyTorch, to continue a training.
+
+The library has no reader for its file. The format is that of `ctranslate2.specs.ModelSpec._serialize`, version 6.
+"""
 
 import struct
 from pathlib import Path
@@ -19,16 +21,16 @@ _DTYPES = ("<f4", "<i1", "<i2", "<i4", "<f2")
 
 
 def load_shipped(folder: Path = WEIGHTS) -> tuple[Recognizer, Tokens]:
-    """The network and its tokenizer. The CTC head is not in the file: it is as fresh as it was made."""
+    """Return the network and its tokenizer. The CTC head is not in the file; it has random weights."""
     tokens = Tokens(Tokenizer.from_file(str(folder / "tokenizer.json")))
     model = Recognizer(config(tokens))
-    stored = weights(folder / "model.bin")
+    stored = read_variables(folder / "model.bin")
     model.whisper.load_state_dict({name: _tensor(stored, name) for name in model.whisper.state_dict()})
     return model, tokens
 
 
-def weights(path: Path) -> dict[str, np.ndarray]:
-    """All variables of a CTranslate2 file by name; raises ValueError for a version that is not known here."""
+def read_variables(path: Path) -> dict[str, np.ndarray]:
+    """Return all variables of a CTranslate2 file by name. Raise ValueError unless its version is 6."""
     with path.open("rb") as file:
         (version,) = _read(file, "I")
         if version != _VERSION:
@@ -72,12 +74,12 @@ _FUSED = {
     "encoder_attn.k_proj": ("attention/linear_1", 0, 2),
     "encoder_attn.v_proj": ("attention/linear_1", 1, 2),
 }
-"""Where a projection lies: its variable, and which of so many equal parts of it."""
+"""A projection of Transformers -> (variable, index of its part, number of equal parts)."""
 _KINDS = {"weight": ("weight", "gamma"), "bias": ("bias", "beta")}
 
 
 def _tensor(stored: dict[str, np.ndarray], name: str) -> Tensor:
-    """The float32 tensor that Transformers knows by this name."""
+    """Return the float32 tensor with this name in Transformers."""
     if name == "proj_out.weight":
         name = "model.decoder.embed_tokens.weight"
     _, side, *path, kind = name.split(".")
@@ -86,21 +88,21 @@ def _tensor(stored: dict[str, np.ndarray], name: str) -> Tensor:
     if path == ["embed_tokens"]:
         return torch.from_numpy(_values(stored, f"{side}/embeddings/weight"))
     if path[0] != "layers":
-        return torch.from_numpy(_either(stored, f"{side}/{path[0]}", kind))
+        return torch.from_numpy(_layer_values(stored, f"{side}/{path[0]}", kind))
     layer, part = f"{side}/layer_{path[1]}", ".".join(path[2:])
     if part in _LAYER:
-        return torch.from_numpy(_either(stored, f"{layer}/{_LAYER[part]}", kind))
+        return torch.from_numpy(_layer_values(stored, f"{layer}/{_LAYER[part]}", kind))
     fused, index, parts = _FUSED[part]
-    whole = _either(stored, f"{layer}/{fused}", kind)
+    whole = _layer_values(stored, f"{layer}/{fused}", kind)
     return torch.from_numpy(np.split(whole, parts)[index])
 
 
-def _either(stored: dict[str, np.ndarray], place: str, kind: str) -> np.ndarray:
-    return next(_values(stored, f"{place}/{name}") for name in _KINDS[kind] if f"{place}/{name}" in stored)
+def _layer_values(stored: dict[str, np.ndarray], prefix: str, kind: str) -> np.ndarray:
+    return next(_values(stored, f"{prefix}/{name}") for name in _KINDS[kind] if f"{prefix}/{name}" in stored)
 
 
 def _values(stored: dict[str, np.ndarray], name: str) -> np.ndarray:
-    """As float32; int8 rows are divided by their scales."""
+    """Return a variable as float32; int8 rows are divided by their scales."""
     values = stored[name].astype(np.float32)
     if f"{name}_scale" not in stored:
         return values

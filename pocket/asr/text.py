@@ -1,6 +1,6 @@
-"""What the voices say: talk of the language model's domain, questions about pictures, and any common words.
+"""Training sentences of the recognizer: the language model's domain, questions about pictures, and common words.
 
-Transcripts are written with capitals and full stops, numbers always as words: a voice says "twelve" for both.
+Transcripts have capitals and punctuation. Numbers are always words, as "12" and "twelve" sound the same.
 """
 
 import random
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pocket.llm import talk
-from pocket.tts.text import held_out as tests_the_voice
+from pocket.tts.text import held_out as held_out_by_tts
 
 WORDS = tuple(Path(__file__).with_name("words.txt").read_text().split())
 
@@ -41,7 +41,7 @@ _HELD_OUT_ONE_IN = 40
 
 _SHAPES = ["circle", "square", "triangle", "star", "cross", "diamond", "rectangle", "heart", "ring"]
 _COLOURS = ["red", "green", "blue", "yellow", "orange", "purple", "black", "white", "pink", "brown", "gray"]
-_PLACES = [
+_POSITIONS = [
     "left",
     "right",
     "top",
@@ -61,7 +61,7 @@ _PLACES = [
 
 
 def spell_number(number: int) -> str:
-    """An integer as English words: 21 -> "twenty one", -3 -> "minus three"; digit by digit from a million on."""
+    """Return an integer as English words (21 -> "twenty one", -3 -> "minus three"); digit by digit from a million."""
     if number < 0:
         return f"minus {spell_number(-number)}"
     if number < 20:
@@ -75,8 +75,8 @@ def spell_number(number: int) -> str:
     return " ".join(_ONES[int(digit)] for digit in str(number))
 
 
-def spoken(text: str) -> str:
-    """`text` as a transcript writes it: digits and signs as words, only the punctuation that speech has."""
+def transcript(text: str) -> str:
+    """Return `text` in the form of a transcript: digits and signs as words, and no punctuation except `',.?!`."""
     text = text.replace("’", "'").replace("×", " times ").replace("÷", " divided by ").replace("&", " and ")
     text = re.sub(r"(?<=[\d ])\*(?=[\d ])", " times ", text)
     text = re.sub(r"(?<=[\d ])\+(?=[\d ])|^\+(?=\d)", " plus ", text)
@@ -90,34 +90,36 @@ def spoken(text: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """The words that count when two transcripts are compared: lower case, no punctuation, numbers as words."""
-    return re.findall(r"[a-z]+(?:'[a-z]+)*", spoken(text).lower())
+    """Return the words for the comparison of two transcripts: lower case, no punctuation, numbers as words."""
+    return re.findall(r"[a-z]+(?:'[a-z]+)*", transcript(text).lower())
 
 
 def held_out(text: str) -> bool:
-    """Whether a sentence belongs to the evaluation and must not be trained on; never so for three words or fewer."""
-    spelled = words(text)
-    return len(spelled) > 3 and zlib.crc32(" ".join(spelled).encode()) % _HELD_OUT_ONE_IN == 0
+    """Return whether a sentence is reserved for evaluation; False for three words or fewer."""
+    normalized = words(text)
+    return len(normalized) > 3 and zlib.crc32(" ".join(normalized).encode()) % _HELD_OUT_ONE_IN == 0
 
 
 def domain(rng: random.Random) -> str:
-    """A sentence of the domain: talk, or of pictures."""
-    kind = rng.choices((_talk, _picture, _seen, _sum), weights=(12, 4, 3, 2))[0]
+    """Return a random sentence of a conversation, about a picture, or about a sum; may be empty."""
+    kind = rng.choices((_conversation, _picture_line, _picture_answer, _sum), weights=(12, 4, 3, 2))[0]
     return kind(rng)
 
 
 def sentence(rng: random.Random) -> str:
-    """A sentence to train on: of the domain, or of arbitrary words, letters and numbers. Never a held-out one,
-    and none with which the pocket voice is measured."""
-    kinds = (domain, _salad, _repeat, _numbers, _letters, _word)
+    """Return a random training sentence: of the domain, or arbitrary words, spelled words and numbers.
+
+    It is neither held out here nor by the pocket voice, which this recognizer evaluates.
+    """
+    kinds = (domain, _random_words, _repeat, _numbers, _spelled_word, _word)
     while True:
         text = rng.choices(kinds, weights=(60, 20, 8, 5, 3, 4))[0](rng)
-        if text and not held_out(text) and not tests_the_voice(text):
+        if text and not held_out(text) and not held_out_by_tts(text):
             return text
 
 
 def held_out_sentences(rng: random.Random) -> Iterator[str]:
-    """Distinct sentences of the domain that training never sees, without end."""
+    """Yield distinct held-out sentences of the domain, without end."""
     seen: set[str] = set()
     while True:
         text = domain(rng)
@@ -126,20 +128,20 @@ def held_out_sentences(rng: random.Random) -> Iterator[str]:
             yield text
 
 
-def _talk(rng: random.Random) -> str:
+def _conversation(rng: random.Random) -> str:
     return rng.choice(_sentences(talk.spoken_lines(rng)[0]) or [""])
 
 
 def _sentences(text: str) -> list[str]:
-    """The parts of a text that a voice reads in one go: up to about fifteen seconds each."""
-    parts = re.split(r"(?<=[.?!])\s+", spoken(text))
+    """Return the sentences of a text, up to about fifteen seconds of speech each; drop longer ones."""
+    parts = re.split(r"(?<=[.?!])\s+", transcript(text))
     return [part for part in parts if 1 <= len(part) <= 220 and re.search("[a-zA-Z]", part)]
 
 
-def _picture(rng: random.Random) -> str:
+def _picture_line(rng: random.Random) -> str:
     shape, other = rng.sample(_SHAPES, 2)
     colour, second = rng.sample(_COLOURS, 2)
-    place = rng.choice(_PLACES).replace("|", " ")
+    position = rng.choice(_POSITIONS).replace("|", " ")
     count, figure = rng.choice(_ONES[1:9]), rng.choice(("digit", "number"))
     relation = rng.choice(("left of", "right of", "above", "below", "bigger than", "smaller than", "next to", "inside"))
     subject = rng.choice(("picture", "image", "photo", "drawing"))
@@ -152,7 +154,7 @@ def _picture(rng: random.Random) -> str:
             f"How many {rng.choice(('shapes', 'objects', 'things'))} are {rng.choice(('there', 'in the ' + subject))}"
         ),
         lambda: f"What {rng.choice(('color', 'colour'))} is the {shape}",
-        lambda: f"What shape is {rng.choice(('it', 'this', 'the ' + colour + ' one', 'on the ' + place))}",
+        lambda: f"What shape is {rng.choice(('it', 'this', 'the ' + colour + ' one', 'on the ' + position))}",
         lambda: f"Where is the {rng.choice((colour + ' ', ''))}{shape}",
         lambda: f"Is there a {rng.choice((colour + ' ', ''))}{shape}{rng.choice(('', ' in the ' + subject))}",
         lambda: f"Is the {shape} {relation} the {other}",
@@ -163,13 +165,13 @@ def _picture(rng: random.Random) -> str:
         lambda: (
             f"What {rng.choice(('digit', 'number'))} is {rng.choice(('this', 'it', 'drawn here', 'in the ' + subject))}"
         ),
-        lambda: f"What is {rng.choice(('on', 'at', 'in'))} the {place}",
+        lambda: f"What is {rng.choice(('on', 'at', 'in'))} the {position}",
         lambda: f"Which one is {rng.choice(('bigger', 'smaller', 'larger'))}, the {shape} or the {other}",
         lambda: f"The {subject} shows {count} {colour} {_plural(shape)}",
         lambda: f"I see a {colour} {shape} {relation} a {second} {other}",
         lambda: f"The {colour} {shape} is {relation} the {second} {other}",
         lambda: f"There {rng.choice(('are', 'were'))} {count} {colour} {_plural(shape)} and a {second} {other}",
-        lambda: f"A {rng.choice(('big', 'small', 'large'))} {colour} {shape} is on the {place}",
+        lambda: f"A {rng.choice(('big', 'small', 'large'))} {colour} {shape} is on the {position}",
         lambda: f"The {figure} is {rng.choice(_ONES[:10])}",
     )
     text = rng.choice(forms)()
@@ -177,8 +179,8 @@ def _picture(rng: random.Random) -> str:
     return text + ("?" if question else ".")
 
 
-def _seen(rng: random.Random) -> str:
-    """What the vision model says of a picture."""
+def _picture_answer(rng: random.Random) -> str:
+    """Return an answer of the vision model about a picture."""
     shape, other = rng.sample(_SHAPES, 2)
     colour, second = rng.sample(_COLOURS, 2)
     number = rng.randint(1, 4)
@@ -218,8 +220,8 @@ def _sum(rng: random.Random) -> str:
     return f"{start} {left} {sign} {right}" + ("?" if start.startswith(("W", "H", "Can")) else ".")
 
 
-def _salad(rng: random.Random) -> str:
-    """Words in no order that the decoder could guess: what it writes must have been heard."""
+def _random_words(rng: random.Random) -> str:
+    """Return random words, which the decoder cannot predict from context."""
     chosen = [rng.choice(WORDS) for _ in range(rng.randint(2, 10))]
     if rng.random() < 0.5:
         fillers = ("the", "a", "and", "of", "to", "in", "is", "my", "your", "with", "for", "on", "not", "that")
@@ -228,11 +230,11 @@ def _salad(rng: random.Random) -> str:
 
 
 def _repeat(rng: random.Random) -> str:
-    said = " ".join(rng.choice(WORDS) for _ in range(rng.randint(1, 5)))
+    phrase = " ".join(rng.choice(WORDS) for _ in range(rng.randint(1, 5)))
     start = rng.choice(
         ("Repeat after me,", "Say", "Please repeat", "Please say", "Say after me,", "Can you say", "Repeat", "Spell")
     )
-    return f"{start} {said}."
+    return f"{start} {phrase}."
 
 
 def _numbers(rng: random.Random) -> str:
@@ -243,7 +245,7 @@ def _numbers(rng: random.Random) -> str:
     return ", ".join(spell_number(rng.randint(0, top)) for _ in range(rng.randint(1, 5))).capitalize() + "."
 
 
-def _letters(rng: random.Random) -> str:
+def _spelled_word(rng: random.Random) -> str:
     word = rng.choice(WORDS)[:8].upper()
     separator = rng.choice((", ", ". ", " "))
     return separator.join(word) + "."

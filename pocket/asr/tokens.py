@@ -1,4 +1,4 @@
-"""The vocabulary: byte-level BPE for text, Whisper's control tokens and timestamps, and the targets made of them."""
+"""The vocabulary (byte-level BPE, Whisper's control tokens and timestamps) and the training targets."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ TEXT_TOKENS = 1_000
 TIMESTAMPS = 1_501
 SECONDS_PER_TIMESTAMP = 0.02
 LATEST_FIRST_TIMESTAMP_S = 1.0
-"""faster-whisper allows no later first timestamp by default, so none is taught."""
+"""The default limit of faster-whisper for the first timestamp; training targets obey it."""
 
 CONTROLS = (
     "<|endoftext|>",
@@ -22,14 +22,14 @@ CONTROLS = (
     "<|notimestamps|>",
 )
 IGNORED = -100
-"""The label of a position that is not learned."""
+"""The label of a position without a loss."""
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """The tokens of a spoken sentence (with their leading space) and where it lies in the clip; no end if cut off."""
+    """The tokens of a spoken sentence (with a leading space) and its times in the clip; `end_s` is None if cut off."""
 
     ids: Sequence[int]
     start_s: float
@@ -37,7 +37,10 @@ class Sentence:
 
 
 class Tokens:
-    """A tokenizer with its control tokens by name. Without an empty-string token: an English-only Whisper."""
+    """A tokenizer and the ids of its control tokens.
+
+    It has no token for the empty string, by which faster-whisper recognizes an English-only model.
+    """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
@@ -51,11 +54,11 @@ class Tokens:
 
     @classmethod
     def learn(cls, texts: Iterable[str]) -> "Tokens":
-        """Learn the merges from sentences, each taken with a leading space."""
+        """Learn the merges from sentences; each gets a leading space."""
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
-        # A lone space must never be needed before a word: Whisper's decoders suppress that token.
+        # Whisper's decoders suppress the token of a single space, so each letter needs a merge with its leading space.
         spaced_letters = [" " + " ".join(_LETTERS)] * 5_000
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         trainer = trainers.BpeTrainer(vocab_size=TEXT_TOKENS, initial_alphabet=alphabet, show_progress=False)
@@ -70,18 +73,18 @@ class Tokens:
         return self.tokenizer.get_vocab_size()
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of a sentence, its leading space added."""
+        """Return the tokens of a sentence with a leading space."""
         return self.tokenizer.encode(f" {text}", add_special_tokens=False).ids
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of `ids`; control tokens and timestamps say nothing."""
+        """Return the text of `ids` without control tokens and timestamps."""
         return self.tokenizer.decode([token for token in ids if token < self.end]).strip()
 
     def timestamp(self, seconds: float) -> int:
         return self.first_timestamp + min(TIMESTAMPS - 1, max(0, round(seconds / SECONDS_PER_TIMESTAMP)))
 
     def transcript(self, sentences: Sequence[Sentence], timestamps: bool) -> list[int]:
-        """What follows the start token, the end token included."""
+        """Return the tokens after the start token, up to and including the end token."""
         if not timestamps:
             return [self.no_timestamps, *(token for s in sentences for token in s.ids), self.end]
         if not sentences:
@@ -97,7 +100,10 @@ class Tokens:
     def target(
         self, sentences: Sequence[Sentence], timestamps: bool, prompt: Sequence[int] = ()
     ) -> tuple[list[int], list[int]]:
-        """Decoder inputs and labels of one clip. A clip without sentences is no speech: its start token says so."""
+        """Return decoder inputs and labels of one clip.
+
+        Without sentences, the label of the start token is the no-speech token.
+        """
         before = [self.previous, *prompt] if prompt else []
         sequence = [*before, self.start, *self.transcript(sentences, timestamps)]
         labels = [IGNORED] * len(before) + sequence[len(before) + 1 :]

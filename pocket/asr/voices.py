@@ -1,5 +1,4 @@
-"""The teacher voices: flite, espeak-ng and the pocket voice read a sentence. Knows nothing of what is said, nor of
-training."""
+"""Synthesize sentences with flite, espeak-ng or the pocket voice, as training data of the recognizer."""
 
 import functools
 import os
@@ -23,21 +22,21 @@ ESPEAK_WORDS_PER_MINUTE = 165
 
 
 class VoiceMissing(RuntimeError):
-    """The program that speaks for a voice is not installed."""
+    """The program of a voice is not installed."""
 
 
 @dataclass(frozen=True)
 class Voice:
-    """A voice of flite or espeak-ng, by the name its program knows it by; or the one that `pocket/tts` ships."""
+    """A voice: flite's or espeak-ng's, by the name in its program, or that of `pocket/tts`."""
 
     engine: Literal["flite", "espeak-ng", "pocket"]
     name: str
 
 
 HELD_OUT = Voice("flite", "awb")
-"""Never trained on: a Scottish speaker, of whom and of whose accent no other natural voice has anything."""
+"""Not in the training data: a Scottish speaker; all other natural voices are American."""
 HELD_OUT_VARIANT = Voice("espeak-ng", "en-us+Lee")
-"""Never trained on, either: an unknown throat, but the manner of a known program."""
+"""Not in the training data either: an unknown variant of a program whose other variants are in it."""
 
 FLITE = tuple(Voice("flite", name) for name in ("rms", "slt", "kal16", "kal"))
 POCKET = Voice("pocket", "pocket")
@@ -52,8 +51,8 @@ ESPEAK = tuple(Voice("espeak-ng", accent + variant) for accent in _ACCENTS for v
 TRAINING = (*FLITE, *ESPEAK)
 
 
-def pick(rng: random.Random, pocket_share: float = 0.0) -> Voice:
-    """A training voice; the natural ones (flite's) most often, the slow pocket voice as often as told."""
+def choose(rng: random.Random, pocket_share: float = 0.0) -> Voice:
+    """Return a random training voice: the pocket voice with probability `pocket_share`, else 70 % flite's."""
     if rng.random() < pocket_share:
         return POCKET
     if rng.random() < 0.3:
@@ -64,23 +63,22 @@ def pick(rng: random.Random, pocket_share: float = 0.0) -> Voice:
 def speak(
     text: str, voice: Voice, speed: float = 1.0, pitch: float = 1.0, accent: accents.Accent | None = None
 ) -> NDArray[np.int16]:
-    """Mono speech at 16 kHz with the silence at both ends cut off; empty if the voice said nothing.
+    """Return mono speech at 16 kHz without the silence at both ends; empty if the voice made no sound.
 
-    `speed` and `pitch` are factors around the voice's own; flite's natural voices keep their pitch, the pocket voice
-    has one way to speak. Only flite's voices can put on an accent. Raises VoiceMissing without the program,
-    CalledProcessError if it fails on the text.
+    `speed` and `pitch` are factors relative to the voice's default. espeak-ng obeys both, flite only `speed`, the
+    pocket voice neither. Only flite applies `accent`. Raise VoiceMissing without the program, CalledProcessError if it
+    fails on the text, TimeoutExpired after 60 s.
     """
     if voice.engine == "pocket":
-        return trim((_pocket_voice().say(text) * 32767).astype(np.int16))
+        return trim((_pocket_voice().speak(text) * 32767).astype(np.int16))
     with tempfile.TemporaryDirectory(dir=_scratch()) as folder:
         path = Path(folder) / "speech.wav"
         if voice.engine == "flite":
-            said = ["-t", text] if accent is None else ["-p", accents.put_on(accent, phones(text, voice))]
-            command = ["-voice", voice.name, "--setf", f"duration_stretch={1 / speed:.3f}", *said, "-o", str(path)]
+            source = ["-t", text] if accent is None else ["-p", accents.apply(accent, phones(text, voice))]
+            command = ["-voice", voice.name, "--setf", f"duration_stretch={1 / speed:.3f}", *source, "-o", str(path)]
         else:
-            words_per_minute = round(ESPEAK_WORDS_PER_MINUTE * speed)
-            level = min(99, round(50 * pitch))
-            command = ["-v", voice.name, "-s", str(words_per_minute), "-p", str(level), "-w", str(path), "--", text]
+            rate, height = str(round(ESPEAK_WORDS_PER_MINUTE * speed)), str(min(99, round(50 * pitch)))
+            command = ["-v", voice.name, "-s", rate, "-p", height, "-w", str(path), "--", text]
         subprocess.run([_program(voice.engine), *command], check=True, capture_output=True, timeout=60)
         with wave.open(str(path)) as file:
             rate_hz = file.getframerate()
@@ -89,13 +87,13 @@ def speak(
 
 
 def phones(text: str, voice: Voice) -> str:
-    """What a voice of flite says for a text, as names of phones with spaces between them."""
+    """Return the phones of a flite voice for `text`, separated by spaces."""
     command = [_program("flite"), "-voice", voice.name, "-ps", "-t", text, "none"]
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
 
 
 def trim(samples: NDArray[np.int16], floor: float = 0.006, margin: int = RATE_HZ // 50) -> NDArray[np.int16]:
-    """Without what lies below `floor` of the peak at both ends, but for 20 ms."""
+    """Cut off both ends below `floor` times the peak, except `margin` samples (20 ms)."""
     level = np.abs(samples.astype(np.float32))
     loud = np.flatnonzero(level > max(1.0, floor * level.max(initial=0)))
     if not loud.size:
@@ -124,7 +122,7 @@ def _pocket_voice() -> Any:
 def _program(name: str) -> str:
     path = shutil.which(name)
     if path is None:
-        raise VoiceMissing(f"{name} is not installed; the teacher voices need it: apt-get install flite espeak-ng")
+        raise VoiceMissing(f"{name} is not installed: apt-get install flite espeak-ng")
     return path
 
 

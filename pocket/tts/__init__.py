@@ -1,1 +1,1 @@
-"""The pocket voice: a Coqui acoustic model and vocoder at 16 kHz, taught by flite's `rms` voice."""
+"""The pocket voice: a Coqui acoustic model and vocoder at 16 kHz, trained on speech of flite's `rms` voice."""

@@ -1,6 +1,6 @@
-"""Train the acoustic model: letters in, mel spectrogram and durations out, against the teacher's own timing.
+"""Train the acoustic model: from characters to a mel spectrogram and durations, with the durations of the teacher.
 
-The model is small enough for full precision: in bfloat16 it gave NaN and was no faster.
+Training uses full precision, as bfloat16 gave NaN and was not faster for this size.
 """
 
 import random
@@ -18,31 +18,31 @@ FIRST_CLIPS = 800
 
 
 def losses(net: model.TeacherForced, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Mean absolute error of the mel (natural log) and mean squared error of log(1 + duration), per real element."""
-    mel, durations = net(batch.ids, batch.letters, batch.owner, batch.frames)
+    """Return mean absolute error of the log mel and mean squared error of log(1 + duration), without padding."""
+    mel, durations = net(batch.ids, batch.symbols, batch.symbol_index, batch.frames)
     mel_loss = (mel - batch.mel).abs().sum() / (batch.frames.sum() * mel.shape[1])
-    # Outside a text both are zero.
-    duration_loss = (durations - (batch.durations + 1.0).log()).square().sum() / batch.letters.sum()
+    # Predictions and targets are zero in the padding.
+    duration_loss = (durations - (batch.durations + 1.0).log()).square().sum() / batch.symbols.sum()
     return mel_loss, duration_loss
 
 
 def random_clips(corpus: Corpus, budget: int) -> list[int]:
-    """Neighbours in length around a random clip, as many as fit `budget` frames."""
+    """Return clips of similar length around a random one, as many as fit `budget` frames."""
     count = len(corpus.by_length)
-    pick = random.randrange(count)
-    size = min(max(budget // corpus.sizes[corpus.by_length[pick]][0], CLIPS_PER_BATCH[0]), CLIPS_PER_BATCH[1], count)
-    first = min(max(0, pick - size // 2), count - size)
+    chosen = random.randrange(count)
+    size = min(max(budget // corpus.sizes[corpus.by_length[chosen]][0], CLIPS_PER_BATCH[0]), CLIPS_PER_BATCH[1], count)
+    first = min(max(0, chosen - size // 2), count - size)
     return corpus.by_length[first : first + size]
 
 
 def weights(net: model.TeacherForced) -> dict[str, Tensor]:
-    """The trained weights, without the table of positions, which is a formula."""
+    """Return the trained weights without the table of positions, which is computed."""
     return {name: value for name, value in net.model.state_dict().items() if name != "pos_encoder.pe"}
 
 
 @torch.no_grad()
 def evaluate(net: model.TeacherForced, held_out: Corpus) -> tuple[float, float]:
-    """Mean losses over the held-out clips."""
+    """Return the mean losses over the held-out clips."""
     net.eval()
     batches = [held_out.batch(held_out.by_length[first : first + 16]) for first in range(0, held_out.count, 16)]
     mel, durations = torch.tensor([losses(net, batch) for batch in batches]).mean(0).tolist()
@@ -69,18 +69,18 @@ def main() -> None:
     peak = PEAK_RATE * (schedule.RESUMED if args.resume else 1)
     step = 0
     while clock.fraction < 1:
-        schedule.set_rate(optimizer, peak * schedule.annealed(clock.fraction, step))
+        schedule.set_rate(optimizer, peak * schedule.rate_factor(clock.fraction, step))
         batch = corpus.batch(random_clips(corpus, 2000 if args.tiny else FRAMES_PER_BATCH))
         mel_loss, duration_loss = losses(net, batch)
         optimizer.zero_grad(set_to_none=True)
         (mel_loss + duration_loss).backward()
-        schedule.advance(optimizer, 1.0)
+        schedule.clip_and_step(optimizer, 1.0)
         step += 1
         if clock.due("report", schedule.REPORT_S):
-            seen = evaluate(net, held_out)
+            figures = evaluate(net, held_out)
             print(
                 f"acoustic: {clock.elapsed_s:.0f} s, step {step}, clips {corpus.count}, "
-                f"mel {mel_loss:.4f} durations {duration_loss:.4f}, held out {seen[0]:.4f} {seen[1]:.4f}",
+                f"mel {mel_loss:.4f} durations {duration_loss:.4f}, held out {figures[0]:.4f} {figures[1]:.4f}",
                 flush=True,
             )
             corpus.load()

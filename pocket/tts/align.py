@@ -1,9 +1,9 @@
-"""Which letter sounds in which frame: a letter-to-phone table learnt from readings, and the best path through it.
+"""Align the characters of a text with the frames of its speech, given the phone of each frame.
 
-Letters stand in the order in which they are spoken, each for at least one frame. What a letter sounds like depends on
-the next one, so the table counts phones per pair of letters, smoothed by the counts of the single letter. It starts
-from an even split of the frames and is improved by re-aligning with itself. Spaces and marks are expected to be
-silent: within a phrase they get the one frame that they must have, at a pause all of it.
+The alignment is monotonic, with at least one frame per symbol. It maximizes the probabilities of a table that counts
+phones per pair of a symbol and its successor, smoothed by the counts of the single symbol. Training starts from an
+even split of the frames and alternates between counting and alignment (Viterbi training). Spaces and punctuation are
+expected to be silent: within a phrase they get one frame, at a pause all its frames.
 """
 
 from collections import Counter, defaultdict
@@ -18,14 +18,14 @@ SILENCE = "pau"
 
 
 class Aligner:
-    """Aligns symbols (letters, punctuation, begin and end marks) with the phones of the frames."""
+    """Aligns symbols (characters, punctuation, begin and end symbols) with the phones of the frames."""
 
     def __init__(self) -> None:
         self.single: dict[str, Counter[str]] = defaultdict(Counter)
         self.pair: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
 
     def fit(self, examples: Sequence[tuple[Symbols, Symbols]], rounds: int = 5) -> "Aligner":
-        """Learn from (symbols, phone of each frame) examples; returns itself."""
+        """Learn from examples of (symbols, phone of each frame) and return self."""
         paths = [even_split(len(symbols), len(frames)) for symbols, frames in examples]
         for _ in range(rounds):
             self._count(examples, paths)
@@ -34,7 +34,10 @@ class Aligner:
         return self
 
     def durations(self, symbols: Symbols, frames: Symbols) -> np.ndarray:
-        """Frames of each symbol, int64, all >= 1, summing to len(frames). Raises ValueError with too few frames."""
+        """Return the frame count of each symbol, int64, all >= 1, with the sum len(frames).
+
+        Raise ValueError if there are fewer frames than symbols.
+        """
         if len(frames) < len(symbols):
             raise ValueError(f"{len(frames)} frames are too few for {len(symbols)} symbols")
         names = sorted(set(frames))
@@ -55,21 +58,23 @@ class Aligner:
         self.pair.clear()
         for (symbols, frames), path in zip(examples, paths, strict=True):
             start = 0
-            for symbol, following, length in zip(symbols, [*symbols[1:], ""], path, strict=True):
-                heard = frames[start : start + length]
-                self.single[symbol].update(heard)
-                self.pair[symbol, following].update(heard)
+            for symbol, successor, length in zip(symbols, [*symbols[1:], ""], path, strict=True):
+                phones = frames[start : start + length]
+                self.single[symbol].update(phones)
+                self.pair[symbol, successor].update(phones)
                 start += length
 
 
 def even_split(symbols: int, frames: int) -> np.ndarray:
-    """`frames` shared out over `symbols` as evenly as whole numbers allow."""
+    """Return the most even distribution of `frames` over `symbols`."""
     return np.diff(np.round(np.linspace(0, frames, symbols + 1)).astype(np.int64))
 
 
 def best_path(score: np.ndarray) -> np.ndarray:
-    """The monotonic path of the highest sum through `score` [symbols, frames] that visits every symbol in turn;
-    returned as the number of frames of each symbol."""
+    """Return the frames of each symbol on the monotonic path with the highest sum through `score` [symbols, frames].
+
+    The path visits every symbol in order.
+    """
     symbols, frames = score.shape
     best = np.full(symbols, -np.inf)
     best[0] = score[0, 0]

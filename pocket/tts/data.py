@@ -1,7 +1,7 @@
-"""The training data: shards of readings with the frames of each letter, written while the models already train.
+"""The training data: shards of the teacher's speech with the frames of each symbol.
 
-`python -m pocket.tts.data --out DIR` fills DIR with held_out.npz first and then shard-*.npz, each complete when it
-appears. `Corpus` holds them on the training device and grows as they come.
+`python -m pocket.tts.data --out DIR` writes held_out.npz and then shard-*.npz to DIR, each atomically, while the models
+already train. `Corpus` loads them onto the training device and grows as they appear.
 """
 
 import argparse
@@ -22,34 +22,34 @@ from pocket.tts.align import Aligner
 
 SHARD_CLIPS = 100
 HELD_OUT_CLIPS = 96
-ALIGNED_CLIPS = 600  # readings from which the aligner learns
+ALIGNED_CLIPS = 600  # clips that train the aligner
 MAX_FRAMES = 10 * features.RATE_HZ // features.HOP
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A cleaned text, its reading as int16 padded to whole frames, and the phone heard in the middle of each frame."""
+    """A cleaned text, its speech as int16 padded to whole frames, and the phone in the middle of each frame."""
 
     cleaned: str
     pcm: np.ndarray
     frames: list[str]
 
 
-def read_clip(raw: str) -> Clip | None:
-    """The teacher's reading of `raw`; None when it cannot be used: silent, too long, or more letters than frames."""
+def make_clip(raw: str) -> Clip | None:
+    """Return the teacher's speech of `raw`; None if it is empty, too long, or has more symbols than frames."""
     cleaned = text.clean(raw)
-    if not any(letter.isalpha() for letter in cleaned):
+    if not any(character.isalpha() for character in cleaned):
         return None
-    reading = teacher.read_aloud(cleaned)
-    count = -(-len(reading.pcm) // features.HOP)
+    utterance = teacher.synthesize(cleaned)
+    count = -(-len(utterance.pcm) // features.HOP)
     if not len(text.symbols(cleaned)) <= count <= MAX_FRAMES:
         return None
-    pcm = np.pad(reading.pcm, (0, count * features.HOP - len(reading.pcm)))
-    return Clip(cleaned, pcm, reading.phone_at((np.arange(count) + 0.5) * features.HOP / features.RATE_HZ))
+    pcm = np.pad(utterance.pcm, (0, count * features.HOP - len(utterance.pcm)))
+    return Clip(cleaned, pcm, utterance.phone_at((np.arange(count) + 0.5) * features.HOP / features.RATE_HZ))
 
 
 def write_shard(path: Path, clips: list[Clip], aligner: Aligner) -> None:
-    """Write `clips` as flat arrays with their lengths; the file appears whole."""
+    """Write `clips` atomically as flat arrays with their lengths."""
     ids = model.tokenizer().characters.char_to_id
     rows = [text.symbols(clip.cleaned) for clip in clips]
     partial = path.with_suffix(".partial")
@@ -59,7 +59,7 @@ def write_shard(path: Path, clips: list[Clip], aligner: Aligner) -> None:
             pcm=np.concatenate([clip.pcm for clip in clips]),
             frames=np.array([len(clip.frames) for clip in clips], dtype=np.int64),
             ids=np.array([ids(symbol) for row in rows for symbol in row], dtype=np.int64),
-            letters=np.array([len(row) for row in rows], dtype=np.int64),
+            symbols=np.array([len(row) for row in rows], dtype=np.int64),
             durations=np.concatenate(
                 [aligner.durations(row, clip.frames) for row, clip in zip(rows, clips, strict=True)]
             ),
@@ -69,27 +69,27 @@ def write_shard(path: Path, clips: list[Clip], aligner: Aligner) -> None:
 
 def _make_shard(job: tuple[Path, list[str], Aligner]) -> Path:
     path, texts, aligner = job
-    write_shard(path, [clip for clip in map(read_clip, texts) if clip], aligner)
+    write_shard(path, [clip for clip in map(make_clip, texts) if clip], aligner)
     return path
 
 
 def build(out: Path, clips: int, workers: int, seed: int) -> None:
-    """Fill `out` with held_out.npz and about `clips` clips in shards, with `workers` processes."""
+    """Write held_out.npz and shards with about `clips` clips to `out`, with `workers` processes."""
     out.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
-    model.tokenizer()  # imported once, before the workers are forked
+    started = time.monotonic()
+    model.tokenizer()  # imports Coqui before the workers are forked
     stream = text.sentences(seed)
     with multiprocessing.get_context("fork").Pool(workers) as pool:
         kept = list(itertools.islice(filter(text.held_out, stream), HELD_OUT_CLIPS))
         first = list(itertools.islice(stream, min(ALIGNED_CLIPS, clips)))
-        read = pool.map(read_clip, kept + first, chunksize=4)
-        aligner = Aligner().fit([(text.symbols(clip.cleaned), clip.frames) for clip in read[len(kept) :] if clip])
-        write_shard(out / "held_out.npz", [clip for clip in read[: len(kept)] if clip], aligner)
-        print(f"data: aligner fitted, {time.monotonic() - began:.0f} s", flush=True)
+        clips_made = pool.map(make_clip, kept + first, chunksize=4)
+        aligner = Aligner().fit([(text.symbols(clip.cleaned), clip.frames) for clip in clips_made[len(kept) :] if clip])
+        write_shard(out / "held_out.npz", [clip for clip in clips_made[: len(kept)] if clip], aligner)
+        print(f"data: aligner fitted, {time.monotonic() - started:.0f} s", flush=True)
         jobs = ((path, texts, aligner) for path, texts in _shards(out, stream, clips))
         for done, _ in enumerate(pool.imap_unordered(_make_shard, jobs), 1):
             if done % 50 == 0:
-                print(f"data: {done * SHARD_CLIPS} clips, {time.monotonic() - began:.0f} s", flush=True)
+                print(f"data: {done * SHARD_CLIPS} clips, {time.monotonic() - started:.0f} s", flush=True)
 
 
 def _shards(out: Path, stream: Iterator[str], clips: int) -> Iterator[tuple[Path, list[str]]]:
@@ -99,46 +99,48 @@ def _shards(out: Path, stream: Iterator[str], clips: int) -> Iterator[tuple[Path
 
 
 class Corpus:
-    """Clips on one device, as flat tensors: pcm int16 [F * HOP], mel float16 [F, MELS], ids and durations int64 [N];
-    per clip `frames`, `letters` and where they start, int64, and on the host `sizes` (frames, letters) and the clips
-    `by_length`."""
+    """Clips on one device as flat tensors: pcm int16 [F * HOP], mel float16 [F, MELS], ids and durations int64 [N].
+
+    Per clip it holds the counts `frames` and `symbols` and their start offsets, int64; on the host `sizes`
+    (frames, symbols), and the indices of the clips `by_length`.
+    """
 
     def __init__(self, folder: Path, device: torch.device) -> None:
         self.folder, self.device = folder, device
-        self.seen: set[str] = set()
+        self.loaded: set[str] = set()
         self.log_mel = features.LogMel().to(device)
         self.pcm = torch.empty(0, dtype=torch.int16, device=device)
         self.mel = torch.empty(0, features.MELS, dtype=torch.float16, device=device)
-        self.ids = self.durations = self.frames = self.letters = torch.empty(0, dtype=torch.int64, device=device)
+        self.ids = self.durations = self.frames = self.symbols = torch.empty(0, dtype=torch.int64, device=device)
 
     @property
     def count(self) -> int:
-        """How many clips there are."""
+        """Return the number of clips."""
         return len(self.frames)
 
     def load(self, pattern: str = "shard-*.npz") -> bool:
-        """Take in the shards that have appeared since; True if there were any."""
-        new = [path for path in sorted(self.folder.glob(pattern)) if path.name not in self.seen]
+        """Add new shards and return whether there were any."""
+        new = [path for path in sorted(self.folder.glob(pattern)) if path.name not in self.loaded]
         for path in new:
-            self.seen.add(path.name)
+            self.loaded.add(path.name)
         arrays = [np.load(path) for path in new]
-        for name in ("pcm", "ids", "durations", "frames", "letters"):
+        for name in ("pcm", "ids", "durations", "frames", "symbols"):
             parts = [torch.from_numpy(array[name]).to(self.device) for array in arrays]
             setattr(self, name, torch.cat([getattr(self, name), *parts]))
         if new:
             self.frame_start = self.frames.cumsum(0) - self.frames
-            self.letter_start = self.letters.cumsum(0) - self.letters
-            self.sizes = list(zip(self.frames.tolist(), self.letters.tolist(), strict=True))
+            self.symbol_start = self.symbols.cumsum(0) - self.symbols
+            self.sizes = list(zip(self.frames.tolist(), self.symbols.tolist(), strict=True))
             self.by_length = sorted(range(self.count), key=self.sizes.__getitem__)
             self._add_mels()
         return bool(new)
 
-    def wait(self, clips: int, patience_s: float = 300) -> None:
-        """Load until there are at least `clips`. Raises TimeoutError after `patience_s`."""
-        limit = time.monotonic() + patience_s
+    def wait(self, clips: int, timeout_s: float = 300) -> None:
+        """Load until there are at least `clips`. Raise TimeoutError after `timeout_s`."""
+        limit = time.monotonic() + timeout_s
         while self.count < clips:
             if time.monotonic() > limit:
-                raise TimeoutError(f"{self.count} clips in {self.folder} after {patience_s:.0f} s")
+                raise TimeoutError(f"{self.count} clips in {self.folder} after {timeout_s:.0f} s")
             if not self.load():
                 time.sleep(1)
 
@@ -153,24 +155,24 @@ class Corpus:
         self.mel = torch.cat(mels)
 
     def batch(self, clips: list[int]) -> "Batch":
-        """The given clips, padded to the longest among them."""
+        """Return the given clips, padded to the longest."""
         longest = max(self.sizes[clip][0] for clip in clips)
-        letter_at = torch.arange(max(self.sizes[clip][1] for clip in clips), device=self.device)
+        symbol_at = torch.arange(max(self.sizes[clip][1] for clip in clips), device=self.device)
         frame_at = torch.arange(-(-longest // 16) * 16, device=self.device)
         rows = torch.tensor(clips, device=self.device)
-        frames, letters = self.frames[rows], self.letters[rows]
-        from_letter = (self.letter_start[rows, None] + letter_at).clamp_max(len(self.ids) - 1)
+        frames, symbols = self.frames[rows], self.symbols[rows]
+        from_symbol = (self.symbol_start[rows, None] + symbol_at).clamp_max(len(self.ids) - 1)
         from_frame = (self.frame_start[rows, None] + frame_at).clamp_max(len(self.mel) - 1)
-        inside = letter_at < letters[:, None]
-        durations = self.durations[from_letter] * inside
+        inside = symbol_at < symbols[:, None]
+        durations = self.durations[from_symbol] * inside
         ends = durations.cumsum(1)
-        owner = torch.searchsorted(ends, frame_at.expand(len(clips), -1).contiguous(), right=True)
+        symbol_index = torch.searchsorted(ends, frame_at.expand(len(clips), -1).contiguous(), right=True)
         mel = self.mel[from_frame].float() * (frame_at < frames[:, None])[..., None]
         return Batch(
-            ids=self.ids[from_letter] * inside,
-            letters=letters,
+            ids=self.ids[from_symbol] * inside,
+            symbols=symbols,
             durations=durations,
-            owner=owner.clamp_max(len(letter_at) - 1),
+            symbol_index=symbol_index.clamp_max(len(symbol_at) - 1),
             frames=frames,
             mel=mel.transpose(1, 2),
             from_frame=from_frame,
@@ -179,13 +181,16 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Batch:
-    """ids, durations [B, N]; owner [B, T]: the letter of each frame; mel [B, MELS, T]; letters, frames [B]: lengths;
-    from_frame [B, T]: where each frame stands in the corpus."""
+    """A padded batch of clips.
+
+    ids, durations [B, N]; mel [B, MELS, T]; symbols, frames [B]: lengths without padding; symbol_index [B, T]: the
+    symbol of each frame; from_frame [B, T]: the index of each frame in the corpus.
+    """
 
     ids: Tensor
-    letters: Tensor
+    symbols: Tensor
     durations: Tensor
-    owner: Tensor
+    symbol_index: Tensor
     frames: Tensor
     mel: Tensor
     from_frame: Tensor

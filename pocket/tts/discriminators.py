@@ -1,6 +1,7 @@
-"""Two small families of judges for the vocoder's training: periods of the waveform, and its spectrograms.
+"""The discriminators of the vocoder's training.
 
-They are HiFi-GAN's period discriminator and UnivNet's resolution discriminator with fewer channels; none is exported.
+They are HiFi-GAN's period discriminator (Kong et al. 2020) and UnivNet's resolution discriminator (Jang et al. 2021)
+with fewer channels. They are not exported.
 """
 
 from itertools import pairwise
@@ -15,19 +16,20 @@ RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))  # fft, hop,
 SLOPE = 0.1
 
 
-class Judge(nn.Module):
-    """A stack of 2-D convolutions over a picture of the waveform; returns the score map and the inner features."""
+class Discriminator(nn.Module):
+    """A stack of 2-D convolutions over an image of the waveform."""
 
     def __init__(self, layers: list[nn.Conv2d]) -> None:
         super().__init__()
         self.layers = nn.ModuleList(weight_norm(layer) for layer in layers)
 
-    def picture(self, wave: Tensor) -> Tensor:
+    def image(self, wave: Tensor) -> Tensor:
+        """Return wave [B, samples] as an image [B, 1, height, width]."""
         raise NotImplementedError
 
     def forward(self, wave: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """wave [B, samples]."""
-        x = self.picture(wave)
+        """Return the score map and the features of the inner layers for wave [B, samples]."""
+        x = self.image(wave)
         features = []
         for layer in self.layers[:-1]:
             x = F.leaky_relu(layer(x), SLOPE)
@@ -35,8 +37,8 @@ class Judge(nn.Module):
         return self.layers[-1](x), features
 
 
-class PeriodJudge(Judge):
-    """Sees the waveform folded at one period."""
+class PeriodDiscriminator(Discriminator):
+    """Discriminates the waveform, folded at one period."""
 
     def __init__(self, period: int) -> None:
         sizes = [1, 32, 64, 128, 256]
@@ -44,13 +46,13 @@ class PeriodJudge(Judge):
         super().__init__([*layers, nn.Conv2d(256, 256, (5, 1), 1, (2, 0)), nn.Conv2d(256, 1, (3, 1), 1, (1, 0))])
         self.period = period
 
-    def picture(self, wave: Tensor) -> Tensor:
+    def image(self, wave: Tensor) -> Tensor:
         wave = F.pad(wave[:, None], (0, -wave.shape[1] % self.period), mode="reflect")
         return wave.view(len(wave), 1, -1, self.period)
 
 
-class SpectrumJudge(Judge):
-    """Sees the magnitude spectrogram at one resolution."""
+class SpectrumDiscriminator(Discriminator):
+    """Discriminates the magnitude spectrogram at one resolution."""
 
     def __init__(self, fft: int, hop: int, window: int) -> None:
         wide = [nn.Conv2d(width, 16, (3, 9), (1, 2), (1, 4)) for width in (1, 16, 16, 16)]
@@ -58,25 +60,26 @@ class SpectrumJudge(Judge):
         self.fft, self.hop = fft, hop
         self.register_buffer("window", torch.hann_window(window))
 
-    def picture(self, wave: Tensor) -> Tensor:
+    def image(self, wave: Tensor) -> Tensor:
         return magnitude(wave, self.fft, self.hop, self.window).transpose(1, 2)[:, None]
 
 
-class Jury(nn.Module):
-    """All judges together."""
+class Discriminators(nn.Module):
+    """All discriminators."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.judges = nn.ModuleList(
-            [PeriodJudge(period) for period in PERIODS] + [SpectrumJudge(*sizes) for sizes in RESOLUTIONS]
+        self.parts = nn.ModuleList(
+            [PeriodDiscriminator(period) for period in PERIODS]
+            + [SpectrumDiscriminator(*sizes) for sizes in RESOLUTIONS]
         )
 
     def forward(self, wave: Tensor) -> list[tuple[Tensor, list[Tensor]]]:
-        """wave [B, samples] -> a (scores, features) pair per judge."""
-        return [judge(wave) for judge in self.judges]
+        """Return a (scores, features) pair per discriminator for wave [B, samples]."""
+        return [part(wave) for part in self.parts]
 
 
 def magnitude(wave: Tensor, fft: int, hop: int, window: Tensor) -> Tensor:
-    """Magnitude spectrogram [B, fft // 2 + 1, frames] of wave [B, samples], in float32."""
+    """Return the magnitude spectrogram [B, fft // 2 + 1, frames] of wave [B, samples] in float32."""
     spectrum = torch.stft(wave.float(), fft, hop, len(window), window, return_complex=True)
     return (spectrum.real.square() + spectrum.imag.square() + 1e-7).sqrt()

@@ -1,4 +1,4 @@
-"""Turn trained weights into the files that Coqui's own classes load.
+"""Convert trained weights to the files that Coqui's classes load.
 
 `python -m pocket.tts.export final.pt pocket/tts/weights` writes acoustic.pth, acoustic.json, vocoder.pth, vocoder.json.
 """
@@ -13,7 +13,7 @@ from pocket.tts import model
 
 
 def export(final: Path, folder: Path) -> None:
-    """Write the four files from a final.pt of pocket.tts.train. Raises RuntimeError if a weight is missing."""
+    """Write the four files from a final.pt of pocket.tts.train. Raise RuntimeError if a weight is missing."""
     parts = torch.load(final, weights_only=True, map_location="cpu")
     folder.mkdir(parents=True, exist_ok=True)
     acoustic, generator = model.new_acoustic(), model.new_generator()
@@ -21,7 +21,7 @@ def export(final: Path, folder: Path) -> None:
     acoustic.load_state_dict(parts["acoustic"])
     generator.load_state_dict(parts["vocoder"])
     torch.save({"model": _half(acoustic)}, folder / "acoustic.pth")
-    # Coqui takes a checkpoint with `model_disc` for one whose `model` is the generator alone.
+    # With a key `model_disc`, Coqui loads `model` into the generator only.
     torch.save({"model": _half(generator), "model_disc": {}}, folder / "vocoder.pth")
     model.acoustic_config().save_json(folder / "acoustic.json")
     model.vocoder_config().save_json(folder / "vocoder.json")

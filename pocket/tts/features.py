@@ -1,4 +1,4 @@
-"""Log-mel spectrograms: the language that the acoustic model and the vocoder share."""
+"""Log-mel spectrograms, the output of the acoustic model and the input of the vocoder."""
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ FLOOR = 1e-5
 class LogMel(torch.nn.Module):
     """Waveform [B, samples] (-1..1, a multiple of HOP long) -> natural-log mel magnitudes [B, MELS, samples/HOP].
 
-    Frame t is centred on sample (t + 1/2) * HOP, so that frames and samples divide evenly.
+    Frame t is centred on sample (t + 1/2) * HOP, so each frame corresponds to HOP samples.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
 """The two Coqui models and their configurations: a FastPitch-like ForwardTTS without pitch, and a small HiFi-GAN.
 
-The teacher is deterministic, so its melody follows from the text; no pitch predictor is needed.
+The teacher is deterministic, so its pitch depends on the text only and needs no predictor.
 """
 
 from functools import cache
@@ -19,12 +19,12 @@ VOCODER: dict[str, Any] = {
     "resblock_kernel_sizes": [3, 5, 7],
     "resblock_dilation_sizes": [[1, 2], [2, 6], [3, 12]],
     "resblock_type": "2",
-    "inference_padding": 2,  # frames at both ends; none would cut into the first sound
+    "inference_padding": 2,  # frames at both ends; without them the first sound is cut
 }
 
 
 def audio_config() -> Any:
-    """Coqui's description of features.LogMel; signal_norm off means that mels pass between the models untouched."""
+    """Return Coqui's configuration of features.LogMel; without signal_norm, Coqui passes mels on unchanged."""
     from TTS.config.shared_configs import BaseAudioConfig
 
     return BaseAudioConfig(
@@ -47,7 +47,7 @@ def audio_config() -> Any:
 
 
 def acoustic_config() -> Any:
-    """Coqui's configuration of the acoustic model. Begin and end marks keep one-letter texts speakable."""
+    """Return Coqui's configuration of the acoustic model. Begin and end symbols allow texts of one character."""
     from TTS.tts.configs.fast_pitch_config import FastPitchConfig
     from TTS.tts.configs.shared_configs import CharactersConfig
     from TTS.tts.models.forward_tts import ForwardTTSArgs
@@ -67,7 +67,7 @@ def acoustic_config() -> Any:
             eos=text.END,
             bos=text.BEGIN,
             blank="<BLNK>",
-            characters=text.LETTERS,
+            characters=text.ALPHABET,
             punctuations=text.PUNCTUATION,
             phonemes=None,
             is_unique=True,
@@ -84,9 +84,9 @@ def acoustic_config() -> Any:
 
 
 def vocoder_config() -> Any:
-    """Coqui's configuration of the vocoder.
+    """Return Coqui's configuration of the vocoder.
 
-    Coqui builds a discriminator even to speak. MelGAN's configuration lets it be next to nothing, HiFi-GAN's does not.
+    Coqui builds a discriminator for inference too. MelGAN's configuration allows a minimal one, HiFi-GAN's does not.
     """
     from TTS.vocoder.configs import MelganConfig
 
@@ -101,66 +101,71 @@ def vocoder_config() -> Any:
 
 @cache
 def tokenizer() -> Any:
-    """Coqui's tokenizer of the acoustic model."""
+    """Return Coqui's tokenizer of the acoustic model."""
     from TTS.tts.utils.text.tokenizer import TTSTokenizer
 
     return TTSTokenizer.init_from_config(acoustic_config())[0]
 
 
 def new_acoustic() -> nn.Module:
-    """An untrained acoustic model, with its tokenizer."""
+    """Return an untrained acoustic model with its tokenizer."""
     from TTS.tts.models.forward_tts import ForwardTTS
 
     return ForwardTTS(acoustic_config())
 
 
 def new_generator() -> nn.Module:
-    """An untrained vocoder, without the discriminators of Coqui's training."""
+    """Return an untrained vocoder without Coqui's discriminators."""
     from TTS.vocoder.models.hifigan_generator import HifiganGenerator
 
     return HifiganGenerator(in_channels=features.MELS, out_channels=1, **VOCODER)
 
 
 class TeacherForced(nn.Module):
-    """The forward pass of an acoustic model with known durations, written for batches.
+    """The forward pass of an acoustic model with known durations, for batches.
 
-    ForwardTTS sees the padding of a batch and expands letters by a product with an attention map; this does neither,
-    and agrees with it on a single text.
+    The output of ForwardTTS depends on the padding of a batch, and it expands symbols to frames by a product with an
+    attention map. This class avoids both and gives the same output for a single text.
     """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, ids: Tensor, letters: Tensor, owner: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """ids [B, N] and owner [B, T] (which letter each frame belongs to), true lengths letters [B] and frames [B]
-        -> mel [B, MELS, T], log(1 + duration) [B, N]."""
-        letter_mask = mask_of(letters, ids.shape[1])
-        frame_mask = mask_of(frames, owner.shape[1])
+    def forward(self, ids: Tensor, symbols: Tensor, symbol_index: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mel [B, MELS, T] and log(1 + duration) [B, N].
+
+        `ids` [B, N]; `symbol_index` [B, T] is the index of the symbol of each frame; `symbols` [B] and `frames` [B] are
+        the lengths without padding.
+        """
+        symbol_mask = mask_of(symbols, ids.shape[1])
+        frame_mask = mask_of(frames, symbol_index.shape[1])
         encoded = self.model.emb(ids).transpose(1, 2)
-        encoded = stack(self.model.encoder.encoder, encoded, letter_mask) * letter_mask[:, None]
-        durations = self.model.duration_predictor(encoded, letter_mask[:, None].float())
-        spread = encoded.gather(2, owner[:, None].expand(-1, encoded.shape[1], -1)) * frame_mask[:, None]
-        spread = self.model.pos_encoder(spread, frame_mask[:, None])
+        encoded = stack(self.model.encoder.encoder, encoded, symbol_mask) * symbol_mask[:, None]
+        durations = self.model.duration_predictor(encoded, symbol_mask[:, None].float())
+        expanded = encoded.gather(2, symbol_index[:, None].expand(-1, encoded.shape[1], -1)) * frame_mask[:, None]
+        expanded = self.model.pos_encoder(expanded, frame_mask[:, None])
         decoder = self.model.decoder.decoder
-        mel = decoder.postnet(stack(decoder.transformer_block, spread, frame_mask))
+        mel = decoder.postnet(stack(decoder.transformer_block, expanded, frame_mask))
         return mel * frame_mask[:, None], durations[:, 0]
 
 
 def mask_of(lengths: Tensor, size: int) -> Tensor:
-    """bool [B, size], true within each length."""
+    """Return bool [B, size], true within each length."""
     return torch.arange(size, device=lengths.device) < lengths[:, None]
 
 
 def stack(block: nn.Module, x: Tensor, mask: Tensor) -> Tensor:
-    """Coqui's FFTransformerBlock on x [B, C, T], blind to what lies outside mask [B, T]: its own layers let
-    convolutions look into the padding, where a text spoken alone has zeros."""
+    """Run Coqui's FFTransformerBlock on x [B, C, T] with zeros outside mask [B, T] before each convolution.
+
+    Coqui's own forward pass does not mask there, so its output depends on the padding.
+    """
     inside = mask[:, None]
     for layer in block.fft_layers:
         x = x.permute(2, 0, 1)
-        heard, _ = layer.self_attn(x, x, x, key_padding_mask=~mask)
-        # The attention is added twice, once without dropout: so it is in Coqui's layer.
-        x = layer.norm1(x + layer.dropout1(heard) + heard).permute(1, 2, 0) * inside
+        attended, _ = layer.self_attn(x, x, x, key_padding_mask=~mask)
+        # Coqui's layer adds the attention twice, once without dropout.
+        x = layer.norm1(x + layer.dropout1(attended) + attended).permute(1, 2, 0) * inside
         x = x + layer.dropout2(layer.conv2(layer.conv1(x).relu() * inside))
         x = layer.norm2(x.transpose(1, 2)).transpose(1, 2)
     return x

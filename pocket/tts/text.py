@@ -1,7 +1,7 @@
-"""What the voice is taught to say: English sentences, cleaned as Coqui's `english_cleaners` does it.
+"""Training sentences of the voice: English text, cleaned by Coqui's `english_cleaners`.
 
-Teacher and model are both given the cleaned text, so that "Mr." and "1999" are the same words to both.
-A fiftieth of all texts is held out of training by its checksum.
+Teacher and model both get the cleaned text, so they agree about "Mr." and "1999". A fiftieth of all texts, chosen by
+checksum, is held out.
 """
 
 import random
@@ -13,12 +13,12 @@ from pathlib import Path
 
 from pocket.llm import facts, talk
 
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
+ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 PUNCTUATION = "!',.? "
 BEGIN, END = "<BOS>", "<EOS>"
 DICTIONARY = Path("/usr/share/dict/words")
 COMMON = Path(__file__).parents[1] / "llm" / "words.txt"
-MAX_LETTERS = 150
+MAX_CHARACTERS = 150
 Maker = Callable[[random.Random], str]
 
 
@@ -33,13 +33,13 @@ def _lines(text: str) -> list[str]:
 SHAPES = _words("circle square triangle star rectangle diamond heart cross oval hexagon ring")
 SIZES = _words("small large big tiny huge little")
 SIDES = ["to the left of", "to the right of", "above", "below", "next to", "smaller than", "larger than", "bigger than"]
-SHORT = (
+SHORT_ANSWERS = (
     "Yes. No. Maybe. Hello! Hi! Hello there! Goodbye! Bye! Thanks. Thank you. Sure. Okay. Of course. Please. Sorry. "
     "Right. Wrong. True. False. Good morning! Good evening! Good night! Good afternoon! Well done! Welcome! Wow! "
     "Never. Always. Nothing. Everything. Left. Right. None. Both. Here. There. Now. Stop. Go. I see. Me too. Why not? "
     "Really? What? Who? Where? When? How?"
 )
-MANNERS = _lines(
+PHRASES = _lines(
     "Hello! How can I help you today?|Hi there! What can I do for you?|Good morning! How can I help?|"
     "You are very welcome.|You're welcome!|My pleasure.|Glad to help!|Happy to help.|Goodbye! Have a nice day.|"
     "Goodbye! Take care.|See you soon!|See you later!|I am fine, thank you. How are you?|I am doing well, thank you.|"
@@ -53,7 +53,7 @@ MANNERS = _lines(
     "I will remember that.|Thank you for telling me.|What would you like to know?|Is there anything else?|"
     "There is nothing in this picture.|I do not see any shapes.|I am not sure what you mean."
 )
-STORY = _lines(
+STORY_SENTENCES = _lines(
     "Once upon a time there was a {adj} {animal} named {name}.|One day, {name} the {animal} walked into the forest.|"
     "The {animal} wanted to find a {adj} {noun}.|On the way it met a {adj} {animal2}.|"
     "Together they looked for the {noun} until the sun went down.|The {animal} was very {adj}, but it did not give up.|"
@@ -78,13 +78,13 @@ MONTHS = tuple(facts.MONTHS)
 
 @cache
 def common_words() -> tuple[str, ...]:
-    """A few thousand everyday words."""
+    """Return a few thousand common words."""
     return tuple(COMMON.read_text().split())
 
 
 @cache
 def all_words() -> tuple[str, ...]:
-    """The words of the system's dictionary, without possessives and abbreviations; needs Debian's `wamerican`."""
+    """Return the words of the system's dictionary without possessives and abbreviations (Debian's `wamerican`)."""
     return tuple(w for w in DICTIONARY.read_text().split() if re.fullmatch("[A-Z]?[a-z]{1,12}", w) and len(w) > 2)
 
 
@@ -185,9 +185,9 @@ def memory(rng: random.Random) -> str:
 
 def spelling(rng: random.Random) -> str:
     word = rng.choice(common_words() + facts.NAMES)
-    letters = [letter.upper() for letter in word]
-    spelled = rng.choice([", ", ", ", " "]).join(letters)
-    return rng.choice([f"{spelled}.", f"{word} is spelled {spelled}.", f"{rng.choice(LETTERS).upper()}."])
+    characters = [character.upper() for character in word]
+    spelled = rng.choice([", ", ", ", " "]).join(characters)
+    return rng.choice([f"{spelled}.", f"{word} is spelled {spelled}.", f"{rng.choice(ALPHABET).upper()}."])
 
 
 def shape(rng: random.Random, plural: bool = False) -> str:
@@ -217,21 +217,21 @@ def story(rng: random.Random) -> str:
     animal, other = rng.sample(facts.ANIMALS, 2)
     adjective = rng.choice(list(facts.OPPOSITES))
     noun, name = rng.choice(THINGS), rng.choice(facts.NAMES)
-    return rng.choice(STORY).format(animal=animal, animal2=other, adj=adjective, noun=noun, name=name)
+    return rng.choice(STORY_SENTENCES).format(animal=animal, animal2=other, adj=adjective, noun=noun, name=name)
 
 
-def salad(words: Callable[[], tuple[str, ...]]) -> Maker:
-    def say(rng: random.Random) -> str:
+def random_words(words: Callable[[], tuple[str, ...]]) -> Maker:
+    def make(rng: random.Random) -> str:
         frame = rng.choice(FRAMES)
         text = re.sub(r"\{w\}", lambda _: rng.choice(words()), frame)
         return text[0].upper() + text[1:]
 
-    return say
+    return make
 
 
 def one_word(rng: random.Random) -> str:
     if rng.random() < 0.3:
-        return rng.choice(re.findall(r"[^.!?]+[.!?]", SHORT)).strip()
+        return rng.choice(re.findall(r"[^.!?]+[.!?]", SHORT_ANSWERS)).strip()
     word = rng.choice(rng.choice([common_words(), facts.NAMES, facts.ANIMALS, facts.PAINTS, facts.FOODS]))
     return word.capitalize() + rng.choice(["", ".", ".", ".", "!", "?"])
 
@@ -260,7 +260,7 @@ def figures(rng: random.Random) -> str:
 
 
 def answer(rng: random.Random) -> str:
-    """A sentence of what the pocket language model would say."""
+    """Return a sentence of an answer of the pocket language model."""
     return rng.choice(re.split(r"(?<=[.!?]) ", talk.assistant_line(rng)))
 
 
@@ -275,39 +275,39 @@ KINDS: dict[Maker, float] = {
     spelling: 5,
     picture: 6,
     story: 3,
-    lambda rng: rng.choice(MANNERS): 2,
-    salad(common_words): 24,
-    salad(all_words): 18,
+    lambda rng: rng.choice(PHRASES): 2,
+    random_words(common_words): 24,
+    random_words(all_words): 18,
     one_word: 8,
     figures: 6,
 }
 
 
 def held_out(text: str) -> bool:
-    """Whether `text` (before cleaning) is kept for evaluation."""
+    """Return whether `text` (before cleaning) is reserved for evaluation."""
     return zlib.crc32(text.encode()) % 50 == 0
 
 
 def sentences(seed: int) -> Iterator[str]:
-    """An endless run of sentences, held-out ones among them."""
+    """Yield random sentences without end, including held-out ones."""
     rng = random.Random(seed)
     kinds, weights = list(KINDS), list(KINDS.values())
     while True:
         text = rng.choices(kinds, weights)[0](rng)
         if rng.random() < 0.05:
             text = f"{text} {rng.choices(kinds, weights)[0](rng)}"
-        if len(text) <= MAX_LETTERS:
+        if len(text) <= MAX_CHARACTERS:
             yield text
 
 
 def clean(text: str) -> str:
-    """`text` as the model's tokenizer sees it: Coqui's cleaner, then only the letters and marks that it knows."""
+    """Return the input of the model's tokenizer: Coqui's cleaner, then only characters of its alphabet."""
     from TTS.tts.utils.text.cleaners import english_cleaners
 
-    known = set(LETTERS + PUNCTUATION)
-    return "".join(letter for letter in english_cleaners(text) if letter in known)
+    known = set(ALPHABET + PUNCTUATION)
+    return "".join(character for character in english_cleaners(text) if character in known)
 
 
 def symbols(cleaned: str) -> list[str]:
-    """The begin mark, the letters of a cleaned text, the end mark."""
+    """Return the begin symbol, the characters of a cleaned text and the end symbol."""
     return [BEGIN, *cleaned, END]

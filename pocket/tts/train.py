@@ -1,7 +1,7 @@
-"""Make the pocket voice: write the data and train both models at once, each in a process of its own.
+"""Train the pocket voice: write the data and train both models at the same time, in one process each.
 
-`python -m pocket.tts.train --minutes 20 --workers 8 --graph --out DIR` leaves DIR/final.pt, the weights of both models
-in half precision, ready for `pocket.tts.export`. Needs flite and the dictionary of `wamerican`; meant for one GPU.
+`python -m pocket.tts.train --minutes 20 --workers 8 --graph --out DIR` writes DIR/final.pt, the weights of both models
+in half precision, for `pocket.tts.export`. Requires flite, the dictionary of `wamerican` and, in practice, a GPU.
 """
 
 import argparse
@@ -17,22 +17,22 @@ from torch import Tensor
 
 from pocket.tts.voice import WEIGHTS
 
-FINISH_S = 12  # kept of the budget for the end: saving, and the processes' exit
+FINISH_S = 12  # reserved for saving and the exit of the processes
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, required=True, help="wall-clock budget, data included")
+    parser.add_argument("--minutes", type=float, required=True, help="wall-clock budget, including the data")
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--clips", type=int, default=50_000)
     parser.add_argument("--seed", type=int, default=1)
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--resume", type=Path, default=None, help="a final.pt to start from")
-    start.add_argument("--shipped", action="store_true", help="start from the bundled weights, with a new jury")
+    start.add_argument("--shipped", action="store_true", help="start from the bundled weights and new discriminators")
     parser.add_argument("--graph", action="store_true", help="CUDA graphs for the vocoder")
-    parser.add_argument("--vocoder-gpu", help="CUDA device of the vocoder, when it has one of its own")
-    parser.add_argument("--tiny", action="store_true", help="small batches, for a try on the CPU")
+    parser.add_argument("--vocoder-gpu", help="separate CUDA device for the vocoder")
+    parser.add_argument("--tiny", action="store_true", help="small batches, to test the code on the CPU")
     args = parser.parse_args()
 
     started = time.time()
@@ -62,22 +62,25 @@ def _start(module: str, options: list[object], gpu: str | None = None) -> subpro
 
 
 def _resume(args: argparse.Namespace, name: str) -> list[object]:
-    """The option that starts one trainer from earlier weights: its part of a final.pt (and the jury.pt beside it), or
-    the bundled ones."""
+    """Write the initial weights of a trainer to the output folder and return its option for them.
+
+    They come from a final.pt (and the discriminators.pt in its folder) or from the bundled files; without --resume and
+    --shipped there is no option.
+    """
     if not args.resume and not args.shipped:
         return []
-    weights = torch.load(args.resume, weights_only=True)[name] if args.resume else shipped(name)
+    weights = torch.load(args.resume, weights_only=True)[name] if args.resume else bundled(name)
     part = args.out / f"{name}.resume.pt"
     torch.save(weights, part)
     if name == "acoustic":
         torch.save(weights, args.out / "acoustic.checkpoint.pt")
-    if name == "vocoder" and args.resume and (jury := args.resume.with_name("jury.pt")).exists():
-        shutil.copy(jury, args.out / "jury.resume.pt")
+    if name == "vocoder" and args.resume and (stored := args.resume.with_name("discriminators.pt")).exists():
+        shutil.copy(stored, args.out / "discriminators.resume.pt")
     return ["--resume", part]
 
 
-def shipped(name: str, folder: Path = WEIGHTS) -> dict[str, Tensor]:
-    """The bundled weights of a model as a trainer writes them: without the table of positions, which is a formula."""
+def bundled(name: str, folder: Path = WEIGHTS) -> dict[str, Tensor]:
+    """Return the bundled weights of a model in the format of its trainer: without the computed table of positions."""
     weights = torch.load(folder / f"{name}.pth", weights_only=True)["model"]
     return {key: value for key, value in weights.items() if key != "pos_encoder.pe"}
 

@@ -1,7 +1,7 @@
-"""Train the vocoder: mel spectrogram in, waveform out, first against spectra, then against a jury as well.
+"""Train the vocoder, from mel spectrogram to waveform: first with spectral losses, then also with discriminators.
 
-In the second half most spectrograms are the acoustic model's own, made with the teacher's durations, so that the
-vocoder learns to speak from what it will be given.
+In the second half most spectrograms are predictions of the acoustic model with the teacher's durations, to match the
+input at run time.
 """
 
 import time
@@ -14,17 +14,17 @@ from torch.nn import functional as F
 
 from pocket.tts import features, model, schedule
 from pocket.tts.data import Corpus
-from pocket.tts.discriminators import RESOLUTIONS, Jury, magnitude
+from pocket.tts.discriminators import RESOLUTIONS, Discriminators, magnitude
 
 PEAK_RATE = 6e-4
-JURY_RATE = 3e-4
+DISCRIMINATOR_RATE = 3e-4
 SEGMENT_FRAMES = 32
 SEGMENTS = 48
 FIRST_CLIPS = 600
 MOST_CLIPS = 12_000
-JURY_FROM = 0.1  # fractions of the time that is left once there is data
+ADVERSARIAL_FROM = 0.1  # fraction of the training time
 PREDICTED_FROM = (0.5, 0.8)
-LONGEST_STEP = 200.0  # norm of the gradients
+MAX_NORM = 200.0  # maximum norm of the gradients
 MEL_WEIGHT, SPECTRUM_WEIGHT, FEATURE_WEIGHT = 30.0, 3.0, 2.0
 
 Step = Callable[[Tensor, Tensor], Tensor]
@@ -39,25 +39,25 @@ class SpectrumLoss(nn.Module):
             nn.Parameter(torch.hann_window(window), requires_grad=False) for _, _, window in RESOLUTIONS
         )
 
-    def forward(self, made: Tensor, real: Tensor) -> Tensor:
-        total = made.new_zeros(())
+    def forward(self, generated: Tensor, real: Tensor) -> Tensor:
+        total = generated.new_zeros(())
         for (fft, hop, _), window in zip(RESOLUTIONS, self.windows, strict=True):
-            a, b = magnitude(made, fft, hop, window), magnitude(real, fft, hop, window)
+            a, b = magnitude(generated, fft, hop, window), magnitude(real, fft, hop, window)
             total = total + (a - b).norm() / b.norm() + (a.log() - b.log()).abs().mean()
         return total / len(RESOLUTIONS)
 
 
 class Trainer:
-    """Generator, jury and their optimizers; `spectral` and `adversarial` are single steps over fixed shapes."""
+    """Generator, discriminators and their optimizers; `spectral` and `adversarial` run one step on fixed shapes."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.generator = model.new_generator().to(device)
-        self.jury = Jury().to(device)
+        self.discriminators = Discriminators().to(device)
         self.log_mel = features.LogMel().to(device)
         self.spectrum_loss = SpectrumLoss().to(device)
-        self.of_generator = self._optimizer(self.generator, PEAK_RATE)
-        self.of_jury = self._optimizer(self.jury, JURY_RATE)
+        self.generator_optimizer = self._optimizer(self.generator, PEAK_RATE)
+        self.discriminator_optimizer = self._optimizer(self.discriminators, DISCRIMINATOR_RATE)
 
     def _optimizer(self, net: nn.Module, rate: float) -> torch.optim.Optimizer:
         on_gpu = self.device.type == "cuda"
@@ -67,58 +67,59 @@ class Trainer:
         )
 
     def resume(self, generator: Path) -> None:
-        """Go on from earlier weights; the jury's, if there, lie beside the generator's."""
+        """Load earlier weights; those of the discriminators from the same folder, if they exist."""
         self.generator.load_state_dict(torch.load(generator, weights_only=True))
-        jury = generator.with_name("jury.resume.pt")
-        if jury.exists():
-            self.jury.load_state_dict(torch.load(jury, weights_only=True))
+        discriminators = generator.with_name("discriminators.resume.pt")
+        if discriminators.exists():
+            self.discriminators.load_state_dict(torch.load(discriminators, weights_only=True))
 
-    def set_rates(self, share: float) -> None:
-        """Set both learning rates to `share` of their peaks."""
-        schedule.set_rate(self.of_generator, PEAK_RATE * share)
-        schedule.set_rate(self.of_jury, JURY_RATE * share)
+    def set_rates(self, factor: float) -> None:
+        """Set both learning rates to `factor` times their peaks."""
+        schedule.set_rate(self.generator_optimizer, PEAK_RATE * factor)
+        schedule.set_rate(self.discriminator_optimizer, DISCRIMINATOR_RATE * factor)
 
     def spectral(self, mel: Tensor, real: Tensor) -> Tensor:
-        """One step of the generator against spectra alone; returns the mel distance [1]."""
-        loss, distance = self._spectral_loss(self._make(mel), real)
-        self.of_generator.zero_grad(set_to_none=True)
+        """Run one step of the generator with the spectral losses only; return the mel distance [1]."""
+        loss, distance = self._spectral_loss(self._generate(mel), real)
+        self.generator_optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        schedule.advance(self.of_generator, LONGEST_STEP)
+        schedule.clip_and_step(self.generator_optimizer, MAX_NORM)
         return distance.detach()[None]
 
     def adversarial(self, mel: Tensor, real: Tensor) -> Tensor:
-        """One step of both sides from the same judgements; returns mel distance, jury and generator losses [3]."""
-        made = self._make(mel)
-        with schedule.mixed(self.device):
-            judged = list(zip(self.jury(real), self.jury(made), strict=True))
-        of_jury = fooling = likeness = made.new_zeros(())
-        for (good, wanted), (bad, got) in judged:
-            of_jury = of_jury + (1 - good.float()).square().mean() + bad.float().square().mean()
-            fooling = fooling + (1 - bad.float()).square().mean()
-            likeness = likeness + sum(
-                F.l1_loss(a.float(), b.detach().float()) for a, b in zip(got, wanted, strict=True)
+        """Run one step of generator and discriminators; return mel, discriminator and adversarial losses [3]."""
+        generated = self._generate(mel)
+        with schedule.autocast(self.device):
+            outputs = list(zip(self.discriminators(real), self.discriminators(generated), strict=True))
+        discriminator_loss = adversarial_loss = feature_loss = generated.new_zeros(())
+        for (real_score, real_features), (generated_score, generated_features) in outputs:
+            discriminator_loss = discriminator_loss + (1 - real_score.float()).square().mean()
+            discriminator_loss = discriminator_loss + generated_score.float().square().mean()
+            adversarial_loss = adversarial_loss + (1 - generated_score.float()).square().mean()
+            feature_loss = feature_loss + sum(
+                F.l1_loss(a.float(), b.detach().float()) for a, b in zip(generated_features, real_features, strict=True)
             )
-        loss, distance = self._spectral_loss(made, real)
-        self.of_generator.zero_grad(set_to_none=True)
-        self.of_jury.zero_grad(set_to_none=True)
-        whole = loss + fooling + FEATURE_WEIGHT * likeness
-        whole.backward(inputs=list(self.generator.parameters()), retain_graph=True)
-        of_jury.backward(inputs=list(self.jury.parameters()))
-        schedule.advance(self.of_generator, LONGEST_STEP)
-        schedule.advance(self.of_jury, LONGEST_STEP)
-        return torch.stack([distance, of_jury, fooling]).detach()
+        loss, distance = self._spectral_loss(generated, real)
+        self.generator_optimizer.zero_grad(set_to_none=True)
+        self.discriminator_optimizer.zero_grad(set_to_none=True)
+        total = loss + adversarial_loss + FEATURE_WEIGHT * feature_loss
+        total.backward(inputs=list(self.generator.parameters()), retain_graph=True)
+        discriminator_loss.backward(inputs=list(self.discriminators.parameters()))
+        schedule.clip_and_step(self.generator_optimizer, MAX_NORM)
+        schedule.clip_and_step(self.discriminator_optimizer, MAX_NORM)
+        return torch.stack([distance, discriminator_loss, adversarial_loss]).detach()
 
-    def _make(self, mel: Tensor) -> Tensor:
-        with schedule.mixed(self.device):
+    def _generate(self, mel: Tensor) -> Tensor:
+        with schedule.autocast(self.device):
             return self.generator(mel)[:, 0].float()
 
-    def _spectral_loss(self, made: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
-        distance = F.l1_loss(self.log_mel(made), self.log_mel(real))
-        return MEL_WEIGHT * distance + SPECTRUM_WEIGHT * self.spectrum_loss(made, real), distance
+    def _spectral_loss(self, generated: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+        distance = F.l1_loss(self.log_mel(generated), self.log_mel(real))
+        return MEL_WEIGHT * distance + SPECTRUM_WEIGHT * self.spectrum_loss(generated, real), distance
 
 
-class Graphed:
-    """A step recorded once as a CUDA graph and replayed on new contents of the same tensors."""
+class GraphedStep:
+    """A step, recorded as a CUDA graph and replayed on new contents of the same tensors."""
 
     def __init__(self, step: Step, mel: Tensor, wave: Tensor) -> None:
         self.mel, self.wave = mel.clone(), wave.clone()
@@ -139,58 +140,57 @@ class Graphed:
         return self.result
 
 
-def recorded(step: Step, mel: Tensor, wave: Tensor) -> Step:
-    """`step` as a CUDA graph, or as it is where it cannot be recorded."""
+def record(step: Step, mel: Tensor, wave: Tensor) -> Step:
+    """Return `step` as a CUDA graph, or `step` if it cannot be recorded."""
     try:
-        return Graphed(step, mel, wave)
+        return GraphedStep(step, mel, wave)
     except RuntimeError as error:
         print(f"vocoder: no graph: {error}", flush=True)
         return step
 
 
 class Segments:
-    """Random stretches of SEGMENT_FRAMES frames within the clips of a corpus."""
+    """Random segments of SEGMENT_FRAMES frames within the clips of a corpus."""
 
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
         self.refresh()
 
     def refresh(self) -> None:
-        """Forget what was known of the corpus and of the predictions for it."""
-        room = (self.corpus.frames - SEGMENT_FRAMES + 1).clamp_min(0)
-        offset = torch.arange(int(room.sum()), device=self.corpus.device) - (room.cumsum(0) - room).repeat_interleave(
-            room
-        )
-        self.places = self.corpus.frame_start.repeat_interleave(room) + offset
+        """Recompute the possible starts after the corpus has grown, and drop the predictions."""
+        start_counts = (self.corpus.frames - SEGMENT_FRAMES + 1).clamp_min(0)
+        before = (start_counts.cumsum(0) - start_counts).repeat_interleave(start_counts)
+        offset = torch.arange(int(start_counts.sum()), device=self.corpus.device) - before
+        self.starts = self.corpus.frame_start.repeat_interleave(start_counts) + offset
         self.mels = self.corpus.mel[None]
 
     @torch.no_grad()
     def predict(self, weights: Path) -> None:
-        """Add the acoustic model's spectrograms (with the teacher's durations), twice, so that they prevail."""
+        """Add predicted spectrograms (with the teacher's durations), twice, so two thirds of the segments use them."""
         net = model.TeacherForced(model.new_acoustic()).to(self.corpus.device).eval()
         net.model.load_state_dict(torch.load(weights, weights_only=True), strict=False)
         predicted = torch.zeros_like(self.corpus.mel)
         for first in range(0, self.corpus.count, 64):
             batch = self.corpus.batch(self.corpus.by_length[first : first + 64])
-            mel, _ = net(batch.ids, batch.letters, batch.owner, batch.frames)
+            mel, _ = net(batch.ids, batch.symbols, batch.symbol_index, batch.frames)
             inside = model.mask_of(batch.frames, mel.shape[2])
             predicted[batch.from_frame[inside]] = mel.transpose(1, 2)[inside].half()
         if predicted.isfinite().all():
             self.mels = torch.stack([self.corpus.mel, predicted, predicted])
 
     def draw(self, count: int) -> tuple[Tensor, Tensor]:
-        """Random mel [count, MELS, SEGMENT_FRAMES] and its wave [count, SEGMENT_FRAMES * HOP]."""
+        """Return random mel [count, MELS, SEGMENT_FRAMES] and its wave [count, SEGMENT_FRAMES * HOP]."""
         device = self.corpus.device
-        first = self.places[torch.randint(len(self.places), (count,), device=device)]
+        first = self.starts[torch.randint(len(self.starts), (count,), device=device)]
         return self.at(first, torch.randint(len(self.mels), (count,), device=device))
 
-    def spread(self, count: int) -> tuple[Tensor, Tensor]:
-        """As draw, but always the same stretches, evenly over the corpus, of true spectrograms."""
-        first = self.places[torch.linspace(0, len(self.places) - 1, count, device=self.corpus.device).long()]
+    def fixed(self, count: int) -> tuple[Tensor, Tensor]:
+        """Like `draw`, for fixed segments at even distances in the corpus, with spectrograms of the teacher."""
+        first = self.starts[torch.linspace(0, len(self.starts) - 1, count, device=self.corpus.device).long()]
         return self.at(first, torch.zeros_like(first))
 
     def at(self, first: Tensor, kind: Tensor) -> tuple[Tensor, Tensor]:
-        """The stretches that begin at frames `first` [count]; `kind` [count] says whose spectrogram."""
+        """Return the segments from frames `first` [count]; `kind` [count] indexes `mels` (0: teacher's)."""
         device = first.device
         mel = self.mels[kind[:, None], first[:, None] + torch.arange(SEGMENT_FRAMES, device=device)]
         samples = first[:, None] * features.HOP + torch.arange(SEGMENT_FRAMES * features.HOP, device=device)
@@ -199,10 +199,10 @@ class Segments:
 
 @torch.no_grad()
 def evaluate(trainer: Trainer, mel: Tensor, real: Tensor) -> float:
-    """Log-mel distance between held-out stretches and the waveforms made from their spectrograms."""
-    with schedule.mixed(trainer.device):
-        made = trainer.generator(mel)[:, 0].float()
-    return float(F.l1_loss(trainer.log_mel(made), trainer.log_mel(real)))
+    """Return the log-mel distance between held-out segments and the waveforms generated from their spectrograms."""
+    with schedule.autocast(trainer.device):
+        generated = trainer.generator(mel)[:, 0].float()
+    return float(F.l1_loss(trainer.log_mel(generated), trainer.log_mel(real)))
 
 
 def main() -> None:
@@ -218,25 +218,25 @@ def main() -> None:
     if args.resume:
         trainer.resume(args.resume)
     size = 4 if args.tiny else SEGMENTS
-    unseen = Segments(held_out).spread(size)
+    held_out_segments = Segments(held_out).fixed(size)
     predictions = [0.0, 0.5] if args.resume else list(PREDICTED_FROM)
-    share = schedule.RESUMED if args.resume else 1.0
-    step, began, advance = 0, time.monotonic(), None
+    factor = schedule.RESUMED if args.resume else 1.0
+    step, started, current_step = 0, time.monotonic(), None
     first = clock.fraction
     while clock.fraction < 1:
         progress = (clock.fraction - first) / (1 - first)
-        trainer.set_rates(share * schedule.annealed(progress, step))
-        name = "spectral" if progress < JURY_FROM else "adversarial"
-        if advance is None or advance[0] != name:
-            one_step = getattr(trainer, name)
-            advance = name, recorded(one_step, *segments.draw(size)) if args.graph else one_step
-        result = advance[1](*segments.draw(size))
+        trainer.set_rates(factor * schedule.rate_factor(progress, step))
+        name = "spectral" if progress < ADVERSARIAL_FROM else "adversarial"
+        if current_step is None or current_step[0] != name:
+            step_function = getattr(trainer, name)
+            current_step = name, record(step_function, *segments.draw(size)) if args.graph else step_function
+        result = current_step[1](*segments.draw(size))
         step += 1
         if clock.due("report", schedule.REPORT_S):
             figures = " ".join(f"{figure:.3f}" for figure in result.tolist())
             print(
-                f"vocoder: {clock.elapsed_s:.0f} s, step {step}, {step / (time.monotonic() - began):.1f} steps/s, "
-                f"clips {corpus.count}, {name} {figures}, held out {evaluate(trainer, *unseen):.4f}",
+                f"vocoder: {clock.elapsed_s:.0f} s, step {step}, {step / (time.monotonic() - started):.1f} steps/s, "
+                f"clips {corpus.count}, {name} {figures}, held out {evaluate(trainer, *held_out_segments):.4f}",
                 flush=True,
             )
             if corpus.count < MOST_CLIPS and len(segments.mels) == 1 and corpus.load():
@@ -249,8 +249,8 @@ def main() -> None:
         if clock.due("save", clock.save_every_s):
             schedule.save_weights(args.out / "vocoder.checkpoint.pt", trainer.generator.state_dict())
     schedule.save_weights(args.out / "vocoder.pt", trainer.generator.state_dict())
-    schedule.save_weights(args.out / "jury.pt", trainer.jury.state_dict())
-    print(f"vocoder: done, step {step}, held out {evaluate(trainer, *unseen):.4f}", flush=True)
+    schedule.save_weights(args.out / "discriminators.pt", trainer.discriminators.state_dict())
+    print(f"vocoder: done, step {step}, held out {evaluate(trainer, *held_out_segments):.4f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The shipped voice through Coqui's Synthesizer, sentence by sentence."""
+"""The bundled voice in Coqui's Synthesizer."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 
 class Voice:
-    """Speaks with the exported files in `folder`, on the CPU."""
+    """The exported models in `folder`, on the CPU."""
 
     def __init__(self, folder: Path = WEIGHTS) -> None:
         from TTS.utils.synthesizer import Synthesizer
@@ -24,7 +24,7 @@ class Voice:
         self.rate_hz: int = self.coqui.output_sample_rate
 
     @torch.inference_mode()
-    def say(self, text: str) -> np.ndarray:
-        """float32 samples (-1..1) of one sentence with at least one letter or digit."""
+    def speak(self, text: str) -> np.ndarray:
+        """Return float32 samples (-1..1) of one sentence with at least one alphanumeric character."""
         mel = self.coqui.tts_model.synthesize(text)["outputs"]["model_outputs"]
         return self.coqui.vocoder_model.inference(mel.transpose(1, 2))[0, 0].numpy()

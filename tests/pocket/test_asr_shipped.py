@@ -1,4 +1,4 @@
-"""The bundled weights can be taken up again by a training."""
+"""Loading the bundled weights to continue a training."""
 
 import struct
 from pathlib import Path
@@ -8,12 +8,12 @@ import soundfile
 import torch
 
 from pocket.asr.features import HOP, SAMPLES, LogMel
-from pocket.asr.shipped import load_shipped, weights
+from pocket.asr.shipped import load_shipped, read_variables
 
 DATA = Path(__file__).parent.parent / "data"
 
 
-def test_the_network_hears_what_the_shipped_file_hears() -> None:
+def test_loaded_network_transcribes_speech() -> None:
     model, tokens = load_shipped()
     samples, _ = soundfile.read(DATA / "question.wav", dtype="float32")
     audio = torch.zeros(1, SAMPLES)
@@ -22,7 +22,7 @@ def test_the_network_hears_what_the_shipped_file_hears() -> None:
     assert model.eval().transcribe(features, tokens) == ["What is the capital of France?"]
 
 
-def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
+def test_rejects_a_file_of_another_version(tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_bytes(struct.pack("I", 5) + bytes(100))
     with pytest.raises(ValueError, match="version 5, not 6"):
-        weights(tmp_path / "model.bin")
+        read_variables(tmp_path / "model.bin")

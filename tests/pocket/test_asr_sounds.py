@@ -7,7 +7,7 @@ from pocket.asr import noise, voices
 
 
 @pytest.mark.parametrize("kind", noise.KINDS)
-def test_noise_is_bounded_finite_and_as_long_as_wanted(kind: str) -> None:
+def test_noise_has_the_requested_length_and_a_bounded_peak(kind: str) -> None:
     rng = np.random.default_rng(5)
     for count in (4_000, 50_000):
         sound = noise.KINDS[kind](rng, count)
@@ -16,7 +16,7 @@ def test_noise_is_bounded_finite_and_as_long_as_wanted(kind: str) -> None:
         assert 0 < np.abs(sound).max() <= 1
 
 
-def test_mix_keeps_the_ratio() -> None:
+def test_mix_has_the_requested_signal_to_noise_ratio() -> None:
     rng = np.random.default_rng(6)
     speech = rng.standard_normal(16_000).astype(np.float32)
     added = noise.mix(speech, noise.coloured(rng, 16_000, 1.0), 15.0) - speech
@@ -31,12 +31,12 @@ def test_trim_cuts_silence_at_both_ends_only() -> None:
     assert not len(voices.trim(silence))
 
 
-def test_the_unknown_voice_is_not_taught() -> None:
+def test_held_out_voice_is_not_a_training_voice() -> None:
     assert voices.HELD_OUT not in voices.TRAINING
     assert all("awb" not in voice.name for voice in voices.TRAINING)
 
 
-def test_a_missing_program_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_the_missing_program(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     voices._program.cache_clear()
     with pytest.raises(voices.VoiceMissing, match="flite is not installed"):
@@ -44,7 +44,7 @@ def test_a_missing_program_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("voice", [voices.FLITE[0], voices.FLITE[3], voices.ESPEAK[1]])
-def test_voices_speak_faster_when_told_to(voice: voices.Voice) -> None:
+def test_speed_shortens_the_speech(voice: voices.Voice) -> None:
     if shutil.which(voice.engine) is None:
         pytest.skip(f"{voice.engine} is not installed")
     slow, fast = (voices.speak("Hello there, my friend.", voice, speed) for speed in (0.9, 1.3))

@@ -18,7 +18,7 @@ def brute_force(score: np.ndarray) -> float:
 
 
 @given(st.integers(1, 4), st.integers(0, 4), st.integers(0, 2**32 - 1))
-def test_best_path_is_the_best(symbols: int, spare: int, seed: int) -> None:
+def test_best_path_has_the_highest_sum(symbols: int, spare: int, seed: int) -> None:
     score = np.random.default_rng(seed).normal(size=(symbols, symbols + spare))
     lengths = best_path(score)
     assert lengths.min() >= 1
@@ -27,34 +27,34 @@ def test_best_path_is_the_best(symbols: int, spare: int, seed: int) -> None:
     assert score[owner, np.arange(symbols + spare)].sum() == pytest.approx(brute_force(score))
 
 
-def test_even_split_shares_all_frames() -> None:
+def test_even_split_uses_all_frames() -> None:
     assert even_split(3, 10).tolist() == [3, 4, 3]
 
 
-def test_aligner_finds_which_letter_sounds_how() -> None:
-    sounds = {"a": "ae", "b": "b", "c": "k"}
+def test_aligner_learns_the_phones_of_symbols() -> None:
+    phones = {"a": "ae", "b": "b", "c": "k"}
     rng = np.random.default_rng(0)
     examples, truth = [], []
     for _ in range(200):
-        letters = rng.choice(list(sounds), size=rng.integers(2, 6)).tolist()
-        lengths = rng.integers(1, 9, size=len(letters))
-        examples.append((letters, [sounds[x] for x, n in zip(letters, lengths, strict=True) for _ in range(n)]))
+        symbols = rng.choice(list(phones), size=rng.integers(2, 6)).tolist()
+        lengths = rng.integers(1, 9, size=len(symbols))
+        examples.append((symbols, [phones[x] for x, n in zip(symbols, lengths, strict=True) for _ in range(n)]))
         truth.append(lengths)
     aligner = Aligner().fit(examples)
-    told_apart = [
+    correct = [
         (aligner.durations(*example) == lengths).all()
         for example, lengths in zip(examples, truth, strict=True)
         if all(a != b for a, b in itertools.pairwise(example[0]))
     ]
-    assert np.mean(told_apart) > 0.95
+    assert np.mean(correct) > 0.95
 
 
-def test_spaces_take_pauses_and_nothing_else() -> None:
+def test_spaces_get_the_frames_of_pauses_only() -> None:
     aligner = Aligner().fit([(["a", " ", "a"], ["ae"] * 4 + ["pau"] * 3 + ["ae"] * 4)] * 3)
     assert aligner.durations(["a", " ", "a"], ["ae"] * 2 + ["pau"] * 6 + ["ae"] * 5).tolist() == [2, 6, 5]
     assert aligner.durations(["a", " ", "a"], ["ae"] * 9)[1] == 1
 
 
-def test_too_few_frames_are_refused() -> None:
+def test_rejects_fewer_frames_than_symbols() -> None:
     with pytest.raises(ValueError, match="too few"):
         Aligner().durations(["a", "b"], ["ae"])

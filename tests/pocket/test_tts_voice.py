@@ -1,4 +1,4 @@
-"""The shipped voice through Coqui's Synthesizer."""
+"""The bundled voice in Coqui's Synthesizer."""
 
 import itertools
 
@@ -27,48 +27,48 @@ def voice() -> Voice:
 @pytest.fixture(scope="module")
 def clips(voice: Voice) -> list[np.ndarray]:
     assert voice.rate_hz == 16_000
-    return [voice.say(line) for line in LINES]
+    return [voice.speak(line) for line in LINES]
 
 
-def test_an_independent_recognizer_understands_it(clips: list[np.ndarray]) -> None:
-    hear = evaluate.independent_recognizer()
-    heard = [hear(clip) for clip in clips]
-    assert "paris" in heard[0]
-    assert "circles" in heard[1]
-    assert "twenty" in heard[3]
-    assert "twelve" in heard[4]
+def test_independent_recognizer_transcribes_the_speech(clips: list[np.ndarray]) -> None:
+    transcribe = evaluate.independent_recognizer()
+    transcripts = [transcribe(clip) for clip in clips]
+    assert "paris" in transcripts[0]
+    assert "circles" in transcripts[1]
+    assert "twenty" in transcripts[3]
+    assert "twelve" in transcripts[4]
 
 
-def test_it_is_loud_enough_and_does_not_clip(clips: list[np.ndarray]) -> None:
+def test_peak_level_is_within_bounds(clips: list[np.ndarray]) -> None:
     peaks = [np.abs(clip).max() for clip in clips]
     assert min(peaks) > 0.1
     assert max(peaks) < 0.98
 
 
-def test_it_speaks_at_a_natural_pace(clips: list[np.ndarray]) -> None:
+def test_speech_rate_is_natural(clips: list[np.ndarray]) -> None:
     for line, clip in zip(LINES, clips, strict=True):
-        letters_per_second = len(text.clean(line)) / (len(clip) / 16_000)
-        assert 3 < letters_per_second < 25
+        characters_per_second = len(text.clean(line)) / (len(clip) / 16_000)
+        assert 3 < characters_per_second < 25
 
 
-def test_sentences_join_without_a_click(clips: list[np.ndarray]) -> None:
-    assert evaluate.roughest_join(clips) < 0.01
+def test_sentences_start_and_end_near_zero(clips: list[np.ndarray]) -> None:
+    assert evaluate.largest_join(clips) < 0.01
     for before, after in itertools.pairwise(clips):
         assert np.abs(before[-80:]).max() < 0.03
         assert np.abs(after[:80]).max() < 0.03
 
 
 @pytest.mark.parametrize("line", ["a", "I", "7", "No", "OK!", "Café!", "P, A, R, I, S.", "$5.20 at 3:45 pm, Dr. Lee?"])
-def test_short_and_odd_lines_are_spoken(voice: Voice, line: str) -> None:
-    wave = voice.say(line)
+def test_speaks_short_and_unusual_texts(voice: Voice, line: str) -> None:
+    wave = voice.speak(line)
     assert np.isfinite(wave).all()
     assert np.abs(wave).max() > 0.05
 
 
 @pytest.mark.skipif(not text.DICTIONARY.exists(), reason="needs Debian's wamerican")
-def test_evaluation_is_held_out_and_repeatable() -> None:
-    lines = evaluate.held_out_sentences(evaluate.TALK, 50)
-    assert lines == evaluate.held_out_sentences(evaluate.TALK, 50)
+def test_evaluation_sentences_are_held_out_and_reproducible() -> None:
+    lines = evaluate.held_out_sentences(evaluate.CONVERSATION, 50)
+    assert lines == evaluate.held_out_sentences(evaluate.CONVERSATION, 50)
     assert len(set(lines)) == 50
-    trained = set(itertools.islice((line for line in text.sentences(1) if not text.held_out(line)), 20_000))
-    assert not trained & set(lines)
+    training_sentences = set(itertools.islice((line for line in text.sentences(1) if not text.held_out(line)), 20_000))
+    assert not training_sentences & set(lines)
