@@ -1,4 +1,4 @@
-"""Token streams to sentences: examples, and properties that hold for any text and any chunking."""
+"""The splitting of text into sentences: examples, and properties that hold for any text and any deltas."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from graphs.pipeline.sentences import Sentences, speakable
 
 LIMIT = 80
 
-# Text as a language model may write it, without the marks that are meant to be dropped.
+# Text as a language model writes it, without the marks that are dropped on purpose.
 words = st.text("abcXYZ019é", min_size=1, max_size=12)
 marks = st.sampled_from(["", "", "", ".", "!", "?", ",", "...", '."', ")", ";", ":"])
-gaps = st.sampled_from([" ", " ", " ", "\n", "  ", "\n\n"])
-texts = st.lists(st.tuples(words, marks, gaps), max_size=60).map(lambda ts: "".join(w + m + g for w, m, g in ts))
+spaces = st.sampled_from([" ", " ", " ", "\n", "  ", "\n\n"])
+texts = st.lists(st.tuples(words, marks, spaces), max_size=60).map(lambda ts: "".join(w + m + g for w, m, g in ts))
 
 
 def split(text: str, **bounds: int) -> list[str]:
@@ -24,18 +24,18 @@ def split(text: str, **bounds: int) -> list[str]:
     return splitter.feed(text) + splitter.finish()
 
 
-def bare_words(text: str) -> list[str]:
+def words_of(text: str) -> list[str]:
     return re.findall(r"[^\W_]+", text)
 
 
 @given(texts)
-def test_no_word_is_lost_or_moved(text: str) -> None:
-    assert bare_words(" ".join(split(text, limit=LIMIT))) == bare_words(text)
+def test_keeps_every_word_in_order(text: str) -> None:
+    assert words_of(" ".join(split(text, limit=LIMIT))) == words_of(text)
 
 
 @settings(max_examples=50)
 @given(st.text(), st.data())
-def test_chunking_makes_no_difference(text: str, data: st.DataObject) -> None:
+def test_the_division_into_deltas_makes_no_difference(text: str, data: st.DataObject) -> None:
     splitter, pieces, rest = Sentences(limit=LIMIT), [], text
     while rest:
         size = data.draw(st.integers(1, len(rest)))
@@ -45,7 +45,7 @@ def test_chunking_makes_no_difference(text: str, data: st.DataObject) -> None:
 
 
 @given(st.text())
-def test_sentences_are_bounded_speakable_and_trimmed(text: str) -> None:
+def test_sentences_are_within_the_limit_speakable_and_stripped(text: str) -> None:
     for sentence in split(text, limit=LIMIT):
         assert 0 < len(sentence) <= LIMIT
         assert sentence == sentence.strip()
@@ -75,7 +75,7 @@ def test_sentences_are_bounded_speakable_and_trimmed(text: str) -> None:
         ("你好。今天天气很好！是吗？", ["你好。", "今天天气很好！", "是吗？"]),
     ],
 )
-def test_where_sentences_end(text: str, sentences: list[str]) -> None:
+def test_splits_text_into_sentences(text: str, sentences: list[str]) -> None:
     assert split(text) == sentences
 
 
@@ -92,17 +92,17 @@ def test_where_sentences_end(text: str, sentences: list[str]) -> None:
         ("\x00\u200b", ""),
     ],
 )
-def test_what_can_be_spoken(text: str, spoken: str) -> None:
+def test_speakable_removes_what_is_not_spoken(text: str, spoken: str) -> None:
     assert speakable(text) == spoken
 
 
-def test_a_sentence_is_given_away_with_the_first_character_after_it() -> None:
+def test_returns_a_sentence_with_the_first_character_of_the_next() -> None:
     splitter = Sentences()
     assert splitter.feed("Hello there. ") == []
     assert splitter.feed("H") == ["Hello there."]
 
 
-def test_only_a_long_first_sentence_is_cut_at_a_comma() -> None:
+def test_splits_only_the_first_sentence_at_a_comma() -> None:
     long = "Once upon a time there lived an old fox in a small village, who sang, "
     assert split(long + "loudly. " + long + "loudly.", first_clause=50)[:2] == [
         "Once upon a time there lived an old fox in a small village,",
@@ -111,12 +111,12 @@ def test_only_a_long_first_sentence_is_cut_at_a_comma() -> None:
     assert len(split(long + "loudly. " + long + "loudly.", first_clause=50)) == 3
 
 
-def test_a_spelled_word_is_never_cut_at_its_commas() -> None:
+def test_does_not_split_a_spelled_word() -> None:
     spelled = ", ".join("ABCDEFGHIJKLMNOPQRSTUVWXYZ") + "."
     assert split(spelled, first_clause=20) == [spelled]
 
 
-def test_a_sentence_without_end_is_cut_after_a_clause_else_at_a_space() -> None:
+def test_splits_a_sentence_above_the_limit_after_a_clause_else_at_a_space() -> None:
     clauses = "one two three four five six, " * 10
     assert all(piece.endswith(",") for piece in split(clauses, limit=LIMIT, first_clause=LIMIT))
     assert all(piece.endswith("word") for piece in split("word " * 100, limit=LIMIT))

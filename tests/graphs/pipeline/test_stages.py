@@ -1,24 +1,36 @@
-"""What Ray Serve says becomes one of our errors, and leaving a stage cancels the call behind it. No Ray is started."""
+"""The stages over fake deployment handles: translation of errors, queue waits, and cancellation. Ray is not started."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Generator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from typing import Any
 
+import numpy as np
 import pytest
 from grpc import RpcError  # type: ignore[import-untyped]
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
 from ray.serve.exceptions import BackPressureError
 
 from deployments.errors import ContextOverflow, EngineUnavailable, Overloaded, ParleyError
-from deployments.messages import ChatOptions, TextDelta
+from deployments.messages import (
+    Audio,
+    ChatMessage,
+    ChatOptions,
+    QueueWait,
+    SpeakOptions,
+    TextDelta,
+    TranscribeOptions,
+)
 from graphs.pipeline.plan import Stage
-from graphs.pipeline.stages import HandleStages
+from graphs.pipeline.stages import Handles, HandleStages
+
+SOUND = Audio(np.zeros(160, np.float32), 16_000)
 
 
-class Call:
-    """A call to a replica: yields ``values``, then raises ``error`` or waits forever."""
+class FakeCall:
+    """A call to a replica: yields ``values``, then raises ``error`` or never ends."""
 
     def __init__(self, values: list[Any], error: Exception | None = None, *, hangs: bool = False) -> None:
         self.values = values
@@ -44,37 +56,48 @@ class Call:
         self.cancelled = True
 
 
-class Handle:
-    """Stands for a deployment's handle; every method of it is the one call."""
+class FakeHandle:
+    """A deployment's handle; all calls of its methods are ``call``, and their names and arguments are recorded."""
 
-    def __init__(self, call: Call, name: str = "TextLLM") -> None:
+    def __init__(self, call: FakeCall, name: str = "TextLLM") -> None:
         self.call = call
         self.deployment_name = name
+        self.methods: list[str] = []
+        self.arguments: tuple[Any, ...] = ()
+        self.keywords: dict[str, Any] = {}
 
-    def options(self, *, stream: bool) -> Handle:
+    def options(self, *, stream: bool) -> FakeHandle:
         assert stream
         return self
 
-    def __getattr__(self, method: str) -> Handle:
+    def __getattr__(self, method: str) -> FakeHandle:
+        self.methods.append(method)
         return self
 
-    def remote(self, *arguments: Any) -> Call:
+    def remote(self, *arguments: Any, **keywords: Any) -> FakeCall:
+        self.arguments = arguments
+        self.keywords = keywords
         return self.call
 
 
-def stages(call: Call) -> HandleStages:
-    return HandleStages({Stage.LLM: Handle(call)}, retry_after_s=2)  # type: ignore[dict-item]
+def handles(**calls: FakeCall) -> Handles:
+    return Handles({Stage(name): FakeHandle(call, name) for name, call in calls.items()})  # type: ignore[misc]
 
 
-async def listen(call: Call, most: int = 100) -> list[Any]:
-    heard = []
-    values = stages(call).chat(Stage.LLM, [], ChatOptions())
+async def collect(stages: HandleStages, most: int = 100) -> list[Any]:
+    """Return up to ``most`` values of a call to the LLM stage, then close it."""
+    found = []
+    values = stages.chat(Stage.LLM, [], ChatOptions())
     async for value in values:
-        heard.append(value)
-        if len(heard) == most:
+        found.append(value)
+        if len(found) == most:
             break
     await values.aclose()
-    return heard
+    return found
+
+
+def chat(call: FakeCall, most: int = 100) -> list[Any]:
+    return asyncio.run(collect(HandleStages(handles(llm=call), retry_after_s=2), most))
 
 
 def task_error(cause: Exception) -> RayTaskError:
@@ -93,38 +116,36 @@ ERRORS: list[tuple[Exception, type[ParleyError], float | None]] = [
 
 
 @pytest.mark.parametrize(("error", "kind", "retry_after_s"), ERRORS, ids=lambda e: type(e).__name__)
-def test_an_error_of_ray_becomes_one_of_ours(
-    error: Exception, kind: type[ParleyError], retry_after_s: float | None
-) -> None:
+def test_translates_rays_errors(error: Exception, kind: type[ParleyError], retry_after_s: float | None) -> None:
     with pytest.raises(ParleyError) as caught:
-        asyncio.run(listen(Call([], error)))
+        chat(FakeCall([], error))
     assert type(caught.value) is kind
     assert caught.value.retry_after_s == retry_after_s
 
 
-def test_the_message_and_the_field_of_an_engine_are_kept() -> None:
+def test_keeps_the_message_and_the_field_of_an_engines_error() -> None:
     with pytest.raises(ContextOverflow, match=r"^too long$") as caught:
-        asyncio.run(listen(Call([], task_error(ContextOverflow("too long", param="text")))))
+        chat(FakeCall([], task_error(ContextOverflow("too long", param="text"))))
     assert caught.value.param == "text"
 
 
-def test_values_come_through_and_a_call_that_ended_is_left_alone() -> None:
-    call = Call([TextDelta("a"), TextDelta("b")])
-    assert asyncio.run(listen(call)) == [TextDelta("a"), TextDelta("b")]
+def test_yields_the_values_and_does_not_cancel_a_call_that_has_ended() -> None:
+    call = FakeCall([TextDelta("a"), TextDelta("b")])
+    assert chat(call) == [TextDelta("a"), TextDelta("b")]
     assert not call.cancelled
 
 
 def test_closing_a_stage_cancels_the_call() -> None:
-    call = Call([TextDelta("a"), TextDelta("b")])
-    asyncio.run(listen(call, most=1))
+    call = FakeCall([TextDelta("a"), TextDelta("b")])
+    chat(call, most=1)
     assert call.cancelled
 
 
-def test_cancelling_a_task_that_waits_cancels_the_call() -> None:
-    call = Call([], hangs=True)
+def test_cancelling_a_task_that_waits_for_a_value_cancels_the_call() -> None:
+    call = FakeCall([], hangs=True)
 
     async def cancel() -> None:
-        waiting = asyncio.create_task(listen(call))
+        waiting = asyncio.create_task(collect(HandleStages(handles(llm=call), retry_after_s=2)))
         await asyncio.sleep(0.01)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
@@ -133,15 +154,58 @@ def test_cancelling_a_task_that_waits_cancels_the_call() -> None:
     assert call.cancelled
 
 
+def test_sums_the_queue_waits_of_each_stage_and_does_not_yield_them() -> None:
+    call = FakeCall([QueueWait(0.25), TextDelta("a")])
+    stages = HandleStages(handles(llm=call, asr=FakeCall([])), retry_after_s=2)
+    for _ in range(2):
+        assert asyncio.run(collect(stages)) == [TextDelta("a")]
+    assert stages.queued_s == {Stage.LLM: 0.5}
+
+
 @pytest.mark.parametrize(
-    ("call", "silent"),
+    ("stage", "method", "call", "arguments"),
     [
-        (Call([]), []),
-        (Call([], BackPressureError(3, 2)), []),  # busy is alive
-        (Call([], ActorDiedError()), ["TextLLM"]),
-        (Call([], hangs=True), ["TextLLM"]),
+        (Stage.ASR, "transcribe", lambda s, _: s.transcribe(SOUND, TranscribeOptions()), (SOUND, TranscribeOptions())),
+        *(
+            (
+                stage,
+                "chat",
+                lambda s, stage: s.chat(stage, [ChatMessage("user", "hi")], ChatOptions()),
+                ((ChatMessage("user", "hi"),), ChatOptions()),
+            )
+            for stage in (Stage.LLM, Stage.VISION)
+        ),
+        (Stage.TTS, "speak", lambda s, _: s.speak("Hi.", SpeakOptions()), ("Hi.", SpeakOptions())),
     ],
-    ids=["answers", "busy", "dead", "hangs"],
+    ids=["asr", "llm", "vision", "tts"],
 )
-def test_who_does_not_answer(call: Call, silent: list[str]) -> None:
-    assert asyncio.run(stages(call).silent(0.02)) == silent
+def test_each_stage_calls_its_deployment_with_the_time_of_the_call(
+    stage: Stage, method: str, call: Any, arguments: tuple[Any, ...]
+) -> None:
+    handle = FakeHandle(FakeCall([]))
+
+    async def exhaust(values: AsyncGenerator[Any, None]) -> None:
+        async for _ in values:
+            pass
+
+    before = time.time()
+    asyncio.run(exhaust(call(HandleStages(Handles({stage: handle}), retry_after_s=2), stage)))  # type: ignore[dict-item]
+    assert handle.methods == [method]
+    assert handle.arguments == arguments
+    assert handle.keywords.keys() == {"called_at"}
+    assert before <= handle.keywords["called_at"] <= time.time()
+
+
+@pytest.mark.parametrize(
+    ("call", "unresponsive"),
+    [
+        (FakeCall([]), []),
+        (FakeCall([], BackPressureError(3, 2)), []),  # a full queue counts as an answer
+        (FakeCall([], ActorDiedError()), ["llm"]),
+        (FakeCall([], hangs=True), ["llm"]),
+    ],
+    ids=["answers", "full queue", "dead", "hangs"],
+)
+def test_names_the_deployments_that_do_not_answer(call: FakeCall, unresponsive: list[str]) -> None:
+    assert asyncio.run(handles(llm=call).unresponsive(0.02)) == unresponsive
+    assert asyncio.run(handles(asr=FakeCall([]), llm=call).unresponsive(0.02)) == unresponsive
