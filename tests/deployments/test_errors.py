@@ -11,19 +11,30 @@ from deployments.errors import ParleyError
 def kinds(base: type[ParleyError] = ParleyError) -> Iterator[type[ParleyError]]:
     yield base
     for kind in base.__subclasses__():
-        if kind.__module__ != "ray.exceptions":  # where Ray makes classes of what replicas raise
+        if kind.__module__ != "ray.exceptions":  # Ray derives classes from those that replicas raise
             yield from kinds(kind)
 
 
 @pytest.mark.parametrize("kind", list(kinds()), ids=lambda kind: kind.__name__)
 def test_an_error_survives_pickling(kind: type[ParleyError]) -> None:
-    error = kind("what was wrong", param="text", retry_after_s=2.5)
+    error = kind("what is wrong", param="text", retry_after_s=2.5)
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is kind
-    assert (again.message, again.param, again.retry_after_s, str(again)) == ("what was wrong", "text", 2.5, str(error))
+    assert (again.message, again.param, again.retry_after_s, str(again)) == ("what is wrong", "text", 2.5, str(error))
 
 
 @pytest.mark.parametrize("kind", list(kinds()), ids=lambda kind: kind.__name__)
-def test_only_a_fault_of_ours_or_a_full_house_may_be_tried_again(kind: type[ParleyError]) -> None:
-    assert kind.status >= 400
-    assert not kind.retryable or kind.status in (429, 503, 504)
+def test_the_type_of_an_error_agrees_with_its_status(kind: type[ParleyError]) -> None:
+    types = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error", 504: "timeout_error"}
+    if kind.status >= 500:
+        assert kind.type in {"server_error", "overloaded_error", "timeout_error"}
+    else:
+        assert kind.status >= 400
+        assert kind.type == types.get(kind.status, "invalid_request_error")
+
+
+@pytest.mark.parametrize("kind", list(kinds()), ids=lambda kind: kind.__name__)
+def test_only_errors_of_the_server_and_of_limits_invite_another_attempt(kind: type[ParleyError]) -> None:
+    """OpenAI's clients repeat a request after these statuses."""
+    repeated = kind.status in (408, 409, 429) or kind.status >= 500
+    assert repeated == (kind.type in {"server_error", "overloaded_error", "timeout_error", "rate_limit_error"})

@@ -1,4 +1,4 @@
-"""Sound in 16 bits."""
+"""The conversion of audio to 16 bits."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ def pcm16(samples: list[float]) -> list[int]:
     return integers
 
 
-def test_loud_sound_is_clipped_not_wrapped() -> None:
+def test_clips_samples_beyond_full_scale() -> None:
     assert pcm16([2.0, -2.0, 0.0]) == [32767, -32767, 0]
 
 
-def test_a_sample_becomes_the_nearest_integer() -> None:
+def test_rounds_a_sample_to_the_nearest_integer() -> None:
     assert pcm16([sample / 32767 for sample in (0.6, -0.6, 0.4, 100.7)]) == [1, -1, 0, 101]

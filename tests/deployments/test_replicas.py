@@ -1,11 +1,11 @@
-"""The Serve classes without Ray, over fake engines."""
+"""The deployments' classes without Ray, over fake engines."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from deployments.asr import SpeechToText
+from deployments.engines.fake.settings import FakeChatArgs, FakeRecognizerArgs, FakeSynthesizerArgs
 from deployments.errors import ContextOverflow, EngineUnavailable, InvalidRequest, TooLarge, UnsupportedMedia
 from deployments.llm import ChatLLM
 from deployments.messages import (
@@ -21,15 +22,17 @@ from deployments.messages import (
     ChatMessage,
     ChatOptions,
     Image,
+    JsonSchema,
+    QueueWait,
     SpeakOptions,
-    Taken,
     TextDelta,
     TranscribeOptions,
 )
-from deployments.settings import ChatConfig, FakeChatArgs, FakeRecognizerArgs, FakeSynthesizerArgs
+from deployments.settings import ChatConfig, TextToSpeechConfig
 from deployments.tts import TextToSpeech
 
 Run = Callable[[Any], Any]
+Records = dict[str, list[tuple[float, dict[str, str]]]]
 
 HELLO = (ChatMessage("user", "one two three four"),)
 NOISE = Audio(np.ones(16_000, np.float32), 16_000)
@@ -54,94 +57,162 @@ async def answer(replica: Any, messages: Any = HELLO, **options: Any) -> tuple[s
     return "".join(value.text for value in values[:-1]), values[-1]
 
 
-def test_a_chat_streams_and_ends(run: Run) -> None:
+async def spoken(replica: Any, text: str, **options: Any) -> list[Audio]:
+    return [chunk async for chunk in replica.speak(text, SpeakOptions(**options))]
+
+
+@pytest.fixture
+def serve_log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+    """What the replicas log; Ray's logger does not propagate."""
+    monkeypatch.setattr(logging.getLogger("ray.serve"), "propagate", True)
+    return caplog
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_chat_yields_deltas_and_then_the_end(run: Run) -> None:
     assert run(answer(chat_model())) == ("one two three four", ChatEnd("stop", 4, 4))
 
 
-def test_a_call_that_says_when_it_was_made_hears_first_how_long_it_waited(run: Run) -> None:
+def test_the_first_value_of_a_call_with_its_time_is_the_queue_wait(run: Run) -> None:
     async def first_of(values: Any) -> Any:
         async with aclosing(values):
             return await anext(values)
 
     called_at = time.time() - 3
     for values in (
-        recognizer().transcribe(NOISE, TranscribeOptions(), called_at),
-        chat_model().chat(HELLO, ChatOptions(), called_at),
-        synthesizer().speak("hello", SpeakOptions(), called_at),
+        recognizer().transcribe(NOISE, TranscribeOptions(), called_at=called_at),
+        chat_model().chat(HELLO, ChatOptions(), called_at=called_at),
+        synthesizer().speak("hello", SpeakOptions(), called_at=called_at),
     ):
-        taken = run(first_of(values))
-        assert isinstance(taken, Taken)
-        assert 3 <= taken.waited_s < 60
+        wait = run(first_of(values))
+        assert isinstance(wait, QueueWait)
+        assert 3 <= wait.seconds < 60
 
 
-def test_the_system_prompt_of_the_settings_yields_to_the_conversations_own(run: Run) -> None:
+def test_the_system_prompt_of_the_settings_applies_unless_the_conversation_has_one(run: Run) -> None:
     replica = chat_model()
     replica.reconfigure({"system_prompt": "you are called Ann"})
     assert run(answer(replica))[1].prompt_tokens == 8
     assert run(answer(replica, (ChatMessage("system", "be brief"), *HELLO)))[1].prompt_tokens == 6
 
 
-def test_a_picture_for_a_model_without_eyes_is_refused(run: Run) -> None:
+def test_rejects_a_picture_for_a_model_without_vision(run: Run) -> None:
     with pytest.raises(UnsupportedMedia, match="no pictures"):
         run(answer(chat_model(), (ChatMessage("user", "what is it", (PICTURE,)),)))
-    seen, _ = run(answer(chat_model(vision=True), (ChatMessage("user", "what is it", (PICTURE,)),)))
-    assert seen == "a picture of 30 by 20. what is it"
+    text, _ = run(answer(chat_model(vision=True), (ChatMessage("user", "what is it", (PICTURE,)),)))
+    assert text == "a picture of 30 by 20. what is it"
 
 
-def test_a_conversation_that_does_not_fit_fails_before_the_first_delta(run: Run) -> None:
+def test_a_conversation_above_the_context_length_fails_before_the_first_delta(run: Run) -> None:
     with pytest.raises(ContextOverflow):
         run(answer(chat_model(context_length=100), max_tokens=97))
 
 
-def test_sound_over_the_limit_is_refused(run: Run) -> None:
+def test_the_engine_receives_the_json_schema_of_the_request(run: Run) -> None:
+    replica = chat_model()
+    received: list[Any] = []
+    chat = replica._engine.chat
+
+    def recording(messages: Any, config: Any, json_schema: Any = None) -> Any:
+        received.append(json_schema)
+        return chat(messages, config, json_schema)
+
+    replica._engine.chat = recording
+    schema = JsonSchema({"type": "object"}, "response_format")
+    run(answer(replica, json_schema=schema))
+    assert received == [schema]
+
+
+def test_rejects_audio_above_the_limit(run: Run) -> None:
     replica = recognizer()
     replica.reconfigure({"max_audio_s": 0.5})
 
     async def body() -> list[Any]:
         return [segment async for segment in replica.transcribe(NOISE, TranscribeOptions())]
 
-    with pytest.raises(TooLarge, match=r"1 s long; at most 0\.5 s"):
+    with pytest.raises(TooLarge, match=r"1 s long; the limit is 0\.5 s"):
         run(body())
 
 
-def test_text_over_the_limit_is_not_spoken(run: Run) -> None:
+def test_rejects_text_above_the_limit(run: Run) -> None:
     replica = synthesizer()
     replica.reconfigure({"max_text_chars": 10})
-
-    async def body() -> list[Any]:
-        return [chunk async for chunk in replica.speak("more than ten", SpeakOptions())]
-
-    with pytest.raises(TooLarge, match="13 characters; at most 10"):
-        run(body())
+    with pytest.raises(TooLarge, match="13 characters; the limit is 10"):
+        run(spoken(replica, "more than ten"))
 
 
-BAD = [{"no_such": 1}, {"speed": "x", "temperature": "x", "beam_size": "x"}, [], "text"]
+def test_each_prepared_sentence_is_spoken_and_followed_by_the_pause(run: Run) -> None:
+    sentences: list[tuple[str, int]] = []
+
+    class Voice:
+        rate_hz = 16_000
+        language = "en"
+        produced = 0
+
+        def load(self) -> Any:
+            return chat_model()._engine.load()
+
+        async def speak(self, sentence: str, config: TextToSpeechConfig, rank: int = 0) -> AsyncGenerator[Audio, None]:
+            sentences.append((sentence, rank))
+            yield NOISE
+
+    replica = synthesizer()
+    replica._engine = Voice()
+    replica.reconfigure({"max_sentence_chars": 20, "pause_s": 0.5})
+    chunks = run(spoken(replica, "fifty % of the words, then the others", sentence=3))
+    assert sentences == [("fifty percent of the", 3), ("words,", 3), ("then the others", 3)]
+    assert sum(chunk.duration_s for chunk in chunks) == pytest.approx(len(sentences) * 1.5)
+
+
+def test_a_text_without_a_word_has_no_audio(run: Run) -> None:
+    assert run(spoken(synthesizer(), "... !")) == []
+
+
+def test_concurrent_answers_do_not_mix(run: Run) -> None:
+    async def body() -> list[str]:
+        replica = chat_model(step_s=0.001)
+        conversations = [(ChatMessage("user", f"my number is {i}"),) for i in range(20)]
+        answers = await asyncio.gather(*(answer(replica, messages) for messages in conversations))
+        return [text for text, _ in answers]
+
+    assert run(body()) == [f"my number is {i}" for i in range(20)]
+
+
+# --- live settings ----------------------------------------------------------------------------------------------------
+
+INVALID = [{"no_such": 1}, {"speed": "x", "temperature": "x", "beam_size": "x"}, [], "text"]
 
 
 @pytest.mark.parametrize("make", [recognizer, chat_model, synthesizer])
-@pytest.mark.parametrize("bad", BAD, ids=str)
-def test_a_replica_does_not_start_with_bad_settings(make: Callable[..., Any], bad: Any) -> None:
+@pytest.mark.parametrize("invalid", INVALID, ids=str)
+def test_a_starting_replica_raises_for_invalid_settings(make: Callable[..., Any], invalid: Any) -> None:
     replica = make()
     before = replica._config
     with pytest.raises(ValueError, match="refused"):
-        replica.reconfigure(bad)
+        replica.reconfigure(invalid)
     assert replica._config is before
 
 
 @pytest.mark.parametrize("make", [recognizer, chat_model, synthesizer])
-@pytest.mark.parametrize("bad", BAD, ids=str)
-def test_a_serving_replica_keeps_its_settings_and_says_why(run: Run, make: Callable[..., Any], bad: Any) -> None:
+@pytest.mark.parametrize("invalid", INVALID, ids=str)
+def test_a_serving_replica_keeps_its_settings_and_logs_the_refusal(
+    run: Run, serve_log: pytest.LogCaptureFixture, make: Callable[..., Any], invalid: Any
+) -> None:
     replica = make()
     run(replica.check_health())
     before = replica._config
-    replica.reconfigure(bad)
+    replica.reconfigure(invalid)
     assert replica._config is before
-    assert "refused" in replica.stats().refusal
+    ((_, level, message),) = serve_log.record_tuples
+    assert (level, "refused" in message) == (logging.ERROR, True)
+    serve_log.clear()
     replica.reconfigure({})
-    assert replica.stats().refusal is None
+    assert "refused" not in serve_log.text
 
 
-def test_a_request_under_way_keeps_its_settings(run: Run) -> None:
+def test_a_request_in_progress_keeps_its_settings(run: Run) -> None:
     async def body() -> tuple[str, str]:
         replica = chat_model(step_s=0.01)
         stream = replica.chat(HELLO, ChatOptions())
@@ -153,33 +224,39 @@ def test_a_request_under_way_keeps_its_settings(run: Run) -> None:
     assert run(body()) == ("one two three four", "one ")
 
 
-def test_live_settings_start_from_the_defaults_each_time() -> None:
+def test_live_settings_replace_all_earlier_ones() -> None:
     replica = chat_model()
     replica.reconfigure({"max_tokens": 1})
     replica.reconfigure({"temperature": 0.1})
     assert replica._config == ChatConfig(temperature=0.1)
 
 
-def test_an_option_out_of_bounds_never_reaches_the_engine(run: Run) -> None:
+def test_an_option_out_of_bounds_does_not_reach_the_engine(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     replica = chat_model()
+    calls: list[Any] = []
+    monkeypatch.setattr(replica._engine, "chat", lambda *args: calls.append(args))
     with pytest.raises(InvalidRequest, match="temperature"):
         run(answer(replica, temperature=9))
-    assert replica.stats().started == 0
+    assert calls == []
 
 
-def test_a_typed_error_passes_and_any_other_becomes_one(run: Run, caplog: pytest.LogCaptureFixture) -> None:
-    logging.getLogger("ray.serve").propagate = True
-    with pytest.raises(EngineUnavailable, match="told to fail"):
+# --- failures, cancellation, health -----------------------------------------------------------------------------------
+
+
+def test_a_typed_error_passes_and_any_other_becomes_engine_unavailable(
+    run: Run, serve_log: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(EngineUnavailable, match="set to fail"):
         run(answer(chat_model(fail_after=1)))
-    assert not caplog.records
+    assert not serve_log.records
     with pytest.raises(EngineUnavailable) as caught:
         run(answer(chat_model(fail_after=1, fail_with="crash")))
-    assert "told to crash" not in caught.value.message
+    assert "set to crash" not in caught.value.message
     assert caught.value.__cause__ is None
-    assert "told to crash" in caplog.text
+    assert "set to crash" in serve_log.text
 
 
-def test_the_counters_tell_how_requests_ended(run: Run) -> None:
+def test_counts_requests_by_how_they_end(run: Run, records: Records) -> None:
     async def body() -> Any:
         replica = chat_model(step_s=0.005, fail_after=3)
         await answer(replica, (ChatMessage("user", "a"),), max_tokens=2, stop=("a",))
@@ -187,41 +264,43 @@ def test_the_counters_tell_how_requests_ended(run: Run) -> None:
             await answer(replica)
         async with aclosing(replica.chat(HELLO, ChatOptions())) as stream:
             await anext(stream)
-            assert replica.stats().active == 1
+            assert replica._engine.load().active == 1
         task = asyncio.create_task(answer(replica))
         await asyncio.sleep(0.002)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        return replica.stats()
+        return replica._engine.load().active
 
-    stats = run(body())
-    assert (stats.active, stats.started, stats.finished, stats.failed, stats.cancelled) == (0, 4, 1, 1, 2)
+    assert run(body()) == 0
+    outcomes = [labels["outcome"] for _, labels in records["parley_requests"]]
+    assert outcomes == ["finished", "failed", "cancelled", "cancelled"]
 
 
-def test_leaving_stops_the_engine(run: Run) -> None:
+def test_closing_a_request_stops_the_engine(run: Run) -> None:
     async def body() -> tuple[int, int]:
         replica = synthesizer(step_s=0.005)
         async with aclosing(replica.speak("word " * 100, SpeakOptions())) as stream:
             await anext(stream)
-        soon = replica.stats().produced
+        soon = replica._engine.produced
         await asyncio.sleep(0.05)
-        return soon, replica.stats().produced
+        return soon, replica._engine.produced
 
     soon, later = run(body())
     assert later == soon <= 2
 
 
-def test_health_is_the_engines(run: Run) -> None:
+def test_a_health_check_is_that_of_the_engine(run: Run) -> None:
     run(chat_model().check_health())
     with pytest.raises(EngineUnavailable):
         run(chat_model(healthy=False).check_health())
 
 
-def test_answers_of_many_at_once_do_not_cross(run: Run) -> None:
-    async def body() -> list[str]:
-        replica = chat_model(step_s=0.001)
-        asked = [(ChatMessage("user", f"my number is {i}"),) for i in range(20)]
-        return [text for text, _ in await asyncio.gather(*(answer(replica, messages) for messages in asked))]
+def test_a_ping_returns_while_requests_are_in_progress(run: Run) -> None:
+    async def body() -> None:
+        replica = chat_model(step_s=1)
+        async with aclosing(replica.chat(HELLO, ChatOptions())) as stream:
+            await anext(stream)
+            replica.ping()
 
-    assert run(body()) == [f"my number is {i}" for i in range(20)]
+    run(asyncio.wait_for(body(), 0.5))

@@ -1,25 +1,41 @@
+"""The rules that all settings follow (of deployments, engines and the Gateway), and the settings of one request."""
+
 from __future__ import annotations
 
-import pickle
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+import graphs.settings
 from deployments import settings
+from deployments.engines.coqui.settings import CoquiArgs
+from deployments.engines.fake import settings as fake
+from deployments.engines.llama import settings as llama
+from deployments.engines.llama.settings import LlamaArgs, LlamaConfig
+from deployments.engines.registry import CHAT_MODELS, RECOGNIZERS, SYNTHESIZERS, EngineEntry, entry_of
+from deployments.engines.whisper import settings as whisper
+from deployments.engines.whisper.settings import WhisperConfig
 from deployments.errors import InvalidRequest
 from deployments.messages import ChatOptions, SpeakOptions, TranscribeOptions
-from deployments.settings import AppArgs, ChatConfig, SpeechToTextConfig, TextToSpeechConfig
+from deployments.settings import ChatConfig, Settings, SpeechToTextConfig, TextToSpeechConfig
 
-ALL = [
-    kind
-    for kind in vars(settings).values()
-    if isinstance(kind, type) and issubclass(kind, settings.Settings) and kind is not settings.Settings
-]
+ENGINES = (*RECOGNIZERS, *CHAT_MODELS, *SYNTHESIZERS)
+MODULES = (settings, fake, llama, whisper, graphs.settings)
+ALL = sorted(
+    {
+        kind
+        for module in MODULES
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, Settings) and kind is not Settings
+    }
+    | {kind for entry in ENGINES for kind in (entry.args, entry.config)},
+    key=lambda kind: kind.__name__,
+)
 
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
-def test_an_unknown_key_is_refused_and_the_valid_ones_are_named(kind: type[settings.Settings]) -> None:
+def test_rejects_an_unknown_key_and_lists_the_valid_ones(kind: type[Settings]) -> None:
     with pytest.raises(ValidationError) as caught:
         kind.model_validate({"thraeds": 1})
     message = settings.explain(caught.value)
@@ -28,10 +44,8 @@ def test_an_unknown_key_is_refused_and_the_valid_ones_are_named(kind: type[setti
         assert name in message
 
 
-@pytest.mark.parametrize(
-    "kind", [kind for kind in ALL if kind is not settings.CoquiArgs], ids=lambda kind: kind.__name__
-)
-def test_defaults_are_valid_and_immutable(kind: type[settings.Settings]) -> None:
+@pytest.mark.parametrize("kind", [kind for kind in ALL if kind is not CoquiArgs], ids=lambda kind: kind.__name__)
+def test_defaults_are_valid_and_immutable(kind: type[Settings]) -> None:
     made = kind()
     assert kind.model_validate(made.model_dump()) == made
     with pytest.raises(ValidationError):
@@ -39,34 +53,38 @@ def test_defaults_are_valid_and_immutable(kind: type[settings.Settings]) -> None
 
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
-def test_every_field_says_what_it_is_for(kind: type[settings.Settings]) -> None:
+def test_every_field_has_a_description(kind: type[Settings]) -> None:
     plain = {"engine", "device", "speech_to_text", "text_llm", "vision_llm", "text_to_speech", "gateway"}
     assert not [name for name, field in kind.model_fields.items() if not field.description and name not in plain]
 
 
-def test_the_engine_chooses_the_kind_of_arguments() -> None:
-    made = AppArgs.model_validate({"text_llm": {"engine": "fake"}, "vision_llm": {"engine": "llama", "mmproj": "x"}})
-    assert isinstance(made.text_llm, settings.FakeChatArgs)
-    assert isinstance(made.vision_llm, settings.LlamaArgs)
+@pytest.mark.parametrize("entry", ENGINES, ids=lambda entry: entry.engine)
+def test_an_engine_is_found_by_its_settings(entry: EngineEntry) -> None:
+    args = entry.args.model_construct()
+    assert entry_of(args) is entry
+    assert entry.name == args.engine  # type: ignore[attr-defined]
 
 
-def test_an_unknown_engine_is_refused_and_the_known_ones_are_named() -> None:
-    with pytest.raises(ValidationError, match="'llama', 'fake'"):
-        AppArgs.model_validate({"text_llm": {"engine": "oracle"}})
+@pytest.mark.parametrize(
+    ("entries", "common"),
+    [(RECOGNIZERS, SpeechToTextConfig), (CHAT_MODELS, ChatConfig), (SYNTHESIZERS, TextToSpeechConfig)],
+    ids=["recognizers", "chat models", "synthesizers"],
+)
+def test_the_live_settings_of_an_engine_extend_those_of_its_deployment(
+    entries: tuple[EngineEntry, ...], common: type[Settings]
+) -> None:
+    for entry in entries:
+        assert type(entry.live_settings(common)) is entry.config
+        assert entry.config.model_fields.keys() >= common.model_fields.keys()
 
 
-def test_arguments_survive_pickling() -> None:
-    made = AppArgs()
-    assert pickle.loads(pickle.dumps(made)) == made
-
-
-def test_a_relative_path_counts_from_the_repository() -> None:
+def test_a_relative_path_counts_from_the_root_of_the_repository() -> None:
     assert settings.resolve("deployments/settings.py").is_file()
     assert str(settings.resolve("/elsewhere/model.gguf")) == "/elsewhere/model.gguf"
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("given", "message"),
     [
         ({}, "either model"),
         ({"model": "a.pth", "config": "a.json", "model_name": "tts_models/en/ljspeech/vits"}, "either model"),
@@ -75,21 +93,22 @@ def test_a_relative_path_counts_from_the_repository() -> None:
         ({"model": "a.pth", "config": "a.json", "vocoder": "v.pth"}, "vocoder_config belong together"),
     ],
 )
-def test_half_a_voice_is_refused(given: dict[str, str], says: str) -> None:
-    with pytest.raises(ValidationError, match=says):
-        settings.CoquiArgs.model_validate(given)
+def test_rejects_an_incomplete_coqui_model(given: dict[str, str], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        CoquiArgs.model_validate(given)
 
 
-def test_no_worker_of_a_chat_model_is_without_a_conversation() -> None:
+def test_rejects_more_workers_than_slots() -> None:
     with pytest.raises(ValidationError, match="parallel is less than workers"):
-        settings.LlamaArgs(workers=3, parallel=2)
+        LlamaArgs(workers=3, parallel=2)
 
 
-def test_a_request_overrides_what_it_chooses_and_nothing_else() -> None:
+def test_a_request_overrides_only_what_it_sets() -> None:
     live = ChatConfig(temperature=0.2, max_tokens=50, stop=("END",))
     chosen = live.for_request(ChatOptions(temperature=0.0, stop=("\n",), seed=7))
     assert chosen == ChatConfig(temperature=0.0, max_tokens=50, stop=("END", "\n"), seed=7)
-    assert SpeechToTextConfig(beam_size=3).for_request(TranscribeOptions(language="de")).beam_size == 3
+    assert WhisperConfig(beam_size=3).for_request(TranscribeOptions(language="de")).beam_size == 3
+    assert LlamaConfig(top_k=3).for_request(ChatOptions(temperature=0.0)).top_k == 3
     assert TextToSpeechConfig(speed=1.5).for_request(SpeakOptions()).speed == 1.5
 
 
@@ -105,7 +124,7 @@ def test_a_request_overrides_what_it_chooses_and_nothing_else() -> None:
         (TextToSpeechConfig(), SpeakOptions(speed=100), "speed"),
     ],
 )
-def test_an_option_out_of_bounds_is_the_clients_error(live: Any, options: Any, param: str) -> None:
+def test_an_option_out_of_bounds_is_an_invalid_request_that_names_it(live: Any, options: Any, param: str) -> None:
     with pytest.raises(InvalidRequest, match=param) as caught:
         live.for_request(options)
     assert caught.value.param == param
