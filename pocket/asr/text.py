@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pocket.llm import talk
+from pocket.llm import dialogues
 from pocket.tts.text import held_out as held_out_by_tts
 
 WORDS = tuple(Path(__file__).with_name("words.txt").read_text().split())
@@ -129,7 +129,7 @@ def held_out_sentences(rng: random.Random) -> Iterator[str]:
 
 
 def _conversation(rng: random.Random) -> str:
-    return rng.choice(_sentences(talk.spoken_lines(rng)[0]) or [""])
+    return rng.choice(_sentences(dialogues.speech_lines(rng)[0]) or [""])
 
 
 def _sentences(text: str) -> list[str]:

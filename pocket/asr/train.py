@@ -3,8 +3,8 @@
     python -m pocket.asr.train --minutes 22 --workers 10 --out DIR
 
 Write DIR/checkpoint.pt every few minutes and DIR/final.pt at the end: half-precision weights, the architecture and the
-tokenizer. `--resume FILE` starts from such a file, `--shipped` from the bundled weights. `--learn decoder` trains the
-decoder only, for example for other sentences, which is possible on a CPU (`--shipped --learn decoder --peak 2e-4
+tokenizer. `--resume FILE` starts from such a file, `--bundled` from the bundled weights. `--learn decoder` trains the
+decoder only, for example for other sentences, which is possible on a CPU (`--bundled --learn decoder --peak 2e-4
 --batch 4 --workers 1 --hours 4 --evaluate-s 1e9`).
 """
 
@@ -23,11 +23,11 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from pocket.asr import noise, score, text, voices
+from pocket.asr.bundled import load_bundled
 from pocket.asr.features import HOP, SAMPLES, LogMel
 from pocket.asr.mixture import Mixer
 from pocket.asr.model import Recognizer, config
 from pocket.asr.pool import Pool
-from pocket.asr.shipped import load_shipped
 from pocket.asr.speech import SpeechWorkers
 from pocket.asr.tokens import Tokens
 
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=20_000, help="another seed gives other sentences")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--resume", type=Path, help="weights to start from")
-    start.add_argument("--shipped", action="store_true", help="start from the bundled weights")
+    start.add_argument("--bundled", action="store_true", help="start from the bundled weights")
     parser.add_argument("--learn", choices=("all", "decoder"), default="all")
     parser.add_argument("--evaluate-s", type=float, default=75.0, help="seconds between evaluations")
     parser.add_argument("--compile", action="store_true", help="use torch.compile on the encoder")
@@ -112,7 +112,7 @@ def train(args: argparse.Namespace, workers: SpeechWorkers, started: float) -> N
         for _ in range(2):
             if not pool.full and (pack := workers.collect()):
                 pool.add(pack)
-        augmented = 1.0 if args.resume or args.shipped else min(1.0, 0.1 + 0.9 * share / RAMP)
+        augmented = 1.0 if args.resume or args.bundled else min(1.0, 0.1 + 0.9 * share / RAMP)
         batch = mixer.draw(augmented, window=_window(share))
         with torch.autocast(device.type, torch.bfloat16):
             decoder_loss, ctc_loss = model(
@@ -174,8 +174,8 @@ def load(path: Path) -> tuple[Recognizer, Tokens]:
 def _initial_model(args: argparse.Namespace, device: torch.device) -> tuple[Tokens, Recognizer]:
     if args.resume:
         model, tokens = load(args.resume)
-    elif args.shipped:
-        model, tokens = load_shipped()
+    elif args.bundled:
+        model, tokens = load_bundled()
     else:
         rng = random.Random(args.seed)
         tokens = Tokens.learn(text.sentence(rng) for _ in range(2_000 if args.tiny else 60_000))

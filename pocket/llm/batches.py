@@ -1,7 +1,7 @@
 """Batches for the joint training: rows of packed conversations, and rows of one picture with its conversation.
 
-Each worker draws from its own seed for ever. Targets are the next ids; `weight` is 1 where the next id is the
-assistant's own and a little elsewhere.
+Each worker generates them without end from its own seed. Targets are the next ids; `weight` is 1 where the target is
+part of an answer of the assistant and OTHER_WEIGHT elsewhere.
 """
 
 import random
@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from pocket.llm.conversation import Talk
+from pocket.llm.conversation import Conversation
+from pocket.llm.dialogues import Message, dialogue, labelled_dialogue, long_dialogue
 from pocket.llm.persona import Persona
-from pocket.llm.phrasing import Speaker
+from pocket.llm.phrasing import SimulatedUser
 from pocket.llm.skills import SKILLS
-from pocket.llm.talk import Message, dialogue, labelled, long_dialogue
 from pocket.llm.tokenizer import BOS, END, PAD, ROLES, encode
 from pocket.vision import scenes
 from pocket.vision.preprocess import N_TOKENS, patch_labels, preprocess
@@ -26,15 +26,15 @@ LLAVA_SYSTEM = (
     "A chat between a curious human and an artificial intelligence assistant. The assistant gives helpful, detailed, "
     "and polite answers to the human's questions."
 )
-"""What llama-cpp-python's LLaVA 1.5 handler writes where there is no system message."""
+"""The default system message of llama-cpp-python's LLaVA 1.5 handler."""
 
 PICTURE_LENGTHS = (160, 288)
-"""Ids in a row of a picture batch: most conversations fit the first."""
-HARD, HARD_SHARE = ("spelling", "spelling", "echo", "say_again", "arithmetic", "okay"), 0.15
-"""Abilities that are learned last, and the share of conversations that end in one of them on purpose."""
+"""Row lengths of picture batches, in ids; most conversations fit the first."""
+LATE_ABILITIES, LATE_SHARE = ("spelling", "spelling", "echo", "say_again", "arithmetic", "okay"), 0.15
+"""Abilities that the model learns late, and the share of conversations that are made to end in one of them."""
 
 OTHER_WEIGHT = 0.03
-"""Weight of what the assistant does not say itself."""
+"""The weight of targets outside the answers of the assistant."""
 
 
 class TextBatch(NamedTuple):
@@ -47,7 +47,7 @@ class TextBatch(NamedTuple):
 
 
 class PictureBatch(NamedTuple):
-    """As TextBatch, with pixels uint8 (B, SIZE, SIZE, 3), where in the row the picture starts (B,) and patch labels."""
+    """Like TextBatch, with pixels uint8 (B, SIZE, SIZE, 3), the position of the picture (B,) and its patch labels."""
 
     ids: Tensor
     targets: Tensor
@@ -58,39 +58,39 @@ class PictureBatch(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Ids of one conversation, and which of them the assistant says."""
+    """The ids of one conversation, and whether each belongs to an answer of the assistant."""
 
     ids: list[int]
-    said: list[bool]
+    is_answer: list[bool]
 
 
 def conversation_row(messages: list[Message]) -> Row:
-    """The ids of a conversation in the chat template; the assistant says its answers and their ends."""
-    ids, said = [BOS], [False]
+    """Return a conversation in the chat template; answers include their end token."""
+    ids, is_answer = [BOS], [False]
     for message in messages:
         content = encode(message["content"])
         ids += [ROLES[message["role"]], *content, END]
-        said += [False] + [message["role"] == "assistant"] * (len(content) + 1)
-    return Row(ids, said)
+        is_answer += [False] + [message["role"] == "assistant"] * (len(content) + 1)
+    return Row(ids, is_answer)
 
 
-def packed(rng: random.Random, length: int, rows: int) -> TextBatch:
-    """`rows` rows of `length` ids, filled with whole conversations; the last one of a row is cut."""
+def packed_batch(rng: random.Random, length: int, rows: int) -> TextBatch:
+    """Return `rows` rows of `length` ids, filled with conversations; the last of a row is cut off."""
     ids = np.full((rows, length + 1), PAD, np.int64)
-    said = np.zeros((rows, length + 1), bool)
+    is_answer = np.zeros((rows, length + 1), bool)
     documents = np.zeros((rows, length + 1), np.int64)
     for row in range(rows):
         filled = number = 0
         while filled < length + 1:
             number += 1
-            made = conversation_row(_conversation(rng, length))
-            size = min(len(made.ids), length + 1 - filled)
-            ids[row, filled : filled + size] = made.ids[:size]
-            said[row, filled : filled + size] = made.said[:size]
+            packed = conversation_row(_conversation(rng, length))
+            size = min(len(packed.ids), length + 1 - filled)
+            ids[row, filled : filled + size] = packed.ids[:size]
+            is_answer[row, filled : filled + size] = packed.is_answer[:size]
             documents[row, filled : filled + size] = number
             filled += size
     same = documents[:, 1:] == documents[:, :-1]
-    weight = np.where(said[:, 1:], 1.0, OTHER_WEIGHT) * same
+    weight = np.where(is_answer[:, 1:], 1.0, OTHER_WEIGHT) * same
     arrays = ids[:, :-1], ids[:, 1:], weight.astype(np.float32), documents[:, :-1]
     return TextBatch(*(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays))
 
@@ -98,8 +98,8 @@ def packed(rng: random.Random, length: int, rows: int) -> TextBatch:
 def _conversation(rng: random.Random, length: int) -> list[Message]:
     if length > 1024 and rng.random() < 0.6:
         return long_dialogue(rng, rng.randrange(100, 1100))
-    if rng.random() < HARD_SHARE:
-        return labelled(rng, ability=rng.choice(HARD))[0]
+    if rng.random() < LATE_SHARE:
+        return labelled_dialogue(rng, ability=rng.choice(LATE_ABILITIES))[0]
     return dialogue(rng)
 
 
@@ -107,25 +107,29 @@ def _conversation(rng: random.Random, length: int) -> list[Message]:
 
 
 def picture_row(messages: list[Message], picture_turn: int, _rng: random.Random | None = None) -> tuple[Row, int]:
-    """A conversation in the chat template with N_TOKENS places for the picture at the start of its message, and where
-    they start."""
-    ids, said, start = [BOS], [False], 0
+    """Return a conversation in the chat template and the position of its picture.
+
+    The picture takes N_TOKENS positions at the start of its message.
+    """
+    ids, is_answer, start = [BOS], [False], 0
     for index, message in enumerate(messages):
         ids.append(ROLES[message["role"]])
-        said.append(False)
+        is_answer.append(False)
         if index == picture_turn:
             start = len(ids)
             ids += [PAD] * N_TOKENS
-            said += [False] * N_TOKENS
+            is_answer += [False] * N_TOKENS
         content = [*encode(message["content"]), END]
         ids += content
-        said += [message["role"] == "assistant"] * len(content)
-    return Row(ids, said), start
+        is_answer += [message["role"] == "assistant"] * len(content)
+    return Row(ids, is_answer), start
 
 
 def llava_row(messages: list[Message], picture_turn: int, rng: random.Random) -> tuple[Row, int]:
-    """The same as llama-cpp-python's LLaVA 1.5 handler writes it (its Jinja settings eat the newlines of its format);
-    the assistant says only its last answer."""
+    """Return a conversation as llama-cpp-python's LLaVA 1.5 handler renders it, and the position of its picture.
+
+    The handler's Jinja settings remove the newlines of its format. Only the last answer counts as an answer.
+    """
     messages = list(messages)
     if messages[0]["role"] != "system":
         messages, picture_turn = [{"role": "system", "content": LLAVA_SYSTEM}, *messages], picture_turn + 1
@@ -136,7 +140,7 @@ def llava_row(messages: list[Message], picture_turn: int, rng: random.Random) ->
         if message["role"] == "assistant":
             text = f"ASSISTANT: {text}"
         elif message["role"] == "user":
-            # The handler writes a message of plain text a second time, as a list without parts.
+            # The handler renders a message with a plain string a second time, as a list without parts.
             text = f"USER: {text}" + ("USER: " if plain_strings and index != picture_turn else "")
         if index < picture_turn:
             before += text
@@ -144,10 +148,10 @@ def llava_row(messages: list[Message], picture_turn: int, rng: random.Random) ->
             before, after = before + "USER: ", message["content"]
         else:
             after += text
-    head, tail = [BOS, *encode(before)], encode(after + "ASSISTANT: ")
+    prefix, suffix = [BOS, *encode(before)], encode(after + "ASSISTANT: ")
     answer = [*encode(messages[-1]["content"]), END]
-    ids = head + [PAD] * N_TOKENS + tail + answer
-    return Row(ids, [False] * (len(ids) - len(answer)) + [True] * len(answer)), len(head)
+    ids = prefix + [PAD] * N_TOKENS + suffix + answer
+    return Row(ids, [False] * (len(ids) - len(answer)) + [True] * len(answer)), len(prefix)
 
 
 def _example(rng: random.Random) -> tuple[scenes.Example, list[Message], int]:
@@ -156,22 +160,22 @@ def _example(rng: random.Random) -> tuple[scenes.Example, list[Message], int]:
     if messages[0]["role"] == "system":
         return example, messages, turn
     if rng.random() < 0.08:
-        messages, turn = [*_text_turn(rng), *messages], turn + 2
+        messages, turn = [*_text_exchange(rng), *messages], turn + 2
     if rng.random() < 0.08:
-        messages += _text_turn(rng)
+        messages += _text_exchange(rng)
     return example, messages, turn
 
 
-_BESIDE_PICTURES = ("capital", "arithmetic", "opposite", "calendar", "greeting", "thanks", "echo", "counting", "tell")
+_TEXT_ABILITIES = ("capital", "arithmetic", "opposite", "calendar", "greeting", "thanks", "echo", "counting", "tell")
 
 
-def _text_turn(rng: random.Random) -> list[Message]:
-    asked, answer = SKILLS[rng.choice(_BESIDE_PICTURES)][0](Talk(Speaker(rng), Persona(None)))
-    return [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
+def _text_exchange(rng: random.Random) -> list[Message]:
+    question, answer = SKILLS[rng.choice(_TEXT_ABILITIES)][0](Conversation(SimulatedUser(rng), Persona(None)))
+    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
 
 
-class Shown(NamedTuple):
-    """One row of a picture batch: the row, where the picture starts in it, its pixels and its patch labels."""
+class PictureSample(NamedTuple):
+    """One row of a picture batch: the row, the position of its picture, its pixels and its patch labels."""
 
     row: Row
     start: int
@@ -179,50 +183,52 @@ class Shown(NamedTuple):
     labels: np.ndarray
 
 
-def shown(example: scenes.Example, row: Row, start: int) -> Shown:
-    """A picture made ready for the tower, with the conversation about it."""
-    return Shown(row, start, preprocess(example.image), patch_labels(example.image.size, example.things))
+def picture_sample(example: scenes.Example, row: Row, start: int) -> PictureSample:
+    """Return a row with the preprocessed picture and its labels."""
+    return PictureSample(row, start, preprocess(example.image), patch_labels(example.image.size, example.things))
 
 
 def picture_batches(rng: random.Random, rows: int) -> Iterator[PictureBatch]:
-    """For ever batches of `rows` pictures, each with a conversation in one of the two formats. Short conversations and
-    long ones go into batches of their own, so that little is padded."""
-    filling: dict[int, list[Shown]] = {length: [] for length in PICTURE_LENGTHS}
+    """Yield batches of `rows` pictures without end, each with a conversation in one of the two formats.
+
+    Short and long conversations are in separate batches, which reduces padding.
+    """
+    pending: dict[int, list[PictureSample]] = {length: [] for length in PICTURE_LENGTHS}
     while True:
         example, messages, turn = _example(rng)
         row, start = (llava_row if rng.random() < 0.3 else picture_row)(messages, turn, rng)
         fitting = [length for length in PICTURE_LENGTHS if len(row.ids) <= length + 1]
         if not fitting:
             continue
-        batch = filling[fitting[0]]
-        batch.append(shown(example, row, start))
+        batch = pending[fitting[0]]
+        batch.append(picture_sample(example, row, start))
         if len(batch) == rows:
-            yield stacked(batch, fitting[0])
+            yield stack(batch, fitting[0])
             batch.clear()
 
 
-def stacked(made: list[Shown], length: int = PICTURE_LENGTHS[-1]) -> PictureBatch:
-    """Rows of pictures as one batch of `length` ids."""
-    ids = np.full((len(made), length + 1), PAD, np.int64)
-    weight = np.zeros((len(made), length + 1), np.float32)
-    for index, one in enumerate(made):
-        size = len(one.row.ids)
-        ids[index, :size] = one.row.ids
-        weight[index, :size] = np.where(one.row.said, 1.0, OTHER_WEIGHT)
-        weight[index, one.start : one.start + N_TOKENS] = 0.0
-    arrays = ids[:, :-1], ids[:, 1:], weight[:, 1:], np.stack([one.pixels for one in made])
+def stack(samples: list[PictureSample], length: int = PICTURE_LENGTHS[-1]) -> PictureBatch:
+    """Return picture samples as one batch of `length` ids."""
+    ids = np.full((len(samples), length + 1), PAD, np.int64)
+    weight = np.zeros((len(samples), length + 1), np.float32)
+    for index, sample in enumerate(samples):
+        size = len(sample.row.ids)
+        ids[index, :size] = sample.row.ids
+        weight[index, :size] = np.where(sample.row.is_answer, 1.0, OTHER_WEIGHT)
+        weight[index, sample.start : sample.start + N_TOKENS] = 0.0
+    arrays = ids[:, :-1], ids[:, 1:], weight[:, 1:], np.stack([sample.pixels for sample in samples])
     ids_, targets, weights, pixels = (torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
-    starts = torch.tensor([one.start for one in made])
+    starts = torch.tensor([sample.start for sample in samples])
     return PictureBatch(
-        ids_, targets, weights, pixels, starts, torch.from_numpy(np.stack([one.labels for one in made]))
+        ids_, targets, weights, pixels, starts, torch.from_numpy(np.stack([sample.labels for sample in samples]))
     )
 
 
-# ---- endless streams ----
+# ---- streams ----
 
 
 class Stream(IterableDataset):
-    """Endless batches, another seed in each worker."""
+    """Batches without end, with a different seed in each worker."""
 
     def __init__(self, kind: str, rows: int, seed: int, long_every: int = 8) -> None:
         super().__init__()
@@ -238,13 +244,13 @@ class Stream(IterableDataset):
         while True:
             count += 1
             if count % self.long_every:
-                yield packed(rng, 512, self.rows)
+                yield packed_batch(rng, 512, self.rows)
             else:
-                yield packed(rng, 2048, max(1, self.rows // 4))
+                yield packed_batch(rng, 2048, max(1, self.rows // 4))
 
 
 def loader(stream: Stream, workers: int) -> DataLoader:
-    """The stream, made by `workers` processes."""
+    """Return a loader that runs the stream in `workers` processes."""
     return DataLoader(
         stream,
         batch_size=None,

@@ -1,4 +1,4 @@
-"""A conversation while it is being made up, and small ways of forming answers."""
+"""The state of a generated conversation, and helpers for answers."""
 
 import random
 from collections.abc import Callable
@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 from pocket.llm import facts
 from pocket.llm.persona import Persona
-from pocket.llm.phrasing import Speaker
+from pocket.llm.phrasing import SimulatedUser
 
 
 @dataclass
-class Talk:
-    """A conversation while it is being made up."""
+class Conversation:
+    """The state of a conversation during its generation."""
 
-    speaker: Speaker
+    user: SimulatedUser
     persona: Persona
     memory: dict[str, str] = field(default_factory=dict)
     topic: tuple[str, str] | None = None
@@ -21,35 +21,35 @@ class Talk:
 
     @property
     def rng(self) -> random.Random:
-        """The one source of chance."""
-        return self.speaker.rng
+        """Return the source of all random draws."""
+        return self.user.rng
 
     def reply(self, sentence: str, word: str) -> str:
-        """The answer as a sentence, or as a word where the system prompt wants one."""
+        """Return `sentence`, or `word` if the system prompt requires answers of one word."""
         return capitalised(word) + "." if self.persona.one_word else sentence
 
-    def shown(self, value: str) -> str:
-        """How this person writes a name or a thing, which is how the assistant gives it back unless it knows it."""
+    def in_style(self, value: str) -> str:
+        """Return a name or thing in the user's style, which the assistant repeats; known names keep their capitals."""
         known = value in facts.NAMES or value in facts.PLACES
-        return value if self.speaker.style != "lower" or known else value.lower()
+        return value if self.user.style != "lower" or known else value.lower()
 
 
-Turn = tuple[str, str]
-"""A question and its answer."""
-Skill = Callable[[Talk], Turn]
-"""Makes up the next turn of a conversation."""
+Exchange = tuple[str, str]
+"""A message of the user and the answer."""
+Skill = Callable[[Conversation], Exchange]
+"""Generates the next exchange of a conversation."""
 
 
 def capitalised(text: str) -> str:
-    """The text with a capital first letter."""
+    """Return the text with a capital first character."""
     return text[0].upper() + text[1:]
 
 
 def with_article(noun: str) -> str:
-    """The noun after a or an."""
+    """Return the noun with "a" or "an"."""
     return ("an " if noun[0] in "aeiou" else "a ") + noun
 
 
 def enumerated(parts: list[str]) -> str:
-    """`a, b and c`."""
+    """Return the parts as `a, b and c`."""
     return ", ".join(parts[:-1]) + " and " + parts[-1] if len(parts) > 1 else parts[0]

@@ -1,7 +1,7 @@
-"""Asks the shipped file held-out questions through llama-cpp-python and prints one JSON line.
+"""Evaluate the bundled model in llama-cpp-python on held-out questions. Print one JSON line.
 
-`python -m pocket.llm.evaluate` needs no GPU. Every question, and every earlier turn, is worded by a combination of
-template and fillers that training never draws. Answers are greedy. `--wrong` shows the wrong ones.
+`python -m pocket.llm.evaluate` requires no GPU. All questions, also of earlier exchanges, have held-out phrasings.
+Decoding is greedy. `--wrong` prints wrong answers.
 """
 
 import argparse
@@ -15,10 +15,10 @@ from pathlib import Path
 
 import llama_cpp
 
-from pocket.llm.export import SHIPPED
+from pocket.llm.dialogues import Message, labelled_dialogue
+from pocket.llm.export import BUNDLED
 from pocket.llm.skills import SKILLS
 from pocket.llm.tables import names
-from pocket.llm.talk import Message, labelled
 from pocket.llm.tokenizer import CONTROL, render
 
 COUNTS = {
@@ -27,16 +27,16 @@ COUNTS = {
     "colour": 30, "sound": 30, "tale": 30, "anything_else": 45, "who_are_you": 35, "tell": 25,
 }  # fmt: skip
 DEFAULT_COUNT = 12
-"""Questions of an ability that COUNTS does not name."""
+"""Questions of an ability that is not in COUNTS."""
 
-_FILLING = frozenset(
+_IGNORED_WORDS = frozenset(
     names(
         "the a an is are of it its your you i am that will be and has have says say my to in comes me for what "
         "would word "
         "spelled not yet okay backwards"
     )
 )
-_COURTESY = {
+_COURTESY_WORDS = {
     "greeting": ("hello", "hi"),
     "thanks": ("welcome",),
     "goodbye": ("goodbye", "bye"),
@@ -49,7 +49,7 @@ _REFUSALS = ("anything_else", "unknown_capital", "unknown_thing", "big_sum", "to
 
 @dataclass(frozen=True)
 class Question:
-    """A conversation up to a question, the answer that it should have, and the ability that it asks for."""
+    """A conversation up to a question, its expected answer, and the ability that it tests."""
 
     messages: list[Message]
     expected: str
@@ -57,54 +57,52 @@ class Question:
 
     @property
     def one_word(self) -> bool:
-        """Whether the system prompt wants one word."""
+        """Return whether the expected answer is one word, as the system prompt requires."""
         return " " not in self.expected.strip()
 
 
 def questions(seed: int = 2026) -> list[Question]:
-    """The held-out set; always the same for a seed."""
+    """Return the held-out questions, which depend on the seed only."""
     rng = random.Random(f"evaluation {seed}")
-    made = []
+    result = []
     for ability in SKILLS:
-        wanted = COUNTS.get(ability, DEFAULT_COUNT)
-        while wanted:
-            messages, shown = labelled(rng, held_out=True, ability=ability)
-            made.append(Question(messages[:-1], messages[-1]["content"], shown))
-            wanted -= 1
-    return made
+        for _ in range(COUNTS.get(ability, DEFAULT_COUNT)):
+            messages, label = labelled_dialogue(rng, held_out=True, ability=ability)
+            result.append(Question(messages[:-1], messages[-1]["content"], label))
+    return result
 
 
-def judge(question: Question, answer: str) -> bool:
-    """Whether the facts of the answer are right; the phrase around them may differ."""
-    said = words(answer)
+def is_correct(question: Question, answer: str) -> bool:
+    """Return whether the facts of the answer are right; its other words may differ."""
+    answer_words = words(answer)
     if question.one_word and len(answer.split()) > 1:
         return False
-    if question.ability in _COURTESY and not question.one_word:
-        return any(word in said for word in _COURTESY[question.ability])
+    if question.ability in _COURTESY_WORDS and not question.one_word:
+        return any(word in answer_words for word in _COURTESY_WORDS[question.ability])
     if question.ability in _REFUSALS and question.expected.startswith("Sorry"):
         return _refuses(question, answer)
     if question.ability == "tale" and not question.one_word:
         return _is_story(question.expected, answer)
-    bearing = _BEARING.get(question.ability, facts)
-    return bearing(answer) == bearing(question.expected)
+    compared_parts = _COMPARED_PARTS.get(question.ability, facts)
+    return compared_parts(answer) == compared_parts(question.expected)
 
 
 def words(text: str) -> list[str]:
-    """The words and numbers of a text in lower case."""
+    """Return the words and numbers of a text in lower case."""
     return re.findall(r"[\w'-]+", text.lower())
 
 
 def facts(text: str) -> list[str]:
-    """The words that carry the facts, in order."""
-    return [word for word in words(text) if word not in _FILLING]
+    """Return the words that express facts, in order."""
+    return [word for word in words(text) if word not in _IGNORED_WORDS]
 
 
-def letters(text: str) -> list[str]:
-    """The letters of a spelled word, in order; hyphens may join them."""
+def characters(text: str) -> list[str]:
+    """Return the characters of a spelled word, in order, or joined by hyphens."""
     return [word for word in words(text) if len(word) == 1 or word[1] == "-"]
 
 
-_BEARING = {"spelling": letters, "echo": words, "say_again": words}
+_COMPARED_PARTS = {"spelling": characters, "echo": words, "say_again": words}
 
 
 def _refuses(question: Question, answer: str) -> bool:
@@ -122,50 +120,49 @@ def _is_story(expected: str, answer: str) -> bool:
 
 
 def _hero(story: str) -> str:
-    """The animal of a story that `stories.py` wrote: all of them open with it."""
+    """Return the animal of a story of `stories.py`, which is in its first sentence."""
     opening = re.search(r"\ban? [\w'-]+ ([\w'-]+) (?:who lived|lived|had) ", story, re.IGNORECASE)
     if not opening:
-        raise ValueError(f"no story of ours: {story!r}")
+        raise ValueError(f"not a story of stories.py: {story!r}")
     return opening[1].lower()
 
 
-def ask(model: llama_cpp.Llama, messages: list[Message]) -> str:
-    """The greedy answer, by the file's chat template."""
+def generate_answer(model: llama_cpp.Llama, messages: list[Message]) -> str:
+    """Return the greedy answer with the chat template of the file."""
     options = {"max_tokens": 256, "temperature": 0.0, "repeat_penalty": 1.0}
-    if any(mark in message["content"] for message in messages for mark in CONTROL):
-        # The template would turn a marker that somebody typed into a control token; a service has to keep them apart.
+    if any(token in message["content"] for message in messages for token in CONTROL):
+        # Rendered as one string, a marker in user text would become a control token.
         return model.create_completion(render(messages, answer=True), **options)["choices"][0]["text"]
     return model.create_chat_completion(messages, **options)["choices"][0]["message"]["content"]
 
 
 def main() -> None:
-    """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", type=Path, nargs="?", default=SHIPPED)
+    parser.add_argument("file", type=Path, nargs="?", default=BUNDLED)
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--ability", action="append", choices=SKILLS, help="only this one; may be given again")
-    parser.add_argument("--wrong", action="store_true", help="show wrong answers on stderr")
+    parser.add_argument("--ability", action="append", choices=SKILLS, help="evaluate only this ability; repeatable")
+    parser.add_argument("--wrong", action="store_true", help="print wrong answers to standard error")
     args = parser.parse_args()
     model = llama_cpp.Llama(str(args.file), n_ctx=2048, n_threads=args.threads, verbose=False)
-    asked, right = Counter(), Counter()
+    counts, right = Counter(), Counter()
     for question in questions(args.seed):
         if args.ability and question.ability not in args.ability:
             continue
-        answer = ask(model, question.messages)
-        good = judge(question, answer)
-        asked[question.ability] += 1
-        right[question.ability] += good
-        if args.wrong and not good:
-            shown = question.messages[-3:]
-            print(f"{question.ability}: {shown}\n   {answer!r}\n   {question.expected!r}", file=sys.stderr)
+        answer = generate_answer(model, question.messages)
+        correct = is_correct(question, answer)
+        counts[question.ability] += 1
+        right[question.ability] += correct
+        if args.wrong and not correct:
+            context = question.messages[-3:]
+            print(f"{question.ability}: {context}\n   {answer!r}\n   {question.expected!r}", file=sys.stderr)
     print(
         json.dumps(
             {
                 "evaluation": "pocket-llm",
-                "prompts": asked.total(),
-                "right_percent": round(100 * right.total() / asked.total(), 2),
-                "by_ability": {name: f"{right[name]}/{asked[name]}" for name in asked},
+                "prompts": counts.total(),
+                "right_percent": round(100 * right.total() / counts.total(), 2),
+                "by_ability": {name: f"{right[name]}/{counts[name]}" for name in counts},
             }
         )
     )

@@ -1,7 +1,7 @@
-"""Writes the language model as GGUF, architecture `llama`.
+"""Write the language model as GGUF with architecture `llama`.
 
-`python -m pocket.llm.export DIR/final.pt` writes the shipped file; `--type` says how exactly. A GGUF file of this
-module, which is less exact than a checkpoint, can be given in its place.
+`python -m pocket.llm.export DIR/final.pt` writes the bundled file; `--type` selects its precision. The input can also
+be a GGUF file of this module, with the precision of that file.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from torch import Tensor
 from pocket.llm.model import LlamaConfig
 from pocket.llm.tokenizer import BOS, CHAT_TEMPLATE, CONTROL, END, PAD, UNKNOWN, tokenizer, vocabulary_json
 
-SHIPPED = Path(__file__).parent / "weights" / "pocket-llm.gguf"
+BUNDLED = Path(__file__).parent / "weights" / "pocket-llm.gguf"
 TYPES = {
     "F32": gguf.LlamaFileType.ALL_F32,
     "F16": gguf.LlamaFileType.MOSTLY_F16,
@@ -37,12 +37,12 @@ _BLOCK_NAMES = {
 
 
 def write_gguf(path: Path, state: dict[str, Tensor], config: LlamaConfig, kind: str) -> None:
-    """Writes the weights with tokenizer and chat template; `kind` is one of TYPES."""
+    """Write the weights with tokenizer and chat template; `kind` is one of TYPES."""
     writer = gguf.GGUFWriter(path, "llama")
     _describe(writer, config, kind)
     _add_tokenizer(writer)
     for name, weights in _tensors(state, config).items():
-        embedding = name == "token_embd.weight"  # it chooses the words, too, and llama.cpp leaves it more digits
+        embedding = name == "token_embd.weight"  # also the output matrix; llama.cpp keeps it more precise, too
         _add(writer, name, weights, "Q8_0" if kind == "Q4_0" and embedding else kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -84,7 +84,7 @@ def _add_tokenizer(writer: gguf.GGUFWriter) -> None:
 
 
 def _tensors(state: dict[str, Tensor], config: LlamaConfig) -> dict[str, np.ndarray]:
-    """The weights under their GGUF names. There is no `output.weight`: llama.cpp then ties it to the embedding."""
+    """Return the weights by GGUF name. Without `output.weight`, llama.cpp uses the embedding as output matrix."""
     named = {"token_embd.weight": state["embedding.weight"], "output_norm.weight": state["norm.weight"]}
     for layer in range(config.layers):
         for ours, theirs in _BLOCK_NAMES.items():
@@ -96,7 +96,7 @@ def _tensors(state: dict[str, Tensor], config: LlamaConfig) -> dict[str, np.ndar
 
 
 def interleaved(weights: Tensor, head_width: int) -> Tensor:
-    """Rows of q or k reordered: the model rotates halves of a head, llama.cpp neighbouring pairs."""
+    """Reorder the rows of q or k: the model rotates the halves of a head, llama.cpp adjacent pairs."""
     return weights.view(-1, 2, head_width // 2, weights.shape[1]).transpose(1, 2).reshape(weights.shape)
 
 
@@ -111,20 +111,20 @@ def _add(writer: gguf.GGUFWriter, name: str, weights: np.ndarray, kind: str) -> 
 
 
 def read_gguf(path: Path, config: LlamaConfig) -> dict[str, Tensor]:
-    """The weights in a file of `write_gguf`, under the model's own names, as float32: to go on training from."""
+    """Return the weights of a file of `write_gguf` by the model's names, as float32, to continue a training."""
     stored = {tensor.name: _values(tensor) for tensor in gguf.GGUFReader(path).tensors}
     state = {"embedding.weight": stored["token_embd.weight"], "norm.weight": stored["output_norm.weight"]}
     for layer in range(config.layers):
         for ours, theirs in _BLOCK_NAMES.items():
             weights = stored[f"blk.{layer}.{theirs}.weight"]
             if theirs in ("attn_q", "attn_k"):
-                weights = halved(weights, config.head_width)
+                weights = deinterleaved(weights, config.head_width)
             state[f"blocks.{layer}.{ours}.weight"] = weights
     return state
 
 
-def halved(weights: Tensor, head_width: int) -> Tensor:
-    """What `interleaved` reordered, in the model's order again."""
+def deinterleaved(weights: Tensor, head_width: int) -> Tensor:
+    """Invert `interleaved`."""
     return weights.view(-1, head_width // 2, 2, weights.shape[1]).transpose(1, 2).reshape(weights.shape)
 
 
@@ -140,10 +140,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], LlamaConfig]:
 
 
 def main() -> None:
-    """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path, help="final.pt of pocket.llm.train, or a GGUF file of this module")
-    parser.add_argument("file", type=Path, nargs="?", default=SHIPPED)
+    parser.add_argument("file", type=Path, nargs="?", default=BUNDLED)
     parser.add_argument("--type", choices=TYPES, default="Q4_0")
     args = parser.parse_args()
     state, config = _read(args.checkpoint)

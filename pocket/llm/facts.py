@@ -1,4 +1,4 @@
-"""What the pocket model knows: plain tables, no wording."""
+"""The facts of the training data, without phrasings."""
 
 from pocket.llm.tables import items, names
 
@@ -34,7 +34,7 @@ def _pairs(table: str) -> dict[str, str]:
 
 
 CAPITALS = _pairs(_CAPITALS)
-"""Country (with its article where it has one) -> capital."""
+"""Country (with its article, if any) -> capital."""
 
 COUNTRY_ALIASES = {
     "the United States": ("the US", "the USA", "America", "the United States of America"),
@@ -44,7 +44,7 @@ COUNTRY_ALIASES = {
     "the Czech Republic": ("Czech Republic", "Czechia"),
     "South Korea": ("Korea",),
 }
-"""Other names under which a country of CAPITALS is asked for."""
+"""Other names of countries of CAPITALS."""
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = {
@@ -61,7 +61,7 @@ MONTHS = {
     "November": 30,
     "December": 31,
 }
-"""Month -> its days in a common year."""
+"""Month -> number of days in a common year."""
 
 ORDINALS = names("first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth")
 
@@ -107,7 +107,7 @@ flour white|sugar white|a_chestnut brown|a_brick red|a_violet purple|a_shark gre
 a_raspberry red|a_polar_fox white
 """
 COLOURS = _pairs(_COLOURS)
-"""Thing (with its article where it has one) -> its usual colour."""
+"""Thing (with its article, if any) -> its usual colour."""
 
 _SOUNDS = """
 dog woof|cat meow|cow moo|sheep baa|goat bleat|horse neigh|donkey hee-haw|pig oink|duck quack|hen cluck
@@ -120,7 +120,7 @@ monkey ooh-ooh|elephant trumpet|dolphin click|parrot squawk|seal bark|hyena laug
 lamb baa|peacock scream
 """
 SOUNDS = _pairs(_SOUNDS)
-"""Animal -> the sound that it makes."""
+"""Animal -> its sound."""
 
 ANIMALS = names(
     "fox cat dog mouse rabbit bear wolf lion tiger elephant monkey horse cow pig sheep goat duck goose hen "
@@ -132,7 +132,7 @@ ANIMALS = names(
     "pigeon sparrow stork flamingo peacock kangaroo koala panda hamster donkey puppy kitten lamb bat raccoon hare "
     "tortoise dragon unicorn"
 )
-"""Heroes of stories, and favourites."""
+"""Animals of stories, and favourite animals."""
 
 PAINTS = names("red blue green yellow orange purple pink brown black white grey turquoise silver gold violet")
 
@@ -171,7 +171,7 @@ _TENS = names("twenty thirty forty fifty sixty seventy eighty ninety")
 
 
 def words_of(number: int) -> str:
-    """The English words of an integer between -9999 and 9999."""
+    """Return the English words of an integer between -9999 and 9999."""
     if number < 0:
         return "minus " + words_of(-number)
     if number < 20:

@@ -1,4 +1,4 @@
-"""A Llama in plain PyTorch: what `export.py` writes as GGUF and llama.cpp runs."""
+"""A Llama model in PyTorch, equal to the GGUF architecture that `export.py` writes and llama.cpp runs."""
 
 from dataclasses import asdict, dataclass
 
@@ -11,7 +11,7 @@ from pocket.llm.tokenizer import VOCABULARY
 
 @dataclass(frozen=True)
 class LlamaConfig:
-    """Sizes of the model. Widths are multiples of 32, as Q8_0 and Q4_0 need."""
+    """Sizes of the model. Widths are multiples of 32, as Q8_0 and Q4_0 require."""
 
     vocabulary: int = VOCABULARY
     width: int = 384
@@ -25,16 +25,16 @@ class LlamaConfig:
 
     @property
     def head_width(self) -> int:
-        """Width of one head."""
+        """Return the width of one head."""
         return self.width // self.heads
 
     def to_dict(self) -> dict[str, float]:
-        """Plain values, for a checkpoint."""
+        """Return the values for a checkpoint."""
         return asdict(self)
 
 
 TINY = LlamaConfig(width=128, layers=2, heads=4, kv_heads=2, hidden=256)
-"""For tests: runs on anything."""
+"""A model for tests."""
 
 
 class Attention(nn.Module):
@@ -55,12 +55,12 @@ class Attention(nn.Module):
         v = self.v(x).view(batch, length, self.kv_heads, -1).transpose(1, 2)
         groups = self.heads // self.kv_heads
         k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
-        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
-        return self.out(seen.transpose(1, 2).reshape(batch, length, -1))
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
+        return self.out(attended.transpose(1, 2).reshape(batch, length, -1))
 
 
 def _rotated(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotary positions, halves paired (export permutes the rows to llama.cpp's interleaved pairs)."""
+    """Apply rotary positions to pairs from the two halves; `export` permutes rows to llama.cpp's adjacent pairs."""
     cos, sin = rotation
     left, right = x.chunk(2, -1)
     return (x * cos + torch.cat((-right, left), -1) * sin).to(x.dtype)
@@ -108,8 +108,10 @@ class Llama(nn.Module):
                 nn.init.normal_(layer.weight, std=0.02 / (2 * self.config.layers) ** 0.5)
 
     def hidden(self, x: Tensor, documents: Tensor | None = None) -> Tensor:
-        """Last hidden states of embeddings (B, T, width); `documents` (B, T) numbers the texts packed in a row, which
-        then do not see each other."""
+        """Return the last hidden states of embeddings (B, T, width).
+
+        `documents` (B, T) numbers the texts in a packed row; attention stays within a text.
+        """
         length = x.shape[1]
         rotation = self.cos[:length].to(x.dtype), self.sin[:length].to(x.dtype)
         mask = None if documents is None else _mask(documents, x)
@@ -118,16 +120,16 @@ class Llama(nn.Module):
         return self.norm(x)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Scores of the next token for hidden states (..., width)."""
+        """Return the logits of the next token for hidden states (..., width)."""
         return F.linear(hidden, self.embedding.weight)
 
     def forward(self, ids: Tensor, documents: Tensor | None = None) -> Tensor:
-        """Logits (B, T, vocabulary) of ids (B, T)."""
+        """Return logits (B, T, vocabulary) of ids (B, T)."""
         return self.logits(self.hidden(self.embedding(ids), documents))
 
 
 def _mask(documents: Tensor, like: Tensor) -> Tensor:
-    """Additive mask (B, 1, T, T): causal, and within a document."""
+    """Return an additive mask (B, 1, T, T): causal, and within a document."""
     length = documents.shape[1]
     causal = torch.ones(length, length, dtype=torch.bool, device=documents.device).tril()
     allowed = (documents[:, :, None] == documents[:, None, :]) & causal

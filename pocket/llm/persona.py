@@ -1,4 +1,4 @@
-"""Who the assistant is: read from the system prompt, in the many ways in which one is written."""
+"""System prompts in many phrasings, and the name and role of the assistant that they specify."""
 
 import random
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ ONE_WORD = items(
     "answer in one word|Your answers are one word long.|Reply in one word.|You answer in one word.|"
     "Respond with one word.|Use only one word to answer.|Answer every question with one word."
 )
-_MANNERS = items(
+_INSTRUCTIONS = items(
     "Be brief.|Be polite.|Answer in one or two short sentences.|Be friendly.|Keep it short.|Speak plainly.|"
     "Your answers are read aloud.|Answer in English.|Help the user.|Use plain words.|Be kind and patient.|"
     "Do not use lists.|Answer shortly.|You speak with people on the phone.|Never make things up.|"
@@ -57,7 +57,7 @@ _PLAIN = items(
 
 @dataclass(frozen=True)
 class Persona:
-    """The assistant of one conversation; `prompt` is its system message, None without one."""
+    """The assistant of one conversation; `prompt` is the system message, if there is one."""
 
     prompt: str | None
     name: str = NAME
@@ -66,12 +66,12 @@ class Persona:
 
     @property
     def introduction(self) -> str:
-        """Who it says it is."""
+        """Return the answer to "who are you"."""
         return f"I am {self.name}, {self.role}." if self.role else f"I am {self.name}."
 
 
-def any_persona(rng: random.Random) -> Persona:
-    """A persona with a prompt in one of many styles, now and then with none."""
+def random_persona(rng: random.Random) -> Persona:
+    """Return a random persona; a fifth have no prompt or only the request for one word."""
     one_word = rng.random() < 0.19
     kind = rng.choices(("none", "default", "plain", "both", "name", "role", "manner"), (20, 12, 5, 42, 9, 6, 6))[0]
     if kind == "none":
@@ -93,7 +93,7 @@ def any_persona(rng: random.Random) -> Persona:
     parts = [prompt] if prompt else []
     if rng.random() < 0.3 or not parts:
         slots = {"w": rng.choice(WORDS), "v": rng.choice(WORDS), "d": rng.choice(DAYS)}
-        parts += [manner.format_map(slots) for manner in rng.sample(_MANNERS, rng.randrange(1, 3))]
+        parts += [instruction.format_map(slots) for instruction in rng.sample(_INSTRUCTIONS, rng.randrange(1, 3))]
     if one_word:
         parts.insert(rng.choice((0, len(parts), len(parts))), rng.choice(ONE_WORD))
     return Persona(rng.choice((" ", " ", " ", "\n")).join(parts), name, role, one_word)

@@ -1,7 +1,7 @@
-"""How people put things: fillers, capitals, punctuation, digits and slips, and which combinations are held out.
+"""Phrasings of user messages: fillers, capitals, punctuation, digits and typing errors.
 
-A wording is a template with a filler before and one after it. Every tenth combination (by checksum) is held out:
-training never draws it and the evaluation draws nothing else.
+A phrasing is a template with an optional filler before and after it. Every tenth combination (by checksum) is held out:
+training uses the others only, the evaluation uses held-out ones only.
 """
 
 import random
@@ -24,27 +24,29 @@ AFTER = items(
     ", can you tell me|, I forgot|, would you|, I need to know|, quickly please|, I am curious|, if you don't mind|"
     " again"
 )
-AFTER_ORDER = items(
+AFTER_REQUEST = items(
     ", please| please| for me|, would you|, thanks|, thank you|, if you can| now|, can you|, will you|, my friend|"
     ", okay| for me please"
 )
-AFTER_SAYING = items(
+AFTER_STATEMENT = items(
     ", by the way|, okay|, you know|, just so you know|, remember that|, please remember that|, as you may guess"
 )
-_AFTER = {"ask": AFTER, "order": AFTER_ORDER, "say": AFTER_SAYING, "bare": [], "alone": []}
+_AFTER = {"question": AFTER, "request": AFTER_REQUEST, "statement": AFTER_STATEMENT, "no_suffix": [], "no_filler": []}
 
 HELD_OUT_SHARE = 10
 
 
 def is_held_out(template: str, before: str, after: str) -> bool:
-    """Whether this combination of a template and its fillers is kept for the evaluation. The same words made of other
-    parts get the same verdict."""
+    """Return whether a combination of template and fillers is held out.
+
+    The result depends on the resulting text only, not on its division into template and fillers.
+    """
     surface = re.sub(r"{\w}", "{}", lowered(before + template + after))
     return zlib.crc32(surface.encode()) % HELD_OUT_SHARE == 0
 
 
-class Speaker:
-    """One person: draws wordings, and writes them all in one style (`written`, `plain`, `lower` or `sloppy`)."""
+class SimulatedUser:
+    """A simulated user with one style of writing (`written`, `plain`, `lower` or `sloppy`)."""
 
     def __init__(self, rng: random.Random, held_out: bool = False) -> None:
         self.rng = rng
@@ -53,26 +55,29 @@ class Speaker:
         self.digits = rng.random() < (0.3 if self.style == "lower" else 0.5)
 
     def number(self, value: int) -> str:
-        """A number the way this person writes it: digits or words."""
+        """Return a number in this user's style: digits or words."""
         if self.digits != (self.rng.random() < 0.06):
             return str(value)
         words = words_of(value)
         return words.replace("-", " ") if self.style == "lower" and self.rng.random() < 0.5 else words
 
-    def put(self, templates: str, kind: str = "ask", **slots: object) -> str:
-        """Words one of `templates` (split by `|`) with fillers; `kind` says which fillers may follow:
-        `ask` a question, `order` a request, `say` a statement, `bare` none after it, `alone` none at all."""
+    def phrase(self, templates: str, kind: str = "question", **slots: object) -> str:
+        """Return a random one of `templates` (separated by `|`) with fillers, filled with `slots`.
+
+        `kind` selects the fillers after it: `question`, `request`, `statement`, `no_suffix` (only before it), or
+        `no_filler`. Raise ValueError if no combination is left for this user's `held_out`.
+        """
         choices = templates.split("|")
         for _ in range(2000):
             template = self.rng.choice(choices).strip()
-            before = self.rng.choice(BEFORE) if kind != "alone" and self.rng.random() < 0.45 else ""
+            before = self.rng.choice(BEFORE) if kind != "no_filler" and self.rng.random() < 0.45 else ""
             after = self.rng.choice(_AFTER[kind]) if _AFTER[kind] and self.rng.random() < 0.25 else ""
             if is_held_out(template, before, after) == self.held_out:
                 return self._write(template, before, after, kind, slots)
-        raise ValueError(f"no {'held-out' if self.held_out else 'training'} wording left in {templates!r}")
+        raise ValueError(f"no {'held-out' if self.held_out else 'training'} phrasing left in {templates!r}")
 
     def _write(self, template: str, before: str, after: str, kind: str, slots: dict[str, object]) -> str:
-        template, before = self._slip(template), self._slip(before)
+        template, before = self._mistype(template), self._mistype(before)
         text = template.format_map(slots)
         if before[-2:-1] in tuple(".!"):
             text = text[0].upper() + text[1:]
@@ -86,10 +91,10 @@ class Speaker:
             return text
         if text[-1] in ".?!":
             return text
-        return text + ("?" if kind == "ask" else "." if self.rng.random() < 0.9 else "!")
+        return text + ("?" if kind == "question" else "." if self.rng.random() < 0.9 else "!")
 
-    def _slip(self, template: str) -> str:
-        """One mistyped letter in a long enough word of the template, never in a slot."""
+    def _mistype(self, template: str) -> str:
+        """Add a typing error to a word of more than four characters of the template, never to a slot."""
         if self.style != "sloppy" or self.rng.random() < 0.4:
             return template
         words = template.split(" ")
@@ -109,5 +114,5 @@ class Speaker:
 
 
 def lowered(text: str) -> str:
-    """The text as speech gives it: lower case, no punctuation but what belongs to a word."""
+    """Return the text like a transcript: lower case, without punctuation at the end of words."""
     return re.sub(r"\s+", " ", re.sub(r"[,.?!:;\"]+(?=\s|$)", "", text.lower())).strip()

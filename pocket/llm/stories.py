@@ -1,4 +1,4 @@
-"""Short stories of three to six sentences about a given animal."""
+"""Generated stories of three to six sentences about a given animal."""
 
 import random
 
@@ -77,7 +77,7 @@ def _with_article(noun: str) -> str:
 
 
 def story(rng: random.Random, animal: str, adjective: str | None = None) -> str:
-    """A story of three to six sentences whose hero is `animal`."""
+    """Return a random story of three to six sentences about `animal`."""
     hero = _with_article(adjective or rng.choice(_ADJECTIVES))
     other = rng.choice([friend for friend in _FRIENDS if friend != animal])
     friend = _with_article(other)

@@ -1,11 +1,11 @@
-"""Tables written as text: how their entries are told apart."""
+"""Tables in strings."""
 
 
 def items(text: str) -> tuple[str, ...]:
-    """Entries that `|` parts."""
+    """Split at `|`."""
     return tuple(text.split("|"))
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Entries that white space parts."""
+    """Split at white space."""
     return tuple(text.split())

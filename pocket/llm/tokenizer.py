@@ -1,6 +1,6 @@
-"""Text to token ids: a byte-level BPE whose control tokens no text can produce, and the chat template.
+"""The tokenizer (a byte-level BPE; no text encodes to a control token) and the chat template.
 
-`python -m pocket.llm.tokenizer` trains it anew on made-up conversations and writes tokenizer.json.
+`python -m pocket.llm.tokenizer` trains a new tokenizer on generated conversations and writes tokenizer.json.
 """
 
 import json
@@ -11,11 +11,11 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from pocket.llm.talk import Message, dialogue
+from pocket.llm.dialogues import Message, dialogue
 from pocket.llm.words import WORDS
 
 CONTROL = ("<|pad|>", "<|bos|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|unk|>", "<|spare|>")
-"""Control tokens; a token's id is its place here."""
+"""Control tokens, in the order of their ids."""
 PAD, BOS, END, SYSTEM, USER, ASSISTANT, UNKNOWN, _ = range(len(CONTROL))
 ROLES = {"system": SYSTEM, "user": USER, "assistant": ASSISTANT}
 VOCABULARY = 3072
@@ -34,34 +34,34 @@ CHAT_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
-"""Content touches its control tokens, so that control tokens and text may be tokenised apart; pictures come first."""
+"""No white space separates control tokens and content, so they can be tokenized separately; images precede text."""
 
 _FILE = "tokenizer.json"
 
 
 @cache
 def vocabulary_json() -> dict:
-    """The shipped `{"vocab": {token: id}, "merges": [[left, right], ...]}`."""
+    """Return the bundled `{"vocab": {token: id}, "merges": [[left, right], ...]}`."""
     return json.loads(files("pocket.llm").joinpath(_FILE).read_text("utf-8"))
 
 
 @cache
 def tokenizer() -> Tokenizer:
-    """The shipped tokenizer. It knows no added tokens, so that no text gives a control token."""
-    made = vocabulary_json()
-    bpe = Tokenizer(models.BPE(made["vocab"], [tuple(merge) for merge in made["merges"]]))
+    """Return the bundled tokenizer, without added tokens, so no text encodes to a control token."""
+    stored = vocabulary_json()
+    bpe = Tokenizer(models.BPE(stored["vocab"], [tuple(merge) for merge in stored["merges"]]))
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     bpe.decoder = decoders.ByteLevel()
     return bpe
 
 
 def encode(text: str) -> list[int]:
-    """The ids of a text; never a control token, whatever the text says."""
+    """Return the ids of a text; they never contain a control token."""
     return tokenizer().encode(text, add_special_tokens=False).ids
 
 
 def render(messages: list[Message], answer: bool = False) -> list[int]:
-    """The ids of a conversation as the chat template gives them; with `answer`, open for the assistant's next one."""
+    """Return the ids of a conversation in the chat template; with `answer`, with the start of the next answer."""
     ids = [BOS]
     for message in messages:
         ids += [ROLES[message["role"]], *encode(message["content"]), END]
@@ -69,14 +69,16 @@ def render(messages: list[Message], answer: bool = False) -> list[int]:
 
 
 def train(seed: int = 0, conversations: int = 30_000, pictures: int = 3_000) -> str:
-    """Learns the merges from made-up conversations, also about pictures, and the word list; returns the JSON of
-    `vocabulary_json`."""
-    from pocket.vision import scenes  # only the trainer needs Pillow
+    """Learn the merges from generated conversations, also about pictures, and the word list.
+
+    Return the JSON of `vocabulary_json`.
+    """
+    from pocket.vision import scenes  # only training requires Pillow
 
     rng = random.Random(seed)
     texts = [message["content"] for _ in range(conversations) for message in dialogue(rng)]
-    shown = [message["content"] for _ in range(pictures) for message in scenes.sample(rng).messages]
-    texts += shown * 4 + ["A chat.\nUSER: Hello\nASSISTANT: Hello."] * 2_000
+    picture_texts = [message["content"] for _ in range(pictures) for message in scenes.sample(rng).messages]
+    texts += picture_texts * 4 + ["A chat.\nUSER: Hello\nASSISTANT: Hello."] * 2_000
     texts += [f" {word} {word.capitalize()}" for word in WORDS] * 5
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
@@ -94,7 +96,7 @@ def train(seed: int = 0, conversations: int = 30_000, pictures: int = 3_000) -> 
 
 
 def main() -> None:
-    """Trains and writes the tokenizer beside this module."""
+    """Train the tokenizer and write it to the folder of this module."""
     Path(str(files("pocket.llm").joinpath(_FILE))).write_text(train(), "utf-8")
 
 

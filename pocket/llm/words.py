@@ -1,4 +1,4 @@
-"""Common English words, and ways of inventing names."""
+"""Common English words, plurals and invented names."""
 
 import random
 from importlib.resources import files
@@ -28,7 +28,7 @@ _IRREGULAR = {
 
 
 def plural(noun: str) -> str:
-    """The plural of a noun of the tables."""
+    """Return the plural of a noun of the tables."""
     *before, last = noun.split(" ")
     if last in _IRREGULAR:
         last = _IRREGULAR[last]
@@ -40,6 +40,6 @@ def plural(noun: str) -> str:
 
 
 def invented(rng: random.Random) -> str:
-    """A name that nobody has, of one to three syllables, in lower case."""
+    """Return an invented name of one to three syllables in lower case."""
     syllables = rng.choices((1, 2, 3), (2, 6, 2))[0]
     return "".join(rng.choice(_ONSETS) + rng.choice(_VOWELS) for _ in range(syllables)) + rng.choice(_CODAS)

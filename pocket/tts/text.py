@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
-from pocket.llm import facts, talk
+from pocket.llm import dialogues, facts
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 PUNCTUATION = "!',.? "
@@ -261,7 +261,7 @@ def figures(rng: random.Random) -> str:
 
 def answer(rng: random.Random) -> str:
     """Return a sentence of an answer of the pocket language model."""
-    return rng.choice(re.split(r"(?<=[.!?]) ", talk.assistant_line(rng)))
+    return rng.choice(re.split(r"(?<=[.!?]) ", dialogues.assistant_line(rng)))
 
 
 KINDS: dict[Maker, float] = {

@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--resume", type=Path, default=None, help="a final.pt to start from")
-    start.add_argument("--shipped", action="store_true", help="start from the bundled weights and new discriminators")
+    start.add_argument("--bundled", action="store_true", help="start from the bundled weights and new discriminators")
     parser.add_argument("--graph", action="store_true", help="CUDA graphs for the vocoder")
     parser.add_argument("--vocoder-gpu", help="separate CUDA device for the vocoder")
     parser.add_argument("--tiny", action="store_true", help="small batches, to test the code on the CPU")
@@ -65,9 +65,9 @@ def _resume(args: argparse.Namespace, name: str) -> list[object]:
     """Write the initial weights of a trainer to the output folder and return its option for them.
 
     They come from a final.pt (and the discriminators.pt in its folder) or from the bundled files; without --resume and
-    --shipped there is no option.
+    --bundled there is no option.
     """
-    if not args.resume and not args.shipped:
+    if not args.resume and not args.bundled:
         return []
     weights = torch.load(args.resume, weights_only=True)[name] if args.resume else bundled(name)
     part = args.out / f"{name}.resume.pt"

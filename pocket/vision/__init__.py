@@ -1,1 +1,1 @@
-"""The pocket vision model: what it sees, what it says of it, its tower and its file."""
+"""The pocket vision model: generated pictures and questions, vision tower, export and evaluation."""

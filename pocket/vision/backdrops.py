@@ -1,4 +1,4 @@
-"""What is behind the shapes: flat colours, gradients, noise, clouds; and pictures of nothing that is known."""
+"""Backgrounds of the pictures (flat colours, gradients, noise, clouds), and pictures without shapes and digits."""
 
 import random
 import string
@@ -13,14 +13,14 @@ from pocket.vision.things import COLOURS
 
 @dataclass(frozen=True)
 class Backdrop:
-    """A style, the colours between which it varies, and the name of its colour where it has one."""
+    """A style, the colours between which it varies, and the name of its colour, if it has one."""
 
     style: str
     ends: tuple[RGB, ...]
     name: str | None
 
     def paint(self, width: int, height: int, rng: random.Random) -> Image.Image:
-        """An RGB picture of this backdrop alone."""
+        """Return an RGB picture of this backdrop."""
         if self.style == "gradient":
             mask = Image.linear_gradient("L").rotate(rng.choice((0, 90, 180, 270)))
         elif self.style == "noise":
@@ -35,42 +35,44 @@ class Backdrop:
 
 
 def backdrop(rng: random.Random) -> Backdrop:
-    """Mostly plain; a fifth varies from place to place."""
-    pick = rng.random()
-    if pick < 0.36:
+    """Return a random backdrop; a fifth of them are not flat."""
+    choice = rng.random()
+    if choice < 0.36:
         return Backdrop("flat", ((255, 255, 255),), "white")
-    if pick < 0.48:
+    if choice < 0.48:
         return Backdrop("flat", ((0, 0, 0),), "black")
-    if pick < 0.57:
+    if choice < 0.57:
         grey = rng.randint(60, 215)
         return Backdrop("flat", ((grey, grey, grey),), "grey")
-    if pick < 0.67:
+    if choice < 0.67:
         name = rng.choice(COLOURS[:6])
         return Backdrop("flat", (shade(name, rng),), name)
     low, high = (0, 90) if rng.random() < 0.2 else (185, 255)
-    if pick < 0.8:
-        return Backdrop("flat", (_any(low, high, rng),), None)
-    style = "gradient" if pick < 0.9 else "noise" if pick < 0.96 else "clouds"
-    return Backdrop(style, (_any(low, high, rng), _any(low, high, rng)), None)
+    if choice < 0.8:
+        return Backdrop("flat", (_random_colour(low, high, rng),), None)
+    style = "gradient" if choice < 0.9 else "noise" if choice < 0.96 else "clouds"
+    return Backdrop(style, (_random_colour(low, high, rng), _random_colour(low, high, rng)), None)
 
 
 def texture(width: int, height: int, rng: random.Random) -> Image.Image:
-    """A picture without any shape or digit that the model knows: noise, clouds, thin lines or letters."""
-    pick = rng.random()
-    if pick < 0.3:
+    """Return a picture without a shape or digit of KINDS: noise, clouds, thin lines or text."""
+    choice = rng.random()
+    if choice < 0.3:
         return _coloured_noise(min(width, 200), min(height, 200), rng).resize((width, height))
-    if pick < 0.6:
+    if choice < 0.6:
         clouds = _coloured_noise(rng.randint(2, 12), rng.randint(2, 12), rng)
         return clouds.resize((width, height), Image.Resampling.BICUBIC)
-    behind = _any(0, 255, rng)
-    image = Image.new("RGB", (width, height), behind)
+    background = _random_colour(0, 255, rng)
+    image = Image.new("RGB", (width, height), background)
     draw = ImageDraw.Draw(image)
-    if pick < 0.8:
+    if choice < 0.8:
         for _ in range(rng.randint(2, 12)):
             ends = [(rng.uniform(0, width), rng.uniform(0, height)) for _ in range(rng.randint(2, 4))]
-            draw.line(ends, fill=_any(0, 255, rng), width=max(1, round(min(width, height) * rng.uniform(0, 0.02))))
+            draw.line(
+                ends, fill=_random_colour(0, 255, rng), width=max(1, round(min(width, height) * rng.uniform(0, 0.02)))
+            )
         return image
-    ink = (0, 0, 0) if sum(behind) > 380 else (255, 255, 255)
+    ink = (0, 0, 0) if sum(background) > 380 else (255, 255, 255)
     for _ in range(rng.randint(1, 5)):
         word = "".join(rng.choices(string.ascii_letters, k=rng.randint(3, 9)))
         font = ImageFont.load_default(size=max(9, min(width, height) * rng.uniform(0.1, 0.25)))
@@ -78,7 +80,7 @@ def texture(width: int, height: int, rng: random.Random) -> Image.Image:
     return image
 
 
-def _any(low: int, high: int, rng: random.Random) -> RGB:
+def _random_colour(low: int, high: int, rng: random.Random) -> RGB:
     return rng.randint(low, high), rng.randint(low, high), rng.randint(low, high)
 
 

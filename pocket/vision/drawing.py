@@ -1,4 +1,4 @@
-"""Draws shapes and digits with Pillow, in colours that stay what they are called."""
+"""Draw shapes and digits with Pillow, in unambiguous colours."""
 
 import colorsys
 import functools
@@ -22,7 +22,7 @@ _PURE: dict[str, tuple[RGB, ...]] = {
     "black": ((0, 0, 0),),
     "white": ((255, 255, 255),),
 }
-# Hue in degrees, saturation and value: the ranges in which people still give the colour this name.
+# Ranges of hue in degrees, saturation and value in which a colour clearly has this name.
 _RANGES: dict[str, tuple[tuple[float, float], ...]] = {
     "red": ((-10, 8), (0.75, 1.0), (0.6, 1.0)),
     "orange": ((22, 39), (0.85, 1.0), (0.88, 1.0)),
@@ -36,7 +36,7 @@ _RANGES: dict[str, tuple[tuple[float, float], ...]] = {
 
 
 def shade(colour: str, rng: random.Random) -> RGB:
-    """One of the many values that are called `colour`; in four of ten cases a value that programs use for it."""
+    """Return a random value of `colour`; in 40 % of the cases a value that programs commonly use for it."""
     if rng.random() < 0.4:
         return rng.choice(_PURE[colour])
     hue, saturation, value = (rng.uniform(*limits) for limits in _RANGES[colour])
@@ -45,25 +45,25 @@ def shade(colour: str, rng: random.Random) -> RGB:
 
 
 def contrast(one: RGB, other: RGB) -> float:
-    """How far two colours are apart for the eye, 0..~765 (the "redmean" distance)."""
+    """Return the perceptual distance of two colours, 0..~765 (the "redmean" approximation)."""
     mean = (one[0] + other[0]) / 2
     red, green, blue = (a - b for a, b in zip(one, other, strict=True))
     return math.sqrt((2 + mean / 256) * red**2 + 4 * green**2 + (2 + (255 - mean) / 256) * blue**2)
 
 
 def outline(shape: str, rng: random.Random) -> list[Point]:
-    """The corners of a shape (not of a circle), turned, centred and with a larger half extent of exactly 1."""
-    turn = math.radians(rng.uniform(-12, 12)) if rng.random() < 0.35 else 0.0
+    """Return the corners of a shape (not a circle), rotated and centred, with a larger half extent of exactly 1."""
+    angle = math.radians(rng.uniform(-12, 12)) if rng.random() < 0.35 else 0.0
     if rng.random() < 0.12:
-        turn = rng.uniform(0, 2 * math.pi)
-    corners = [_turned(point, turn) for point in _CORNERS[shape](rng)]
+        angle = rng.uniform(0, 2 * math.pi)
+    corners = [_rotated(point, angle) for point in _CORNERS[shape](rng)]
     xs, ys = zip(*corners, strict=True)
     x, y = (max(xs) + min(xs)) / 2, (max(ys) + min(ys)) / 2
     size = max(max(xs) - x, max(ys) - y)
     return [((px - x) / size, (py - y) / size) for px, py in corners]
 
 
-def _turned(point: Point, angle: float) -> Point:
+def _rotated(point: Point, angle: float) -> Point:
     cos, sin = math.cos(angle), math.sin(angle)
     return point[0] * cos - point[1] * sin, point[0] * sin + point[1] * cos
 
@@ -83,10 +83,10 @@ def _rectangle(rng: random.Random) -> list[Point]:
 
 
 def _triangle(rng: random.Random) -> list[Point]:
-    pick = rng.random()
-    if pick < 0.4:
+    choice = rng.random()
+    if choice < 0.4:
         return [(0, -1), (0.866, 0.5), (-0.866, 0.5)]
-    if pick < 0.85:
+    if choice < 0.85:
         return [(0, -1), (rng.uniform(0.6, 1.2), 1), (-rng.uniform(0.6, 1.2), 1)]
     return [(-1, -1), (1, 1), (-1, 1)]
 
@@ -100,7 +100,7 @@ def _star(rng: random.Random) -> list[Point]:
 def _cross(rng: random.Random) -> list[Point]:
     arm = rng.uniform(0.2, 0.4)
     quarter = [(-arm, -1.0), (arm, -1.0), (arm, -arm)]
-    return [_turned(point, k * math.pi / 2) for k in range(4) for point in quarter]
+    return [_rotated(point, k * math.pi / 2) for k in range(4) for point in quarter]
 
 
 _CORNERS = {
@@ -115,7 +115,7 @@ _CORNERS = {
 def draw_shape(
     draw: ImageDraw.ImageDraw, shape: str, centre: Point, radius: float, fill: RGB, rng: random.Random
 ) -> Point:
-    """Draws `shape` around `centre` with a larger half extent of `radius`; gives its half width and height."""
+    """Draw `shape` around `centre` with a larger half extent of `radius`; return its half width and height."""
     x, y = centre
     hollow = rng.random() < 0.1 and shape not in ("star", "cross") and radius > 12
     bordered = not hollow and rng.random() < 0.1
@@ -133,13 +133,13 @@ def draw_shape(
 
 
 def _arc(x: float, y: float, rx: float, ry: float, start: float, stop: float) -> list[Point]:
-    """Points of an ellipse's arc; degrees, 0 to the right and 90 downwards."""
+    """Return points of an arc of an ellipse; angles in degrees, 0 to the right and 90 downwards."""
     steps = 14
     angles = (math.radians(start + (stop - start) * i / steps) for i in range(steps + 1))
     return [(x + rx * math.cos(a), y + ry * math.sin(a)) for a in angles]
 
 
-# How hands write the digits, as strokes in a box of 0..1 by 0..1.
+# Handwritten digits, as strokes in a box of 0..1 by 0..1.
 _STROKES: dict[str, tuple[list[list[Point]], ...]] = {
     "zero": ([_arc(0.5, 0.5, 0.4, 0.5, -90, 270)],),
     "one": (
@@ -190,21 +190,21 @@ _SEGMENTS: dict[str, list[Point]] = {
     "f": [(0.0, 0.0), (0.0, 0.5)],
     "g": [(0.0, 0.5), (0.6, 0.5)],
 }
-_LIT = ("abcdef", "bc", "abged", "abgcd", "fgbc", "afgcd", "afgedc", "abc", "abcdefg", "abcdfg")
+_DIGIT_SEGMENTS = ("abcdef", "bc", "abged", "abgcd", "fgbc", "afgcd", "afgedc", "abc", "abcdefg", "abcdfg")
 _MASK = 96
-"""Height in pixels of a digit's mask before it is brought to its size."""
+"""Height of a digit's mask in pixels, before it is scaled."""
 
 
 def digit_mask(digit: str, rng: random.Random) -> Image.Image:
-    """A cropped "L" mask of a digit, about 96 pixels high: printed, written by hand, or of seven segments."""
-    pick = rng.random()
-    if pick < 0.45:
+    """Return a cropped "L" mask of a digit, about 96 pixels high: printed, handwritten, or of seven segments."""
+    choice = rng.random()
+    if choice < 0.45:
         mask = _printed(DIGITS.index(digit), rng.choice((0, 0, 1, 2, 4, 6)))
-    elif pick < 0.93:
-        mask = _written(_bent(rng.choice(_STROKES[digit]), rng), _MASK * rng.uniform(0.06, 0.2))
+    elif choice < 0.93:
+        mask = _draw_strokes(_distorted(rng.choice(_STROKES[digit]), rng), _MASK * rng.uniform(0.06, 0.2))
     else:
-        lit = [_SEGMENTS[name] for name in _LIT[DIGITS.index(digit)]]
-        mask = _written(lit, _MASK * rng.uniform(0.07, 0.16))
+        strokes = [_SEGMENTS[name] for name in _DIGIT_SEGMENTS[DIGITS.index(digit)]]
+        mask = _draw_strokes(strokes, _MASK * rng.uniform(0.07, 0.16))
     if rng.random() < 0.6:
         slant = rng.uniform(-0.25, 0.25)
         size = (mask.width + round(abs(slant) * mask.height), mask.height)
@@ -223,8 +223,8 @@ def _printed(digit: int, bold: int) -> Image.Image:
     return mask.crop(mask.getbbox())
 
 
-def _bent(strokes: list[list[Point]], rng: random.Random) -> list[list[Point]]:
-    """The strokes as an unsteady hand would draw them: stretched, waved, their ends a little off."""
+def _distorted(strokes: list[list[Point]], rng: random.Random) -> list[list[Point]]:
+    """Return the strokes with random distortions: stretched, bent, and with jitter."""
     stretch = rng.uniform(0.5, 1.0)
     amount, phases = rng.uniform(0.0, 0.05), [rng.uniform(0, 2 * math.pi) for _ in range(4)]
 
@@ -237,7 +237,7 @@ def _bent(strokes: list[list[Point]], rng: random.Random) -> list[list[Point]]:
     return [[bend(x + rng.gauss(0, jitter), y + rng.gauss(0, jitter)) for x, y in stroke] for stroke in strokes]
 
 
-def _written(strokes: list[list[Point]], width: float) -> Image.Image:
+def _draw_strokes(strokes: list[list[Point]], width: float) -> Image.Image:
     margin = _MASK // 4
     mask = Image.new("L", (_MASK + 2 * margin, _MASK + 2 * margin))
     draw, radius = ImageDraw.Draw(mask), width / 2

@@ -1,9 +1,9 @@
-"""Holds the shipped files against pictures and wordings that were never trained on, through llama-cpp-python.
+"""Evaluate the bundled files in llama-cpp-python on new pictures with held-out phrasings.
 
     python -m pocket.vision.evaluate --count 600
 
-prints one JSON line: the share of right answers in all and by ability, and the same for a sequence in which pictures
-follow each other in one process and come back. Decoding is greedy.
+prints one JSON line: the share of right answers in total and by ability, and figures of a sequence of pictures that
+repeats in one process. Decoding is greedy.
 """
 
 import argparse
@@ -26,70 +26,78 @@ MMPROJ = Path(__file__).parent / "weights" / "pocket-mmproj.gguf"
 HANDLERS = {"mtmd": "MTMDChatHandler", "llava15": "Llava15ChatHandler"}
 
 
-class Viewer:
-    """The two files in one llama-cpp-python model that takes pictures."""
+class VisionModel:
+    """The language model and the vision tower in llama-cpp-python."""
 
     def __init__(self, llm: Path = LLM, mmproj: Path = MMPROJ, handler: str = "mtmd", threads: int = 1) -> None:
         import llama_cpp
         from llama_cpp import llama_chat_format
 
-        chat = getattr(llama_chat_format, HANDLERS[handler])(str(mmproj), verbose=False)
+        chat_handler = getattr(llama_chat_format, HANDLERS[handler])(str(mmproj), verbose=False)
         self.model = llama_cpp.Llama(
-            str(llm), chat_handler=chat, n_ctx=1024, n_threads=threads, n_threads_batch=threads, verbose=False
+            str(llm), chat_handler=chat_handler, n_ctx=1024, n_threads=threads, n_threads_batch=threads, verbose=False
         )
 
     def answer(self, image: Image.Image, messages: Sequence[scenes.Message], image_turn: int = 0) -> str:
-        """The greedy answer to the last of `messages`, the picture being in `messages[image_turn]`."""
+        """Return the greedy answer to the last of `messages`; `messages[image_turn]` contains the picture."""
         parts: list[dict[str, Any]] = [dict(message) for message in messages]
         text = {"type": "text", "text": parts[image_turn]["content"]}
         parts[image_turn]["content"] = [{"type": "image_url", "image_url": {"url": data_uri(image)}}, text]
-        reply = self.model.create_chat_completion(parts, temperature=0.0, max_tokens=64)
-        return str(reply["choices"][0]["message"]["content"]).strip()
+        completion = self.model.create_chat_completion(parts, temperature=0.0, max_tokens=64)
+        return str(completion["choices"][0]["message"]["content"]).strip()
 
     def close(self) -> None:
         self.model.close()
 
 
 def data_uri(image: Image.Image) -> str:
-    """The picture as a PNG in a data URI."""
+    """Return the picture as a PNG in a data URI."""
     stored = io.BytesIO()
     image.save(stored, "PNG")
     return "data:image/png;base64," + base64.b64encode(stored.getvalue()).decode()
 
 
-def judged(viewer: Viewer, examples: Sequence[scenes.Example], show: int = 0) -> dict[str, Any]:
-    """Shares of right answers to the last question of each example."""
+def evaluate_examples(model: VisionModel, examples: Sequence[scenes.Example], show: int = 0) -> dict[str, Any]:
+    """Return figures of the answers to the last question of each example; print up to `show` wrong ones."""
     right: dict[str, list[bool]] = defaultdict(list)
     for example in examples:
-        *asked, expected = example.messages
-        said = viewer.answer(example.image, asked, example.image_turn)
-        verdict = questions.same(said, expected["content"])
-        right[example.abilities[-1]].append(verdict)
-        if not verdict and show > 0:
+        *context, expected = example.messages
+        answer = model.answer(example.image, context, example.image_turn)
+        correct = questions.equivalent(answer, expected["content"])
+        right[example.abilities[-1]].append(correct)
+        if not correct and show > 0:
             show -= 1
-            print(f"{example.image.size} {asked[-1]['content']!r}: {said!r}, not {expected['content']!r}")
-    every = [verdict for verdicts in right.values() for verdict in verdicts]
-    by_ability = {ability: [sum(verdicts), len(verdicts)] for ability, verdicts in sorted(right.items())}
-    return {"right": sum(every), "of": len(every), "share": sum(every) / len(every), "by_ability": by_ability}
+            print(f"{example.image.size} {context[-1]['content']!r}: {answer!r}, not {expected['content']!r}")
+    all_results = [correct for results in right.values() for correct in results]
+    by_ability = {ability: [sum(results), len(results)] for ability, results in sorted(right.items())}
+    return {
+        "right": sum(all_results),
+        "of": len(all_results),
+        "share": sum(all_results) / len(all_results),
+        "by_ability": by_ability,
+    }
 
 
-def in_sequence(viewer: Viewer, seed: int, count: int = 12) -> dict[str, int]:
-    """Pictures with different descriptions, one after another, then each again in another order."""
+def evaluate_sequence(model: VisionModel, seed: int, count: int = 12) -> dict[str, int]:
+    """Return how many answers are right and repeatable.
+
+    The model describes `count` different pictures in one process, then each again in another order.
+    """
     rng = random.Random(f"sequence {seed}")
-    shown: dict[str, Image.Image] = {}
-    while len(shown) < count:
+    pictures: dict[str, Image.Image] = {}
+    while len(pictures) < count:
         image, scene = scenes.picture(rng)
         if scene.things:
-            shown.setdefault(questions.description(scene), image)
-    order = list(shown) + rng.sample(list(shown), count) + list(shown)[:1]
-    asked = [{"role": "user", "content": "What do you see?"}]
-    said = [viewer.answer(shown[description], asked) for description in order]
+            pictures.setdefault(questions.description(scene), image)
+    order = list(pictures) + rng.sample(list(pictures), count) + list(pictures)[:1]
+    messages = [{"role": "user", "content": "What do you see?"}]
+    answers = [model.answer(pictures[description], messages) for description in order]
     first: dict[str, str] = {}
-    steady = sum(
-        first.setdefault(description, answer) == answer for description, answer in zip(order, said, strict=True)
+    repeated = sum(
+        first.setdefault(description, answer) == answer for description, answer in zip(order, answers, strict=True)
     )
-    right = sum(questions.same(answer, description) for answer, description in zip(said, order, strict=True))
-    return {"of": len(order), "right": right, "same_as_before": steady}
+    right = sum(questions.equivalent(answer, description) for answer, description in zip(answers, order, strict=True))
+    return {"of": len(order), "right": right, "same_as_before": repeated}
 
 
 def main() -> None:
@@ -100,15 +108,15 @@ def main() -> None:
     parser.add_argument("--llm", type=Path, default=LLM)
     parser.add_argument("--mmproj", type=Path, default=MMPROJ)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--show", type=int, default=0, help="print this many wrong answers first")
+    parser.add_argument("--show", type=int, default=0, help="print up to this many wrong answers")
     args = parser.parse_args()
-    viewer = Viewer(args.llm, args.mmproj, args.handler, args.threads)
+    model = VisionModel(args.llm, args.mmproj, args.handler, args.threads)
     start = time.monotonic()
-    figures = judged(viewer, scenes.held_out(args.seed, args.count), args.show)
+    figures = evaluate_examples(model, scenes.held_out(args.seed, args.count), args.show)
     figures["s_per_answer"] = round((time.monotonic() - start) / args.count, 3)
-    figures["sequence"] = in_sequence(viewer, args.seed)
+    figures["sequence"] = evaluate_sequence(model, args.seed)
     print(json.dumps({"model": "pocket vision", "handler": args.handler, "seed": args.seed, **figures}))
-    viewer.close()
+    model.close()
 
 
 if __name__ == "__main__":

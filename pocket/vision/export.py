@@ -1,4 +1,4 @@
-"""Writes the tower as an mmproj GGUF (arch clip, projector mlp).
+"""Write the tower as an mmproj GGUF (architecture clip, projector mlp).
 
 python -m pocket.vision.export final.pt pocket/vision/weights/
 """
@@ -16,7 +16,7 @@ from pocket.vision.preprocess import PATCH, SIZE
 from pocket.vision.tower import EPS, MEAN, STD, TowerConfig
 
 NAME = "pocket-mmproj.gguf"
-SHIPPED = Path(__file__).parent / "weights" / NAME
+BUNDLED = Path(__file__).parent / "weights" / NAME
 _BLOCK_NAMES = {
     "ln1": "ln1",
     "ln2": "ln2",
@@ -31,7 +31,7 @@ _NAMES = {"patch": "v.patch_embd", "pre_ln": "v.pre_ln", "project_in": "mm.0", "
 
 
 def gguf_name(name: str) -> str:
-    """The name in the file of a tensor of VisionTower's state."""
+    """Return the GGUF name of a tensor of VisionTower's state."""
     if name == "position":
         return "v.position_embd.weight"
     *path, kind = name.split(".")
@@ -41,7 +41,7 @@ def gguf_name(name: str) -> str:
 
 
 def write_mmproj(path: Path, state: dict[str, Tensor], config: TowerConfig) -> None:
-    """Writes VisionTower's `state`: matrices in float16, the rest in float32."""
+    """Write VisionTower's `state`: matrices in float16, the rest in float32."""
     writer = gguf.GGUFWriter(path, "clip")
     writer.add_name("Parley pocket vision")
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
@@ -61,7 +61,7 @@ def write_mmproj(path: Path, state: dict[str, Tensor], config: TowerConfig) -> N
     writer.add_float32("clip.vision.attention.layer_norm_epsilon", EPS)
     writer.add_array("clip.vision.image_mean", list(MEAN))
     writer.add_array("clip.vision.image_std", list(STD))
-    # Without this llama.cpp leaves out the last block, as LLaVA 1.5 does.
+    # Without this key llama.cpp omits the last block, as in LLaVA 1.5.
     writer.add_array("clip.vision.feature_layer", [config.layers])
     for name, tensor in state.items():
         values = tensor.float().cpu().numpy()
@@ -74,7 +74,7 @@ def write_mmproj(path: Path, state: dict[str, Tensor], config: TowerConfig) -> N
 
 
 def read_mmproj(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
-    """Of a file of `write_mmproj` the tensors of VisionTower's state with these names, as float32."""
+    """Return the tensors with these names in VisionTower's state from a file of `write_mmproj`, as float32."""
     stored = {tensor.name: tensor.data for tensor in gguf.GGUFReader(path).tensors}
     return {name: torch.from_numpy(stored[gguf_name(name)].astype(np.float32)) for name in names}
 
@@ -82,7 +82,7 @@ def read_mmproj(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path, help="final.pt of the joint training")
-    parser.add_argument("folder", type=Path, help="where the mmproj file goes")
+    parser.add_argument("folder", type=Path, help="output folder")
     args = parser.parse_args()
     checkpoint = torch.load(args.checkpoint, map_location="cpu", weights_only=True)
     config = TowerConfig(**checkpoint["config"].get("tower", {}))

@@ -1,6 +1,6 @@
-"""What can be asked about a scene, in many wordings, and the one right answer. Knows no pixels.
+"""Questions about a scene in many phrasings, with the right answers.
 
-Every ability has wordings that are trained on and wordings that are kept for the evaluation.
+Every ability has training phrasings, and held-out ones for the evaluation.
 """
 
 import random
@@ -17,7 +17,7 @@ _PLURALS = {"cross": "crosses"}
 
 @dataclass(frozen=True)
 class Exchange:
-    """A question about a scene with its answer; `short` is the answer in one word."""
+    """A question about a scene and its answer; `short` is the answer in one word."""
 
     ability: str
     question: str
@@ -26,14 +26,14 @@ class Exchange:
 
 
 @dataclass(frozen=True)
-class Wordings:
-    """Templates of one question: `trained` ones and `kept` ones, which only the evaluation uses."""
+class Phrasings:
+    """Templates of one question: for training, and held-out ones for the evaluation."""
 
-    trained: tuple[str, ...]
-    kept: tuple[str, ...]
+    training: tuple[str, ...]
+    held_out: tuple[str, ...]
 
-    def pick(self, rng: random.Random, kept: bool, **slots: str) -> str:
-        template = rng.choice(self.kept if kept else self.trained)
+    def choose(self, rng: random.Random, held_out: bool, **slots: str) -> str:
+        template = rng.choice(self.held_out if held_out else self.training)
         return template.format(pic=rng.choice(_PICTURE), **slots)
 
 
@@ -43,7 +43,7 @@ def _lines(text: str) -> tuple[str, ...]:
 
 _PICTURE = ("picture", "picture", "image", "photo", "drawing")
 
-_DESCRIBE = Wordings(
+_DESCRIBE = Phrasings(
     _lines("""what do you see
         what do you see
         what do you see in the {pic}
@@ -160,7 +160,7 @@ _DESCRIBE = Wordings(
         hey what's in this {pic}
         what are you seeing"""),
 )
-_GREETING = Wordings(
+_GREETING = Phrasings(
     (
         "hi",
         "hello",
@@ -175,7 +175,7 @@ _GREETING = Wordings(
     ),
     ("hey you", "hello again", "hi friend"),
 )
-_SHAPE = Wordings(
+_SHAPE = Phrasings(
     _lines("""what shape is {it}
         which shape is {it}
         what shape do you see
@@ -197,7 +197,7 @@ _SHAPE = Wordings(
         what type of shape is {it}
         please name the shape of {it}"""),
 )
-_COLOUR = Wordings(
+_COLOUR = Phrasings(
     _lines("""what colour {is} {it}
         what colour {is} {it}
         which colour {is} {it}
@@ -216,7 +216,7 @@ _COLOUR = Wordings(
         tell me what colour {it} {is}
         please name the colour of {it}"""),
 )
-_COUNT = Wordings(
+_COUNT = Phrasings(
     _lines("""how many {them} are there
         how many {them} are there
         how many {them} do you see
@@ -237,7 +237,7 @@ _COUNT = Wordings(
         tell me the number of {them}
         how many {them} can be seen in the {pic}"""),
 )
-_EXISTS = Wordings(
+_EXISTS = Phrasings(
     _lines("""is there {a}
         is there {a}
         is there {a} in the {pic}
@@ -265,7 +265,7 @@ _EXISTS = Wordings(
         is there {a} anywhere
         does this {pic} contain {a}"""),
 )
-_WHERE = Wordings(
+_WHERE = Phrasings(
     _lines("""where is {it}
         where is {it}
         where is {it} in the {pic}
@@ -286,7 +286,7 @@ _WHERE = Wordings(
         whereabouts is {it}
         in what part of the {pic} is {it}"""),
 )
-_BESIDE = Wordings(
+_WHAT_IS_NEXT_TO = Phrasings(
     _lines("""what is {side} {it}
         what is {side} {it}
         what's {side} {it}
@@ -301,7 +301,7 @@ _BESIDE = Wordings(
         could you tell me what is {side} {it}
         what stands {side} {it}"""),
 )
-_WHICH_SIDE = Wordings(
+_WHICH_SIDE = Phrasings(
     _lines("""is {it} {side} or {other} {that}
         is {it} {side} or {other} {that}
         tell me is {it} {side} or {other} {that}
@@ -310,7 +310,7 @@ _WHICH_SIDE = Wordings(
     _lines("""would you say {it} is {side} or {other} {that}
         which is right is {it} {side} or {other} {that}"""),
 )
-_IS_BESIDE = Wordings(
+_IS_NEXT_TO = Phrasings(
     _lines("""is {it} {side} {that}
         is {it} {side} {that}
         can you see if {it} is {side} {that}
@@ -321,7 +321,7 @@ _IS_BESIDE = Wordings(
     _lines("""would you say {it} is {side} {that}
         could you tell me if {it} is {side} {that}"""),
 )
-_TOWARDS = Wordings(
+_RELATIVE_POSITION = Phrasings(
     _lines("""where is {it} seen from {that}
         where is {it} relative to {that}
         where is {it} compared to {that}
@@ -330,7 +330,7 @@ _TOWARDS = Wordings(
     _lines("""where is {it} in relation to {that}
         on what side of {that} is {it}"""),
 )
-_EDGE = Wordings(
+_EDGE = Phrasings(
     _lines("""what is {edge}
         what is {edge}
         what's {edge}
@@ -342,7 +342,7 @@ _EDGE = Wordings(
     _lines("""what shape is {edge}
         what can you see {edge}"""),
 )
-_EXTREME = Wordings(
+_EXTREME = Phrasings(
     _lines("""which one is {most}
         which one is {most}
         which is {most}
@@ -358,7 +358,7 @@ _EXTREME = Wordings(
         could you tell me which one is {most}
         what is {most} object"""),
 )
-_COMPARE = Wordings(
+_COMPARE = Phrasings(
     _lines("""is {it} {more} than {that}
         is {it} {more} than {that}
         tell me if {it} is {more} than {that}
@@ -368,7 +368,7 @@ _COMPARE = Wordings(
     _lines("""would you say {it} is {more} than {that}
         could you tell me if {it} is {more} than {that}"""),
 )
-_DIGIT = Wordings(
+_DIGIT = Phrasings(
     _lines("""what digit is this
         what digit is it
         which digit is this
@@ -400,7 +400,7 @@ _DIGIT = Wordings(
         please read this digit
         what number can you see"""),
 )
-_IS_DIGIT = Wordings(
+_IS_DIGIT = Phrasings(
     _lines("""is this {a}
         is it {a}
         is that {a}
@@ -415,7 +415,7 @@ _IS_DIGIT = Wordings(
     _lines("""would you say this is {a}
         could this be {a}"""),
 )
-_BACKGROUND = Wordings(
+_BACKGROUND = Phrasings(
     _lines("""what colour is the background
         what is the colour of the background
         which colour is the background
@@ -426,7 +426,7 @@ _BACKGROUND = Wordings(
     _lines("""could you tell me the background colour
         which colour does the background have"""),
 )
-_ALIKE = Wordings(
+_SAME = Phrasings(
     _lines("""are they the same {what}
         do they have the same {what}
         are both the same {what}
@@ -459,12 +459,12 @@ def plural(kind: str) -> str:
 
 
 def a(phrase: str) -> str:
-    """The phrase with its indefinite article."""
+    """Return the phrase with its indefinite article."""
     return ("an " if phrase[0] in "aeio" and phrase != "one" else "a ") + phrase
 
 
 def counted(count: int, colour: str, kind: str) -> str:
-    """ "a red circle" or "three red circles"; "the digit seven in red" for a digit."""
+    """Return e.g. "a red circle", "three red circles" or "the digit seven in red"."""
     if kind in DIGITS:
         return f"the digit {kind} in {colour}"
     return a(f"{colour} {kind}") if count == 1 else f"{_NUMBERS[count]} {colour} {plural(kind)}"
@@ -475,7 +475,7 @@ def listed(phrases: Sequence[str]) -> str:
 
 
 def side(one: Thing, other: Thing) -> str | None:
-    """On which side of `other` `one` stands; None where it is too diagonal to say."""
+    """Return on which side of `other` `one` is; None if it is too diagonal."""
     dx, dy = one.x - other.x, one.y - other.y
     if abs(dx) > 1.5 * abs(dy):
         return "left of" if dx < 0 else "right of"
@@ -485,22 +485,22 @@ def side(one: Thing, other: Thing) -> str | None:
 
 
 _FILLED = {"circle": 0.79, "triangle": 0.5, "star": 0.35, "cross": 0.5}
-"""The share of its box that a shape covers, about; all of it for the others."""
+"""The approximate share of its box that a shape covers; 1 for other shapes."""
 
 
 def size(thing: Thing) -> float:
-    """The area of the box around a thing."""
+    """Return a quarter of the area of the box around a thing."""
     return thing.half_width * thing.half_height
 
 
 def clearly_bigger(one: Thing, other: Thing) -> bool:
-    """Whether `one` is bigger than `other` both in its extent and in the area that it covers."""
+    """Return whether both the box and the covered area of `one` are clearly larger than those of `other`."""
     covered = size(one) * _FILLED.get(one.kind, 1.0), size(other) * _FILLED.get(other.kind, 1.0)
     return size(one) > 1.6 * size(other) and covered[0] > 1.4 * covered[1]
 
 
-def place(thing: Thing, scene: Scene) -> str | None:
-    """Where in the picture a thing is, in words; None near the lines between two places."""
+def position(thing: Thing, scene: Scene) -> str | None:
+    """Return the position of a thing in the picture, in words; None near a border between two positions."""
     across, down = (_third(thing.x / scene.width), _third(thing.y / scene.height))
     if across is None or down is None:
         return None
@@ -519,7 +519,7 @@ def _third(share: float) -> int | None:
 
 
 def description(scene: Scene) -> str:
-    """The scene in one sentence."""
+    """Return a description of the scene in one sentence."""
     if not scene.things:
         return NOTHING
     if len(scene.things) == 2 and scene.things[0].name != scene.things[1].name:
@@ -532,8 +532,8 @@ def description(scene: Scene) -> str:
     return f"I see {listed([counted(*group) for group in scene.groups()])}."
 
 
-def _unique(scene: Scene, rng: random.Random, thing: Thing, avoid: str = "") -> str | None:
-    """A way to speak of one thing of several that fits no other; `avoid` "colour" or "kind" is not given away."""
+def _unique_name(scene: Scene, rng: random.Random, thing: Thing, avoid: str = "") -> str | None:
+    """Return a name that fits only this thing, or None; it does not contain the attribute `avoid` (colour or kind)."""
     same_kind = [t for t in scene.things if t.kind == thing.kind]
     same_colour = [t for t in scene.things if t.colour == thing.colour]
     names = []
@@ -546,8 +546,8 @@ def _unique(scene: Scene, rng: random.Random, thing: Thing, avoid: str = "") -> 
     return rng.choice(names) if names else None
 
 
-def _full(scene: Scene, thing: Thing) -> str:
-    """How an answer speaks of a thing: by its kind, with the colour where the kind is not enough."""
+def _answer_name(scene: Scene, thing: Thing) -> str:
+    """Return the name of a thing in answers: its kind, with the colour if the kind is ambiguous."""
     alone = sum(t.kind == thing.kind for t in scene.things) == 1
     return f"the {thing.kind}" if alone else f"the {thing.colour} {thing.kind}"
 
@@ -556,9 +556,9 @@ def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _two(scene: Scene, rng: random.Random) -> tuple[Thing, Thing, str, str] | None:
-    """Two things that can each be named, with their names."""
-    named = [(t, _unique(scene, rng, t)) for t in scene.things]
+def _named_pair(scene: Scene, rng: random.Random) -> tuple[Thing, Thing, str, str] | None:
+    """Return two random things with unambiguous names, and the names."""
+    named = [(t, _unique_name(scene, rng, t)) for t in scene.things]
     named = [(t, name) for t, name in named if name]
     if len(named) < 2:
         return None
@@ -566,7 +566,7 @@ def _two(scene: Scene, rng: random.Random) -> tuple[Thing, Thing, str, str] | No
     return one, other, str(it), str(that)
 
 
-def _describe(scene: Scene, rng: random.Random, kept: bool) -> Exchange:
+def _describe(scene: Scene, rng: random.Random, held_out: bool) -> Exchange:
     kinds = {t.kind for t in scene.things}
     if not kinds:
         short = "nothing"
@@ -574,83 +574,85 @@ def _describe(scene: Scene, rng: random.Random, kept: bool) -> Exchange:
         short = "shapes"
     else:
         short = kinds.pop() if len(scene.things) == 1 else plural(scene.things[0].kind)
-    question = _DESCRIBE.pick(rng, kept)
-    if not kept and rng.random() < 0.02:
+    question = _DESCRIBE.choose(rng, held_out)
+    if not held_out and rng.random() < 0.02:
         question = ""
     return Exchange("describe", question, description(scene), short)
 
 
-def _greet(scene: Scene, rng: random.Random, kept: bool) -> Exchange:
-    return Exchange("describe", _GREETING.pick(rng, kept), "Hello! " + description(scene), "hello")
+def _greet(scene: Scene, rng: random.Random, held_out: bool) -> Exchange:
+    return Exchange("describe", _GREETING.choose(rng, held_out), "Hello! " + description(scene), "hello")
 
 
-def _shape(scene: Scene, rng: random.Random, kept: bool) -> Exchange | None:
+def _shape(scene: Scene, rng: random.Random, held_out: bool) -> Exchange | None:
     if not scene.things:
-        return Exchange("shape", _SHAPE.pick(rng, kept, it="it"), NOTHING, "nothing")
+        return Exchange("shape", _SHAPE.choose(rng, held_out, it="it"), NOTHING, "nothing")
     thing = rng.choice(scene.things)
     if len(scene.things) == 1:
         it = rng.choice(("this", "it", "the object", "the thing", "that", f"the {thing.colour} shape"))
         answer = f"It is the digit {thing.kind}." if thing.is_digit else f"It is {a(thing.kind)}."
-        return Exchange("shape", _SHAPE.pick(rng, kept, it=it), answer, thing.kind)
+        return Exchange("shape", _SHAPE.choose(rng, held_out, it=it), answer, thing.kind)
     if len({t.kind for t in scene.things}) == 1 and rng.random() < 0.5:
         question = rng.choice(
             ("what shapes do they have", "what shape are they", "what shapes are these", "what shape do they have")
         )
         return Exchange("shape", question, f"They are {plural(thing.kind)}.", plural(thing.kind))
-    name = _unique(scene, rng, thing, avoid="kind")
+    name = _unique_name(scene, rng, thing, avoid="kind")
     if name is None:
         return None
-    template = rng.choice([w for w in (_SHAPE.kept if kept else _SHAPE.trained) if "{it}" in w])
+    template = rng.choice([w for w in (_SHAPE.held_out if held_out else _SHAPE.training) if "{it}" in w])
     answer = f"The {thing.colour} shape is {a(thing.kind)}."
     return Exchange("shape", template.format(it=name, pic=""), answer, thing.kind)
 
 
-def _colour(scene: Scene, rng: random.Random, kept: bool) -> Exchange | None:
+def _colour(scene: Scene, rng: random.Random, held_out: bool) -> Exchange | None:
     if not scene.things or (rng.random() < 0.08 and not scene.things[0].is_digit):
-        return _missing(scene, rng, kept)
+        return _missing(scene, rng, held_out)
     thing = rng.choice(scene.things)
     if thing.is_digit:
         it = rng.choice(("it", "this", "the digit", "the number", f"the {thing.kind}"))
         answer = f"The digit is {thing.colour}." if "digit" in it or "number" in it else f"It is {thing.colour}."
-        return Exchange("colour", _COLOUR.pick(rng, kept, it=it, **_VERBS[1]), answer, thing.colour)
+        return Exchange("colour", _COLOUR.choose(rng, held_out, it=it, **_VERBS[1]), answer, thing.colour)
     if len(scene.things) == 1:
         it = rng.choice(("it", "this", f"the {thing.kind}", f"the {thing.kind}", "the shape", "the object"))
         answer = f"The {thing.kind} is {thing.colour}." if thing.kind in it else f"It is {thing.colour}."
-        return Exchange("colour", _COLOUR.pick(rng, kept, it=it, **_VERBS[1]), answer, thing.colour)
-    alike = [t for t in scene.things if t.kind == thing.kind]
-    if len(alike) == 1:
+        return Exchange("colour", _COLOUR.choose(rng, held_out, it=it, **_VERBS[1]), answer, thing.colour)
+    same_kind = [t for t in scene.things if t.kind == thing.kind]
+    if len(same_kind) == 1:
         answer = f"The {thing.kind} is {thing.colour}."
-        return Exchange("colour", _COLOUR.pick(rng, kept, it=f"the {thing.kind}", **_VERBS[1]), answer, thing.colour)
-    if len({t.colour for t in alike}) > 1:
+        return Exchange(
+            "colour", _COLOUR.choose(rng, held_out, it=f"the {thing.kind}", **_VERBS[1]), answer, thing.colour
+        )
+    if len({t.colour for t in same_kind}) > 1:
         return None
     them = f"the {plural(thing.kind)}"
-    if len(alike) == len(scene.things) and rng.random() < 0.4:
+    if len(same_kind) == len(scene.things) and rng.random() < 0.4:
         them = rng.choice(("they", "these", "the shapes"))
     answer = f"{'They are' if thing.kind not in them else _capital(them) + ' are'} {thing.colour}."
-    return Exchange("colour", _COLOUR.pick(rng, kept, it=them, **_VERBS[2]), answer, thing.colour)
+    return Exchange("colour", _COLOUR.choose(rng, held_out, it=them, **_VERBS[2]), answer, thing.colour)
 
 
 _VERBS = {1: {"is": "is", "has": "does"}, 2: {"is": "are", "has": "do"}}
 
 
-def _missing(scene: Scene, rng: random.Random, kept: bool) -> Exchange:
-    """A question after the colour, place or shape of something that is not there."""
+def _missing(scene: Scene, rng: random.Random, held_out: bool) -> Exchange:
+    """Return a question about the colour or position of a shape that is not in the scene."""
     kind = rng.choice([k for k in SHAPES if all(t.kind != k for t in scene.things)])
-    wordings = _WHERE if rng.random() < 0.3 else _COLOUR
-    question = wordings.pick(rng, kept, it=f"the {kind}", **(_VERBS[1] if wordings is _COLOUR else {}))
+    phrasings = _WHERE if rng.random() < 0.3 else _COLOUR
+    question = phrasings.choose(rng, held_out, it=f"the {kind}", **(_VERBS[1] if phrasings is _COLOUR else {}))
     return Exchange("missing", question, f"There is no {kind}.", "none")
 
 
-def _count(scene: Scene, rng: random.Random, kept: bool) -> Exchange:
-    pick = rng.random()
+def _count(scene: Scene, rng: random.Random, held_out: bool) -> Exchange:
+    choice = rng.random()
     colour = rng.choice([t.colour for t in scene.things] * 4 + list(COLOURS[:6]))
     kind = rng.choice([t.kind for t in scene.things if not t.is_digit] * 4 + list(SHAPES))
-    if pick < 0.4:
+    if choice < 0.4:
         chosen, one, more = list(scene.things), "shape", rng.choice(("shapes", "objects", "things", "figures", "items"))
-    elif pick < 0.65:
+    elif choice < 0.65:
         chosen = [t for t in scene.things if t.kind == kind]
         one, more = kind, plural(kind)
-    elif pick < 0.8:
+    elif choice < 0.8:
         chosen = [t for t in scene.things if t.colour == colour]
         one, more = f"{colour} shape", f"{colour} {rng.choice(('shapes', 'objects', 'things'))}"
     else:
@@ -661,7 +663,9 @@ def _count(scene: Scene, rng: random.Random, kept: bool) -> Exchange:
     many = one + "s" if one not in SHAPES and one.split()[-1] not in SHAPES else _plural_of(one)
     number = len(chosen)
     answer = f"There is one {one}." if number == 1 else f"There are {_NUMBERS[number]} {many}."
-    return Exchange("count", _COUNT.pick(rng, kept, them=more), answer, "none" if not number else _NUMBERS[number])
+    return Exchange(
+        "count", _COUNT.choose(rng, held_out, them=more), answer, "none" if not number else _NUMBERS[number]
+    )
 
 
 def _plural_of(phrase: str) -> str:
@@ -669,18 +673,18 @@ def _plural_of(phrase: str) -> str:
     return " ".join([*colour, plural(kind)])
 
 
-def _exists(scene: Scene, rng: random.Random, kept: bool) -> Exchange:
+def _exists(scene: Scene, rng: random.Random, held_out: bool) -> Exchange:
     thing = rng.choice(scene.things) if scene.things and rng.random() < 0.6 else None
     colour = thing.colour if thing and rng.random() < 0.8 else rng.choice(COLOURS)
     kind = thing.kind if thing and not thing.is_digit and rng.random() < 0.8 else rng.choice(SHAPES)
-    pick = rng.random()
-    if pick < 0.5:
+    choice = rng.random()
+    if choice < 0.5:
         phrase, found = f"{colour} {kind}", [t for t in scene.things if t.name == (colour, kind)]
-    elif pick < 0.85:
+    elif choice < 0.85:
         phrase, found = kind, [t for t in scene.things if t.kind == kind]
     else:
         phrase, found = f"{colour} shape", [t for t in scene.things if t.colour == colour and not t.is_digit]
-    question = _EXISTS.pick(rng, kept, a=a(phrase))
+    question = _EXISTS.choose(rng, held_out, a=a(phrase))
     if not found:
         return Exchange("exists", question, f"No, there is no {phrase}.", "no")
     many = _plural_of(phrase) if kind in phrase else phrase + "s"
@@ -688,11 +692,11 @@ def _exists(scene: Scene, rng: random.Random, kept: bool) -> Exchange:
     return Exchange("exists", question, f"Yes, {there}.", "yes")
 
 
-def _where(scene: Scene, rng: random.Random, kept: bool) -> Exchange | None:
+def _where(scene: Scene, rng: random.Random, held_out: bool) -> Exchange | None:
     if not scene.things:
         return None
     thing = rng.choice(scene.things)
-    where, name = place(thing, scene), _unique(scene, rng, thing)
+    where, name = position(thing, scene), _unique_name(scene, rng, thing)
     if where is None or name is None:
         return None
     if thing.is_digit:
@@ -700,53 +704,57 @@ def _where(scene: Scene, rng: random.Random, kept: bool) -> Exchange | None:
     elif len(scene.things) == 1 and rng.random() < 0.3:
         name, answer = rng.choice(("it", "this")), "It"
     else:
-        answer = _capital(_full(scene, thing))
-    return Exchange("where", _WHERE.pick(rng, kept, it=name), f"{answer} is {where}.", where.split()[-1])
+        answer = _capital(_answer_name(scene, thing))
+    return Exchange("where", _WHERE.choose(rng, held_out, it=name), f"{answer} is {where}.", where.split()[-1])
 
 
-def _relation(scene: Scene, rng: random.Random, kept: bool) -> Exchange | None:
-    pair = _two(scene, rng)
+def _relation(scene: Scene, rng: random.Random, held_out: bool) -> Exchange | None:
+    pair = _named_pair(scene, rng)
     if pair is None:
         return None
     one, other, it, that = pair
     relation = side(one, other)
     if relation is None:
         return None
-    pick = rng.random()
-    facts = f"{_full(scene, one)} is {_SIDES[relation]} {_full(scene, other)}"
-    word, asked = rng.choice(_SIDE_WORDS[relation]), relation
+    choice = rng.random()
+    facts = f"{_answer_name(scene, one)} is {_SIDES[relation]} {_answer_name(scene, other)}"
+    word, queried = rng.choice(_SIDE_WORDS[relation]), relation
     short = relation.split()[0]
-    if pick < 0.3 and len(scene.things) == 2:
+    if choice < 0.3 and len(scene.things) == 2:
         if rng.random() < 0.2:
-            asked = rng.choice(sorted(_SIDES.keys() - {relation}))
-            word = rng.choice(_SIDE_WORDS[asked])
-        question = _BESIDE.pick(rng, kept, side=word, it=that)
-        if asked != relation:
-            return Exchange("relation", question, f"Nothing is {_SIDES[asked]} {_full(scene, other)}.", "nothing")
-        answer = f"{_capital(a(' '.join(one.name)))} is {_SIDES[relation]} {_full(scene, other)}."
+            queried = rng.choice(sorted(_SIDES.keys() - {relation}))
+            word = rng.choice(_SIDE_WORDS[queried])
+        question = _WHAT_IS_NEXT_TO.choose(rng, held_out, side=word, it=that)
+        if queried != relation:
+            return Exchange(
+                "relation", question, f"Nothing is {_SIDES[queried]} {_answer_name(scene, other)}.", "nothing"
+            )
+        answer = f"{_capital(a(' '.join(one.name)))} is {_SIDES[relation]} {_answer_name(scene, other)}."
         return Exchange("relation", question, answer, one.kind)
-    if pick < 0.5:
+    if choice < 0.5:
         words = [word, rng.choice(_SIDE_WORDS[_OPPOSITE[relation]])]
         if relation in ("left of", "right of"):
             words = ["left", "right of"] if relation == "left of" else ["right", "left of"]
         if rng.random() < 0.5:
             words = [words[1].split(" of")[0], words[0] + (" of" if words[0] in ("left", "right", "on top") else "")]
-        question = _WHICH_SIDE.pick(rng, kept, it=it, that=that, side=words[0], other=words[1])
+        question = _WHICH_SIDE.choose(rng, held_out, it=it, that=that, side=words[0], other=words[1])
         return Exchange("relation", question, f"{_capital(facts)}.", short)
-    if pick < 0.75:
+    if choice < 0.75:
         if rng.random() < 0.5:
-            asked = _OPPOSITE[relation] if rng.random() < 0.7 else rng.choice(sorted(_SIDES.keys() - {relation}))
-        question = _IS_BESIDE.pick(rng, kept, it=it, that=that, side=rng.choice(_SIDE_WORDS[asked]))
-        yes = "Yes" if asked == relation else "No"
+            queried = _OPPOSITE[relation] if rng.random() < 0.7 else rng.choice(sorted(_SIDES.keys() - {relation}))
+        question = _IS_NEXT_TO.choose(rng, held_out, it=it, that=that, side=rng.choice(_SIDE_WORDS[queried]))
+        yes = "Yes" if queried == relation else "No"
         return Exchange("relation", question, f"{yes}, {facts}.", yes.lower())
-    if pick < 0.88 or len(scene.things) > 2:
-        return Exchange("relation", _TOWARDS.pick(rng, kept, it=it, that=that), f"{_capital(facts)}.", short)
-    question = _EDGE.pick(rng, kept, edge=rng.choice(_EDGES[relation]))
+    if choice < 0.88 or len(scene.things) > 2:
+        return Exchange(
+            "relation", _RELATIVE_POSITION.choose(rng, held_out, it=it, that=that), f"{_capital(facts)}.", short
+        )
+    question = _EDGE.choose(rng, held_out, edge=rng.choice(_EDGES[relation]))
     return Exchange("relation", question, f"{_capital(a(' '.join(one.name)))} is {_EDGE_ANSWERS[relation]}.", one.kind)
 
 
-def _sizes(scene: Scene, rng: random.Random, kept: bool) -> Exchange | None:
-    pair = _two(scene, rng)
+def _sizes(scene: Scene, rng: random.Random, held_out: bool) -> Exchange | None:
+    pair = _named_pair(scene, rng)
     if pair is None:
         return None
     one, other, it, that = pair
@@ -755,12 +763,12 @@ def _sizes(scene: Scene, rng: random.Random, kept: bool) -> Exchange | None:
         if not bigger and not clearly_bigger(other, one):
             return None
         more, less = rng.choice((("bigger", "smaller"), ("larger", "smaller")))
-        asked = rng.choice((more, less))
-        holds = (asked == more) == bigger
-        word = asked if holds else ("smaller" if asked == more else "bigger")
+        queried = rng.choice((more, less))
+        holds = (queried == more) == bigger
+        word = queried if holds else ("smaller" if queried == more else "bigger")
         word = "bigger" if word == "larger" else word
-        answer = f"{_full(scene, one)} is {word} than {_full(scene, other)}."
-        question = _COMPARE.pick(rng, kept, it=it, that=that, more=asked)
+        answer = f"{_answer_name(scene, one)} is {word} than {_answer_name(scene, other)}."
+        question = _COMPARE.choose(rng, held_out, it=it, that=that, more=queried)
         return Exchange("size", question, f"{'Yes' if holds else 'No'}, {answer}", "yes" if holds else "no")
     ordered = sorted(scene.things, key=size)
     biggest = rng.random() < 0.5
@@ -771,55 +779,55 @@ def _sizes(scene: Scene, rng: random.Random, kept: bool) -> Exchange | None:
     words: tuple[str, ...]
     if len(scene.things) == 2:
         words = ("bigger", "larger", "the bigger one", "the biggest") if biggest else ("smaller", "the smallest")
-        said = "bigger" if biggest else "smaller"
+        comparison = "bigger" if biggest else "smaller"
     else:
         words = ("the biggest", "the largest") if biggest else ("the smallest",)
-        said = "the biggest" if biggest else "the smallest"
+        comparison = "the biggest" if biggest else "the smallest"
     most = rng.choice(words)
-    question = _EXTREME.pick(rng, kept, most=most)
+    question = _EXTREME.choose(rng, held_out, most=most)
     question = re.sub(r"\bthe bigger one (shape|thing|object|one)", r"the bigger \1", question)
     if "what" in question.split()[:3] and not most.startswith("the"):
         question = question.replace(f" {most}", f" the {most}")
-    return Exchange("size", question, f"The {' '.join(first.name)} is {said}.", first.kind)
+    return Exchange("size", question, f"The {' '.join(first.name)} is {comparison}.", first.kind)
 
 
-def _digit(scene: Scene, rng: random.Random, kept: bool) -> Exchange | None:
+def _digit(scene: Scene, rng: random.Random, held_out: bool) -> Exchange | None:
     if not scene.things or not scene.things[0].is_digit:
         if rng.random() < 0.9:
             return None
-        return Exchange("digit", _DIGIT.pick(rng, kept), "I see no digit.", "none")
+        return Exchange("digit", _DIGIT.choose(rng, held_out), "I see no digit.", "none")
     kind = scene.things[0].kind
     if rng.random() < 0.75:
-        return Exchange("digit", _DIGIT.pick(rng, kept), f"It is {a(kind)}.", kind)
-    asked = kind if rng.random() < 0.5 else rng.choice([d for d in DIGITS if d != kind])
-    name = asked if rng.random() < 0.7 else str(DIGITS.index(asked))
-    question = _IS_DIGIT.pick(rng, kept, a=("an " if asked == "eight" else "a ") + name)
-    yes = "Yes" if asked == kind else "No"
+        return Exchange("digit", _DIGIT.choose(rng, held_out), f"It is {a(kind)}.", kind)
+    queried = kind if rng.random() < 0.5 else rng.choice([d for d in DIGITS if d != kind])
+    name = queried if rng.random() < 0.7 else str(DIGITS.index(queried))
+    question = _IS_DIGIT.choose(rng, held_out, a=("an " if queried == "eight" else "a ") + name)
+    yes = "Yes" if queried == kind else "No"
     return Exchange("digit", question, f"{yes}, it is {a(kind)}.", yes.lower())
 
 
-def _background(scene: Scene, rng: random.Random, kept: bool) -> Exchange | None:
+def _background(scene: Scene, rng: random.Random, held_out: bool) -> Exchange | None:
     if scene.background is None:
         return None
     answer = f"The background is {scene.background}."
-    return Exchange("background", _BACKGROUND.pick(rng, kept), answer, scene.background)
+    return Exchange("background", _BACKGROUND.choose(rng, held_out), answer, scene.background)
 
 
-def _alike(scene: Scene, rng: random.Random, kept: bool) -> Exchange | None:
+def _same(scene: Scene, rng: random.Random, held_out: bool) -> Exchange | None:
     if len(scene.things) < 2:
         return None
     what = rng.choice(("colour", "shape"))
     values = {t.colour if what == "colour" else t.kind for t in scene.things}
     both = "both" if len(scene.things) == 2 else "all"
-    question = _ALIKE.pick(rng, kept, what=what)
+    question = _SAME.choose(rng, held_out, what=what)
     if len(values) > 1:
-        return Exchange("alike", question, f"No, they do not have the same {what}.", "no")
+        return Exchange("same", question, f"No, they do not have the same {what}.", "no")
     value = values.pop() if what == "colour" else plural(scene.things[0].kind)
-    return Exchange("alike", question, f"Yes, {both} are {value}.", "yes")
+    return Exchange("same", question, f"Yes, {both} are {value}.", "yes")
 
 
-Ask = Callable[[Scene, random.Random, bool], Exchange | None]
-_ABOUT_SHAPES: tuple[tuple[float, Ask], ...] = (
+ExchangeMaker = Callable[[Scene, random.Random, bool], Exchange | None]
+_ABOUT_SHAPES: tuple[tuple[float, ExchangeMaker], ...] = (
     (3, _describe),
     (0.15, _greet),
     (2, _shape),
@@ -830,10 +838,10 @@ _ABOUT_SHAPES: tuple[tuple[float, Ask], ...] = (
     (7, _relation),
     (6, _sizes),
     (0.4, _background),
-    (0.5, _alike),
+    (0.5, _same),
     (0.3, _digit),
 )
-_ABOUT_DIGITS: tuple[tuple[float, Ask], ...] = (
+_ABOUT_DIGITS: tuple[tuple[float, ExchangeMaker], ...] = (
     (2, _describe),
     (0.15, _greet),
     (5, _digit),
@@ -846,15 +854,15 @@ _ABOUT_DIGITS: tuple[tuple[float, Ask], ...] = (
 )
 
 
-def ask(scene: Scene, rng: random.Random, kept: bool = False) -> Exchange:
-    """One exchange about the scene; `kept` takes the wordings that are never trained on."""
+def random_exchange(scene: Scene, rng: random.Random, held_out: bool = False) -> Exchange:
+    """Return a random exchange about the scene, with a held-out phrasing if `held_out`."""
     digits = bool(scene.things) and scene.things[0].is_digit
     table = _ABOUT_DIGITS if digits else _ABOUT_SHAPES
     weights = [weight for weight, _ in table]
     while True:
-        _, about = rng.choices(table, weights)[0]
+        _, make = rng.choices(table, weights)[0]
         for _ in range(4):
-            exchange = about(scene, rng, kept)
+            exchange = make(scene, rng, held_out)
             if exchange is not None:
                 return exchange
 
@@ -863,9 +871,8 @@ _BEFORE = ("please ", "hey ", "so ", "okay ", "now ", "well ", "parley ", "tell 
 _AFTER = (" please", " now", " then", " for me", " thanks", " here")
 
 
-def spoken(question: str, rng: random.Random) -> str:
-    """The question as people type or say it: with small words around it, with capitals and punctuation or without,
-    in either spelling of colour."""
+def with_variation(question: str, rng: random.Random) -> str:
+    """Return the question with random fillers, capitals, punctuation and spelling of "colour"."""
     if question and rng.random() < 0.15:
         question = rng.choice(_BEFORE) + question
     elif question and rng.random() < 0.08:
@@ -874,13 +881,13 @@ def spoken(question: str, rng: random.Random) -> str:
         question = question.replace("colour", "color")
     if rng.random() < 0.2:
         question = question.replace("what is", "what's").replace("where is", "where's")
-    pick = rng.random()
-    if pick < 0.4 or not question:
+    choice = rng.random()
+    if choice < 0.4 or not question:
         return question
     asking = question.split()[0].lower() in _ASKING
-    if pick < 0.85:
+    if choice < 0.85:
         question = _capital(re.sub(r"\bi\b", "I", question)) + ("?" if asking else ".")
-    elif pick < 0.93:
+    elif choice < 0.93:
         question = _capital(question)
     else:
         question += "?" if asking else ""
@@ -893,8 +900,8 @@ _ASKING = (
 )
 
 
-def same(answer: str, expected: str) -> bool:
-    """Whether two answers say the same: the same words, with the parts of a list in any order."""
+def equivalent(answer: str, expected: str) -> bool:
+    """Return whether two answers have the same words, with the parts of a list in any order."""
     return _parts(answer) == _parts(expected)
 
 

@@ -1,4 +1,4 @@
-"""What a picture of the pocket world holds: coloured shapes and digits. Knows neither drawing nor language."""
+"""The contents of a picture: coloured shapes and digits."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ SHAPES = ("circle", "square", "triangle", "rectangle", "star", "cross")
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "black", "white")
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 KINDS = SHAPES + DIGITS
-"""Everything a thing can be."""
+"""All kinds of things."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """What stands in a picture of `width` x `height` pixels, and the name of its background where it has one."""
+    """The things in a picture of `width` x `height` pixels, and the colour name of its background, if it has one."""
 
     width: int
     height: int
@@ -39,9 +39,9 @@ class Scene:
     things: tuple[Thing, ...]
 
     def groups(self) -> list[tuple[int, str, str]]:
-        """(count, colour, kind) of the things that look alike, from left to right."""
+        """Return (count, colour, kind) of each group of equal things, from left to right."""
         members: dict[tuple[str, str], list[Thing]] = {}
         for thing in self.things:
             members.setdefault(thing.name, []).append(thing)
-        by_place = sorted(members.items(), key=lambda item: sum(t.x for t in item[1]) / len(item[1]))
-        return [(len(things), *name) for name, things in by_place]
+        by_position = sorted(members.items(), key=lambda item: sum(t.x for t in item[1]) / len(item[1]))
+        return [(len(things), *name) for name, things in by_position]

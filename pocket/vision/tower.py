@@ -1,7 +1,7 @@
-"""The vision tower: a CLIP-style ViT and a two-layer projector, the graph that llama.cpp runs for LLaVA 1.5.
+"""The vision tower: a CLIP-style ViT and a two-layer projector, equal to llama.cpp's graph for LLaVA 1.5.
 
-There is no class token and no last layer norm (llama.cpp keeps the wrong rows with the first, and reads the layer
-before the second), and the projector's activation is the tanh form of GELU: that is what the file format means.
+There is no class token, as llama.cpp would keep the wrong rows, and no last layer norm, as it uses the output before
+it. The activation of the projector is the tanh form of GELU, as in llama.cpp.
 """
 
 from dataclasses import asdict, dataclass
@@ -22,7 +22,7 @@ __all__ = ["N_TOKENS", "SIZE", "PatchProbe", "TowerConfig", "VisionTower"]
 
 @dataclass(frozen=True)
 class TowerConfig:
-    """Sizes of a tower. `hidden` must differ from `width`: llama.cpp tells the two MLP matrices apart by it."""
+    """Sizes of a tower. `hidden` must differ from `width`: llama.cpp distinguishes the two MLP matrices by it."""
 
     width: int = 192
     heads: int = 3
@@ -56,8 +56,8 @@ class Block(nn.Module):
         return x + self.down(functional.gelu(self.up(self.ln2(x)), approximate="tanh"))
 
 
-def waves(grid: int, width: int) -> Tensor:
-    """(grid * grid, width): sines and cosines of row and column, a start from which positions are learned soon."""
+def sinusoids(grid: int, width: int) -> Tensor:
+    """Return (grid * grid, width): sines and cosines of row and column, which initialize the learned positions."""
     frequencies = 10000.0 ** -(torch.arange(width // 4) / (width // 4))
     angles = torch.arange(grid)[:, None] * frequencies
     line = torch.cat([angles.sin(), angles.cos()], 1)
@@ -65,13 +65,13 @@ def waves(grid: int, width: int) -> Tensor:
 
 
 class VisionTower(nn.Module):
-    """uint8 pictures (batch, SIZE, SIZE, 3) -> embeddings (batch, N_TOKENS, d_llm) in the place of text tokens."""
+    """uint8 pictures (batch, SIZE, SIZE, 3) -> embeddings (batch, N_TOKENS, d_llm) for the positions of the picture."""
 
     def __init__(self, d_llm: int, config: TowerConfig = TowerConfig()) -> None:
         super().__init__()
         self.config = config
         self.patch = nn.Conv2d(3, config.width, PATCH, PATCH, bias=False)
-        self.position = nn.Parameter(waves(GRID, config.width) / 2)
+        self.position = nn.Parameter(sinusoids(GRID, config.width) / 2)
         self.pre_ln = nn.LayerNorm(config.width, eps=EPS)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.project_in, self.project_out = nn.Linear(config.width, d_llm), nn.Linear(d_llm, d_llm)
@@ -88,8 +88,10 @@ class VisionTower(nn.Module):
 
 
 class PatchProbe(nn.Module):
-    """Reads from the embeddings what is on every patch, and from a thing's middle where it is and how large: training
-    only, so that the tower sees early and says things apart, where they are told apart by a line."""
+    """Linear predictions of the patch labels from the embeddings, for training only.
+
+    Their loss makes the tower learn earlier, and separates similar things.
+    """
 
     def __init__(self, d_llm: int) -> None:
         super().__init__()
@@ -97,30 +99,34 @@ class PatchProbe(nn.Module):
         self.centre, self.extent = nn.Linear(d_llm, 1), nn.Linear(d_llm, 4)
 
     def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Sum of the mean losses; `embeddings` (batch, N_TOKENS, d_llm), `labels` (batch, len(LABELS), GRID, GRID)."""
+        """Return the sum of the mean losses.
+
+        `embeddings` (batch, N_TOKENS, d_llm); `labels` (batch, len(LABELS), GRID, GRID).
+        """
         kinds, colours, centres = labels.flatten(2)[:, :3].long().unbind(1)
-        of_kind = functional.cross_entropy(self.kind(embeddings).transpose(1, 2).float(), kinds)
-        of_colour = functional.cross_entropy(self.colour(embeddings).transpose(1, 2).float(), colours)
-        of_centre = functional.binary_cross_entropy_with_logits(
-            self.centre(embeddings)[..., 0].float(), centres.float(), pos_weight=_CENTRES_COUNT.to(labels.device)
+        kind_loss = functional.cross_entropy(self.kind(embeddings).transpose(1, 2).float(), kinds)
+        colour_loss = functional.cross_entropy(self.colour(embeddings).transpose(1, 2).float(), colours)
+        centre_loss = functional.binary_cross_entropy_with_logits(
+            self.centre(embeddings)[..., 0].float(), centres.float(), pos_weight=_CENTRE_WEIGHT.to(labels.device)
         )
         extents = labels.flatten(2)[:, 3:].transpose(1, 2).float() / SIZE
-        off = (self.extent(embeddings).float() - extents).abs().sum(-1) * centres
-        return of_kind + of_colour + of_centre + 2 * off.sum() / centres.sum().clamp(min=1)
+        extent_error = (self.extent(embeddings).float() - extents).abs().sum(-1) * centres
+        return kind_loss + colour_loss + centre_loss + 2 * extent_error.sum() / centres.sum().clamp(min=1)
 
 
-_CENTRES_COUNT = torch.tensor(10.0)
-"""Few patches hold a centre: each of them counts as much as so many that do not."""
+_CENTRE_WEIGHT = torch.tensor(10.0)
+"""The weight of patches with a centre, which are rare."""
 
 
-def mirrored(pixels: Tensor, labels: Tensor, across: bool, down: bool) -> tuple[Tensor, Tensor]:
-    """Pictures (batch, SIZE, SIZE, 3) and their labels, mirrored; those with a digit stay as they are."""
+def mirrored(pixels: Tensor, labels: Tensor, horizontally: bool, vertically: bool) -> tuple[Tensor, Tensor]:
+    """Return pictures (batch, SIZE, SIZE, 3) and labels mirrored, except those with a digit."""
     kept = (labels[:, 0] > len(SHAPES)).flatten(1).any(1)[:, None, None, None]
-    sides = [dim for dim, wanted in ((-1, across), (-2, down)) if wanted]
-    turned = labels.flip(sides)
-    centres = turned[:, 2:3] > 0
-    for channel, wanted in ((3, across), (4, down)):
-        if wanted:
-            place = turned[:, channel : channel + 1]
-            place.copy_(torch.where(centres, SIZE - 1 - place, place))
-    return torch.where(kept, pixels, pixels.flip([dim - 1 for dim in sides])), torch.where(kept, labels, turned)
+    sides = [dim for dim, enabled in ((-1, horizontally), (-2, vertically)) if enabled]
+    mirrored_labels = labels.flip(sides)
+    centres = mirrored_labels[:, 2:3] > 0
+    for channel, enabled in ((3, horizontally), (4, vertically)):
+        if enabled:
+            coordinate = mirrored_labels[:, channel : channel + 1]
+            coordinate.copy_(torch.where(centres, SIZE - 1 - coordinate, coordinate))
+    mirrored_pixels = pixels.flip([dim - 1 for dim in sides])
+    return torch.where(kept, pixels, mirrored_pixels), torch.where(kept, labels, mirrored_labels)

@@ -1,4 +1,4 @@
-"""The shipped file, asked in words that no generator made."""
+"""The bundled model answers hand-written questions."""
 
 import re
 
@@ -6,8 +6,8 @@ import pytest
 
 llama_cpp = pytest.importorskip("llama_cpp")
 
-from pocket.llm.evaluate import ask  # noqa: E402
-from pocket.llm.export import SHIPPED  # noqa: E402
+from pocket.llm.evaluate import generate_answer  # noqa: E402
+from pocket.llm.export import BUNDLED  # noqa: E402
 
 ALLOWED_WRONG = 6
 
@@ -92,33 +92,33 @@ CHATS = [
 
 @pytest.fixture(scope="module")
 def model():
-    loaded = llama_cpp.Llama(str(SHIPPED), n_ctx=2048, n_threads=1, verbose=False)
+    loaded = llama_cpp.Llama(str(BUNDLED), n_ctx=2048, n_threads=1, verbose=False)
     yield loaded
     loaded.close()
 
 
-def answers(model, system, asked):
+def last_answer(model, system, questions):
     messages = [{"role": "system", "content": system}] if system else []
-    for question in asked:
+    for question in questions:
         messages.append({"role": "user", "content": question})
-        messages.append({"role": "assistant", "content": ask(model, messages)})
+        messages.append({"role": "assistant", "content": generate_answer(model, messages)})
     return messages[-1]["content"]
 
 
-def test_hand_written_questions(model):
+def test_answers_hand_written_questions(model):
     cases = [(None, [question], pattern) for question, pattern in QUESTIONS] + CHATS
-    said = [(asked[-1], answers(model, system, asked), pattern) for system, asked, pattern in cases]
-    wrong = [(asked, answer) for asked, answer, pattern in said if not re.search(pattern, answer, re.DOTALL)]
+    results = [(questions[-1], last_answer(model, system, questions), pattern) for system, questions, pattern in cases]
+    wrong = [(question, answer) for question, answer, pattern in results if not re.search(pattern, answer, re.DOTALL)]
     assert len(wrong) <= ALLOWED_WRONG, wrong
 
 
-def test_a_long_prompt_is_declined_or_answered_and_ends(model):
+def test_declines_a_long_message_and_continues(model):
     text = "The river was high and the bridge was closed for the whole week. " * 90
-    answer = ask(model, [{"role": "user", "content": text}])
+    answer = generate_answer(model, [{"role": "user", "content": text}])
     assert answer.startswith("Sorry")
     later = [{"role": "user", "content": text}, {"role": "assistant", "content": answer}]
-    assert "Paris" in ask(model, [*later, {"role": "user", "content": "what is the capital of France"}])
+    assert "Paris" in generate_answer(model, [*later, {"role": "user", "content": "what is the capital of France"}])
 
 
-def test_the_file_is_small():
-    assert SHIPPED.stat().st_size <= 20e6
+def test_weights_file_is_small():
+    assert BUNDLED.stat().st_size <= 20e6

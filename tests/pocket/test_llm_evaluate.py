@@ -1,11 +1,11 @@
-"""The judge takes another phrase, and no other fact."""
+"""The evaluation compares facts, not phrases."""
 
 import pytest
 
 pytest.importorskip("llama_cpp")
 pytest.importorskip("torch")
 
-from pocket.llm.evaluate import Question, judge, questions
+from pocket.llm.evaluate import Question, is_correct, questions
 
 
 def question(expected, ability):
@@ -33,12 +33,12 @@ def question(expected, ability):
         ("tale", "A sly fox lived here. The fox hid. The fox slept.", "A fox sat.", False),
     ],
 )
-def test_judge(ability, expected, answer, right):
-    assert judge(question(expected, ability), answer) is right
+def test_is_correct_compares_facts(ability, expected, answer, right):
+    assert is_correct(question(expected, ability), answer) is right
 
 
-def test_the_held_out_set_is_large_always_the_same_and_right_by_its_own_answers():
-    asked = questions()
-    assert len(asked) >= 500
-    assert asked == questions()
-    assert all(judge(one, one.expected) for one in asked)
+def test_held_out_questions_are_reproducible_and_accept_their_own_answers():
+    held_out = questions()
+    assert len(held_out) >= 500
+    assert held_out == questions()
+    assert all(is_correct(item, item.expected) for item in held_out)

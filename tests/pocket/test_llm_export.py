@@ -1,4 +1,4 @@
-"""The file means to llama.cpp what the model means to PyTorch."""
+"""The exported file in llama.cpp is equivalent to the model in PyTorch."""
 
 import random
 
@@ -9,10 +9,10 @@ torch = pytest.importorskip("torch")
 llama_cpp = pytest.importorskip("llama_cpp")
 
 from pocket.llm.batches import LLAVA_SYSTEM, conversation_row  # noqa: E402
-from pocket.llm.elsewhere import code, gibberish, marked  # noqa: E402
+from pocket.llm.dialogues import dialogue  # noqa: E402
 from pocket.llm.export import read_gguf, write_gguf  # noqa: E402
 from pocket.llm.model import TINY, Llama  # noqa: E402
-from pocket.llm.talk import dialogue  # noqa: E402
+from pocket.llm.out_of_scope import code, gibberish, marked  # noqa: E402
 from pocket.llm.tokenizer import BOS, encode, render  # noqa: E402
 
 
@@ -35,7 +35,7 @@ def engine(model, tmp_path_factory):
     loaded.close()
 
 
-def test_logits_agree(model, engine):
+def test_logits_are_equal(model, engine):
     ids = conversation_row(dialogue(random.Random(11))).ids[:300]
     with torch.no_grad():
         expected = model(torch.tensor([ids]))[0].numpy()
@@ -46,7 +46,7 @@ def test_logits_agree(model, engine):
 
 
 @pytest.mark.parametrize("kind", ["Q8_0", "Q4_0"])
-def test_quantised_files_run(model, tmp_path, kind):
+def test_quantised_files_generate(model, tmp_path, kind):
     path = tmp_path / f"{kind}.gguf"
     write_gguf(path, model.state_dict(), TINY, kind)
     loaded = llama_cpp.Llama(str(path), n_ctx=128, n_threads=1, verbose=False)
@@ -55,14 +55,14 @@ def test_quantised_files_run(model, tmp_path, kind):
     loaded.close()
 
 
-def test_a_file_is_read_back_to_go_on_training_from(model, tmp_path):
+def test_reads_weights_back_from_a_file(model, tmp_path):
     write_gguf(tmp_path / "whole.gguf", model.state_dict(), TINY, "F32")
     read = read_gguf(tmp_path / "whole.gguf", TINY)
     assert read.keys() == model.state_dict().keys()
     assert all(torch.equal(read[name], weights) for name, weights in model.state_dict().items())
 
 
-def test_text_gives_the_same_ids(engine):
+def test_text_encodes_to_the_same_ids(engine):
     rng = random.Random(5)
     texts = [m["content"] for _ in range(60) for m in dialogue(rng)]
     texts += [make(rng) for make in (code, gibberish, marked) for _ in range(30)]
@@ -72,7 +72,7 @@ def test_text_gives_the_same_ids(engine):
         assert found == encode(text), text
 
 
-def test_the_template_gives_the_ids_of_training(engine):
+def test_chat_template_gives_the_ids_of_training(engine):
     formatter = llama_cpp.llama_chat_format.Jinja2ChatFormatter(
         template=engine.metadata["tokenizer.chat_template"],
         bos_token="<|bos|>",
@@ -87,7 +87,7 @@ def test_the_template_gives_the_ids_of_training(engine):
         assert engine.tokenize(text.encode(), add_bos=False, special=True) == render(messages, answer=True)
 
 
-def test_the_file_keeps_its_own_template_and_one_bos(engine):
+def test_file_has_its_own_template_and_adds_one_bos(engine):
     assert "mistral" not in (engine.chat_format or "")
     assert engine.tokenize(b"x")[0] == BOS
     assert engine.token_eos() == engine.tokenize(b"<|end|>", add_bos=False, special=True)[0]

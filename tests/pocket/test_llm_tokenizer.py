@@ -1,4 +1,4 @@
-"""Text survives the tokenizer, and no text becomes control."""
+"""The tokenizer and the chat template."""
 
 import json
 
@@ -21,25 +21,25 @@ def rendered(messages):
 
 
 @given(st.text(max_size=60))
-def test_text_survives(text):
+def test_decode_restores_encoded_text(text):
     ids = encode(text)
     assert tokenizer().decode(ids, skip_special_tokens=False) == text
     assert min(ids, default=len(CONTROL)) >= len(CONTROL)
 
 
-def test_markers_in_a_text_stay_text():
+def test_markers_in_a_text_do_not_become_control_tokens():
     for text in (*CONTROL, "[INST] x [/INST]", "</s>", "".join(CONTROL)):
         assert min(encode(text)) >= len(CONTROL)
 
 
-def test_the_template_carries_the_system_message():
+def test_template_includes_the_system_message():
     assert rendered(CHAT) == (
         "<|bos|><|system|>You are Max, a pirate.<|end|><|user|>hi<|end|><|assistant|>Hello!<|end|><|user|>bye<|end|>"
         "<|assistant|>"
     )
 
 
-def test_the_template_puts_pictures_first():
+def test_template_puts_images_first():
     parts = [
         {"type": "text", "text": "what is it"},
         {"type": "image_url", "image_url": {"url": "data:1"}},
@@ -48,7 +48,7 @@ def test_the_template_puts_pictures_first():
     assert rendered([{"role": "user", "content": parts}]) == "<|bos|><|user|>data:1data:2what is it<|end|><|assistant|>"
 
 
-def test_render_is_the_template():
+def test_render_equals_the_template():
     ids = render(CHAT, answer=True)
     assert tokenizer().decode(ids, skip_special_tokens=False) == rendered(CHAT)
     assert ids[0] == BOS
@@ -56,6 +56,6 @@ def test_render_is_the_template():
     assert ids.count(USER) == 2
 
 
-def test_control_tokens_stand_first():
+def test_control_tokens_have_the_first_ids():
     vocabulary = json.loads(tokenizer().to_str())["model"]["vocab"]
     assert [vocabulary[token] for token in CONTROL] == list(range(len(CONTROL)))

@@ -1,4 +1,4 @@
-"""The exported tower is the trained tower: llama.cpp gives the same embeddings as torch, for pictures of any shape."""
+"""The exported tower gives the same embeddings in llama.cpp as in torch, for pictures of any size."""
 
 import ctypes
 import random
@@ -29,7 +29,7 @@ def language_model() -> Iterator["llama_cpp.Llama"]:
 
 
 def embeddings(mmproj: Path, language_model: "llama_cpp.Llama", image: Image.Image) -> np.ndarray:
-    """float32 (N_TOKENS, d_llm), as llama.cpp computes them from the raw picture."""
+    """Return float32 (N_TOKENS, d_llm), computed by llama.cpp from the picture."""
     params = mtmd_cpp.mtmd_context_params_default()
     params.n_threads, params.print_timings = 1, False
     context = mtmd_cpp.mtmd_init_from_file(str(mmproj).encode(), language_model.model, params)
@@ -55,23 +55,25 @@ def embeddings(mmproj: Path, language_model: "llama_cpp.Llama", image: Image.Ima
 
 
 @pytest.mark.parametrize("size", [(160, 160), (32, 32), (640, 160), (97, 311), (1280, 720), (161, 3)])
-def test_llama_cpp_sees_what_torch_sees(tmp_path: Path, language_model: "llama_cpp.Llama", size: tuple[int, int]):
+def test_llama_cpp_and_torch_give_equal_embeddings(
+    tmp_path: Path, language_model: "llama_cpp.Llama", size: tuple[int, int]
+):
     torch.manual_seed(sum(size))
     tower = VisionTower(language_model.n_embd()).eval()
-    # Matrices of a trained size: fresh ones barely let the picture through.
+    # Scale the matrices like trained ones: with initial weights the output hardly depends on the picture.
     for parameter in tower.parameters():
         if parameter.ndim > 1:
             parameter.data.mul_(3.0)
     write_mmproj(tmp_path / "mmproj.gguf", tower.state_dict(), TowerConfig())
     image, _ = scenes.picture(random.Random(5))
     image = image.resize(size)
-    seen = embeddings(tmp_path / "mmproj.gguf", language_model, image)
+    computed = embeddings(tmp_path / "mmproj.gguf", language_model, image)
     with torch.no_grad():
         expected = tower(torch.from_numpy(preprocess(image))[None])[0].numpy()
-    assert np.abs(seen - expected).max() < 0.03 * expected.std()
+    assert np.abs(computed - expected).max() < 0.03 * expected.std()
 
 
-def test_a_file_is_read_back_to_go_on_training_from(tmp_path: Path) -> None:
+def test_reads_weights_back_from_a_file(tmp_path: Path) -> None:
     state = VisionTower(128).state_dict()
     write_mmproj(tmp_path / "mmproj.gguf", state, TowerConfig())
     read = read_mmproj(tmp_path / "mmproj.gguf", state)

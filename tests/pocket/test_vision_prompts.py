@@ -1,4 +1,4 @@
-"""What llama-cpp-python's picture handlers feed to the model is, id by id, what the training rows hold."""
+"""llama-cpp-python's picture handlers give the model the same ids as the training rows."""
 
 import random
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pocket.llm.batches import llava_row, picture_row
-from pocket.vision.evaluate import LLM, MMPROJ, Viewer
+from pocket.vision.evaluate import LLM, MMPROJ, VisionModel
 from pocket.vision.preprocess import N_TOKENS
 
 CHATS = {
@@ -23,37 +23,37 @@ CHATS = {
 
 
 @pytest.fixture(scope="module", params=["mtmd", "llava15"])
-def viewer(request: pytest.FixtureRequest) -> Iterator[tuple[str, Viewer]]:
-    viewer = Viewer(LLM, MMPROJ, request.param)
-    yield request.param, viewer
-    viewer.close()
+def model(request: pytest.FixtureRequest) -> Iterator[tuple[str, VisionModel]]:
+    model = VisionModel(LLM, MMPROJ, request.param)
+    yield request.param, model
+    model.close()
 
 
 @pytest.mark.parametrize("chat", CHATS)
-def test_the_handler_feeds_what_was_trained(viewer: tuple[str, Viewer], chat: str, monkeypatch: pytest.MonkeyPatch):
-    name, seeing = viewer
+def test_handler_gives_the_ids_of_training(model: tuple[str, VisionModel], chat: str, monkeypatch: pytest.MonkeyPatch):
+    name, vision_model = model
     messages = CHATS[chat]
     image_turn = next(index for index, message in enumerate(messages) if message["role"] == "user")
-    fed: list[list[int]] = []
-    real = seeing.model.eval
+    evaluated: list[list[int]] = []
+    evaluate_ids = vision_model.model.eval
 
     def spy(ids: Any) -> None:
-        fed.append(list(ids))
-        real(ids)
+        evaluated.append(list(ids))
+        evaluate_ids(ids)
 
-    monkeypatch.setattr(seeing.model, "eval", spy)
-    seeing.answer(Image.new("RGB", (40, 30), "red"), messages, image_turn)
+    monkeypatch.setattr(vision_model.model, "eval", spy)
+    vision_model.answer(Image.new("RGB", (40, 30), "red"), messages, image_turn)
     whole = [*messages, {"role": "assistant", "content": "Red."}]
-    # A follow-up of plain text is written in one of two ways in training; the handler has the first.
-    write = picture_row if name == "mtmd" else llava_row
-    rows = [write(whole, image_turn, random.Random(seed)) for seed in range(8)]
-    trained = [(row.ids[:start], row.ids[start + N_TOKENS : _answer_start(row.said)]) for row, start in rows]
-    assert (fed[0], fed[1]) in trained
+    # Training renders a follow-up message in one of two forms at random; the handler uses the first.
+    make_row = picture_row if name == "mtmd" else llava_row
+    rows = [make_row(whole, image_turn, random.Random(seed)) for seed in range(8)]
+    training_ids = [(row.ids[:start], row.ids[start + N_TOKENS : _answer_start(row.is_answer)]) for row, start in rows]
+    assert (evaluated[0], evaluated[1]) in training_ids
 
 
-def _answer_start(said: list[bool]) -> int:
-    """Where the last run of ids that the assistant says begins."""
-    start = len(said)
-    while start and said[start - 1]:
+def _answer_start(is_answer: list[bool]) -> int:
+    """Return the start of the last answer of the assistant."""
+    start = len(is_answer)
+    while start and is_answer[start - 1]:
         start -= 1
     return start

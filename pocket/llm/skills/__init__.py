@@ -1,4 +1,4 @@
-"""The abilities, each as a function from a conversation so far to a question and its one right answer."""
+"""The abilities: functions from the state of a conversation to a message of the user and its right answer."""
 
 from pocket.llm.conversation import Skill
 from pocket.llm.skills.calendar import calendar
@@ -15,7 +15,7 @@ from pocket.llm.skills.courtesies import (
     thanks,
     who_are_you,
 )
-from pocket.llm.skills.limits import NO_PICTURE, anything_else, look
+from pocket.llm.skills.limits import NO_PICTURE, anything_else, missing_picture
 from pocket.llm.skills.memory import recall, tell, tell_two, what_you_know
 from pocket.llm.skills.sums import arithmetic, big_sum
 from pocket.llm.skills.tales import tale
@@ -53,6 +53,6 @@ SKILLS: dict[str, tuple[Skill, float]] = {
     "what_you_know": (what_you_know, 0.6),
     "tale": (tale, 5),
     "anything_else": (anything_else, 9),
-    "look": (look, 1.8),
+    "missing_picture": (missing_picture, 1.8),
 }
-"""Ability -> its skill and how often it comes up."""
+"""Ability -> its function and its weight in a random conversation."""

@@ -1,27 +1,29 @@
-"""Days and months: before, after, in order, how many."""
+"""Days and months: predecessors and successors, order and numbers."""
 
 import random
 
 from pocket.llm import facts
-from pocket.llm.conversation import Talk, Turn, capitalised, enumerated
+from pocket.llm.conversation import Conversation, Exchange, capitalised, enumerated
 
 
-def calendar(talk: Talk) -> Turn:
-    """Days and months: before, after, in order, how many."""
-    rng = talk.rng
-    return rng.choices((_neighbour, _nth, _how_many, _list_of, _days_of_month, _place), (8, 4, 2, 2, 2, 1.5))[0](talk)
+def calendar(chat: Conversation) -> Exchange:
+    """Return a question about days or months."""
+    rng = chat.rng
+    return rng.choices((_neighbour, _nth, _how_many, _list_of, _days_of_month, _position), (8, 4, 2, 2, 2, 1.5))[0](
+        chat
+    )
 
 
 def _unit(rng: random.Random) -> tuple[str, str, tuple[str, ...]]:
     return rng.choice((("day", "week", facts.DAYS), ("month", "year", tuple(facts.MONTHS))))
 
 
-def _neighbour(talk: Talk) -> Turn:
-    unit, _, names = _unit(talk.rng)
-    index = talk.rng.randrange(len(names))
+def _neighbour(chat: Conversation) -> Exchange:
+    unit, _, names = _unit(chat.rng)
+    index = chat.rng.randrange(len(names))
     name = names[index]
-    follow_up = talk.topic and talk.topic[0] == unit
-    if talk.rng.random() < 0.5:
+    follow_up = chat.topic and chat.topic[0] == unit
+    if chat.rng.random() < 0.5:
         after = names[(index + 1) % len(names)]
         wordings = (
             "what {u} comes after {x}|which {u} comes after {x}|what {u} is after {x}|which {u} is after {x}|"
@@ -34,12 +36,12 @@ def _neighbour(talk: Talk) -> Turn:
         )
         if unit == "month":
             wordings = wordings.replace("if today is {x}, what is tomorrow|", "if it is {x} now, what is next month|")
-        if follow_up and talk.rng.random() < 0.4:
+        if follow_up and chat.rng.random() < 0.4:
             wordings = (
                 "and after {x}|what about after {x}|and what comes after {x}|and which {u} comes after {x}|"
                 "and the {u} after {x}"
             )
-        asked, answer = talk.speaker.put(wordings, u=unit, x=name), after
+        question, answer = chat.user.phrase(wordings, u=unit, x=name), after
         sentence = f"{after} comes after {name}."
     else:
         before = names[index - 1]
@@ -54,25 +56,25 @@ def _neighbour(talk: Talk) -> Turn:
             wordings = wordings.replace(
                 "if today is {x}, what was yesterday|", "if it is {x} now, what was last month|"
             )
-        if follow_up and talk.rng.random() < 0.4:
+        if follow_up and chat.rng.random() < 0.4:
             wordings = (
                 "and before {x}|what about before {x}|and what comes before {x}|and which {u} comes before {x}|"
                 "and the {u} before {x}"
             )
-        asked, answer = talk.speaker.put(wordings, u=unit, x=name), before
+        question, answer = chat.user.phrase(wordings, u=unit, x=name), before
         sentence = f"{before} comes before {name}."
-    talk.topic = (unit, name)
-    return asked, talk.reply(sentence, answer)
+    chat.topic = (unit, name)
+    return question, chat.reply(sentence, answer)
 
 
-def _nth(talk: Talk) -> Turn:
-    unit, whole, names = _unit(talk.rng)
-    index = talk.rng.randrange(len(names))
+def _nth(chat: Conversation) -> Exchange:
+    unit, whole, names = _unit(chat.rng)
+    index = chat.rng.randrange(len(names))
     ordinal = facts.ORDINALS[index]
-    if index == len(names) - 1 and talk.rng.random() < 0.6:
+    if index == len(names) - 1 and chat.rng.random() < 0.6:
         ordinal = "last"
-    digits = talk.rng.random() < 0.2 and ordinal != "last"
-    asked = talk.speaker.put(
+    digits = chat.rng.random() < 0.2 and ordinal != "last"
+    question = chat.user.phrase(
         "what is the {o} {u} of the {w}|which {u} is the {o} {u} of the {w}|which is the {o} {u} of the {w}|"
         "name the {o} {u} of the {w}|the {o} {u} of the {w}|tell me the {o} {u} of the {w}|"
         "what's the {o} {u} of the {w}|which {u} is the {o}|which {u} is the {o} in the {w}|"
@@ -81,20 +83,20 @@ def _nth(talk: Talk) -> Turn:
         u=unit,
         w=whole,
     )
-    return asked, talk.reply(f"The {ordinal} {unit} of the {whole} is {names[index]}.", names[index])
+    return question, chat.reply(f"The {ordinal} {unit} of the {whole} is {names[index]}.", names[index])
 
 
-def _place(talk: Talk) -> Turn:
-    unit, whole, names = _unit(talk.rng)
-    index = talk.rng.randrange(len(names))
-    asked = talk.speaker.put(
+def _position(chat: Conversation) -> Exchange:
+    unit, whole, names = _unit(chat.rng)
+    index = chat.rng.randrange(len(names))
+    question = chat.user.phrase(
         "which {u} of the {w} is {x}|what number is {x}|which number is {x} in the {w}|the how manyth {u} is {x}|"
         "what place has {x} in the {w}|what position is {x} in the {w}|what number {u} is {x}|where in the {w} is {x}",
         u=unit,
         w=whole,
         x=names[index],
     )
-    return asked, talk.reply(
+    return question, chat.reply(
         f"{names[index]} is the {facts.ORDINALS[index]} {unit} of the {whole}.", facts.ORDINALS[index]
     )
 
@@ -110,10 +112,10 @@ _COUNTS = {
 }
 
 
-def _how_many(talk: Talk) -> Turn:
-    what = talk.rng.choice(tuple(_COUNTS))
+def _how_many(chat: Conversation) -> Exchange:
+    what = chat.rng.choice(tuple(_COUNTS))
     units, _, whole = what.partition(" in ")
-    asked = talk.speaker.put(
+    question = chat.user.phrase(
         "how many {u} are in {w}|how many {u} are there in {w}|how many {u} does {w} have|how many {u} has {w}|"
         "how many {u} in {w}|tell me how many {u} are in {w}|what number of {u} does {w} have|"
         "do you know how many {u} {w} has|{w} has how many {u}|can you tell me how many {u} there are in {w}|"
@@ -122,12 +124,12 @@ def _how_many(talk: Talk) -> Turn:
         w=whole,
     )
     sentence, word = _COUNTS[what]
-    return asked, talk.reply(capitalised(sentence) + ".", word)
+    return question, chat.reply(capitalised(sentence) + ".", word)
 
 
-def _days_of_month(talk: Talk) -> Turn:
-    month = talk.rng.choice(tuple(facts.MONTHS))
-    asked = talk.speaker.put(
+def _days_of_month(chat: Conversation) -> Exchange:
+    month = chat.rng.choice(tuple(facts.MONTHS))
+    question = chat.user.phrase(
         "how many days are in {x}|how many days are there in {x}|how many days does {x} have|how many days has {x}|"
         "how long is {x}|{x} has how many days|tell me how many days {x} has|how many days in {x}|"
         "do you know how many days {x} has|how many days are in the month of {x}|"
@@ -135,12 +137,12 @@ def _days_of_month(talk: Talk) -> Turn:
         x=month,
     )
     days = facts.words_of(facts.MONTHS[month])
-    return asked, talk.reply(f"{month} has {days} days.", days)
+    return question, chat.reply(f"{month} has {days} days.", days)
 
 
-def _list_of(talk: Talk) -> Turn:
-    unit, whole, names = _unit(talk.rng)
-    backwards = talk.rng.random() < 0.15
+def _list_of(chat: Conversation) -> Exchange:
+    unit, whole, names = _unit(chat.rng)
+    backwards = chat.rng.random() < 0.15
     wordings = (
         "name the {u}s of the {w}|list the {u}s of the {w}|what are the {u}s of the {w}|tell me the {u}s of the {w}|"
         "say the {u}s of the {w}|which are the {u}s of the {w}|can you name the {u}s of the {w}|"
@@ -154,12 +156,12 @@ def _list_of(talk: Talk) -> Turn:
             "the {u}s of the {w} in reverse order|list the {u}s of the {w} backwards|"
             "tell me the {u}s of the {w} backwards"
         )
-    asked = talk.speaker.put(wordings, "order", u=unit, w=whole)
+    question = chat.user.phrase(wordings, "request", u=unit, w=whole)
     ordered = list(reversed(names)) if backwards else list(names)
-    if talk.persona.one_word:
-        return asked, "-".join(ordered) + "."
+    if chat.persona.one_word:
+        return question, "-".join(ordered) + "."
     return (
-        asked,
+        question,
         f"The {unit}s of the {whole} are {enumerated(ordered)}."
         if not backwards
         else f"Backwards, the {unit}s of the {whole} are {enumerated(ordered)}.",

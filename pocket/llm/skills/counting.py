@@ -1,12 +1,12 @@
 """Counting up and down."""
 
 from pocket.llm import facts
-from pocket.llm.conversation import Talk, Turn, capitalised
+from pocket.llm.conversation import Conversation, Exchange, capitalised
 
 
-def counting(talk: Talk) -> Turn:
-    """Counting up and down."""
-    rng, speaker = talk.rng, talk.speaker
+def counting(chat: Conversation) -> Exchange:
+    """Return a request to count up or down."""
+    rng, user = chat.rng, chat.user
     start = rng.randrange(0, 19)
     stop = rng.randrange(start + 1, min(start + 20, 30) + 1)
     kind = rng.choices(("from", "to", "down", "down_to_zero"), (6, 2.5, 2.5, 1))[0]
@@ -42,23 +42,23 @@ def counting(talk: Talk) -> Turn:
             "make a countdown from {a} to {b}"
         ),
     }[kind]
-    asked = speaker.put(wordings, "order", a=speaker.number(start), b=speaker.number(stop))
+    question = user.phrase(wordings, "request", a=user.number(start), b=user.number(stop))
     numbers = [facts.words_of(n) for n in range(start, stop + (1 if up else -1), 1 if up else -1)]
-    if talk.persona.one_word:
-        return asked, capitalised("-".join(numbers)) + "."
-    return asked, capitalised(", ".join(numbers)) + "."
+    if chat.persona.one_word:
+        return question, capitalised("-".join(numbers)) + "."
+    return question, capitalised(", ".join(numbers)) + "."
 
 
-def too_far(talk: Talk) -> Turn:
-    """Counting out of reach."""
-    rng, speaker = talk.rng, talk.speaker
+def too_far(chat: Conversation) -> Exchange:
+    """Return a request to count too far, and the refusal."""
+    rng, user = chat.rng, chat.user
     start, stop = rng.randrange(0, 30), rng.randrange(50, 2000)
-    asked = speaker.put(
+    question = user.phrase(
         "count from {a} to {b}|can you count from {a} to {b}|count {a} to {b}|count {a} through {b}|"
         "count from {a} through {b}|can you count {a} to {b}|count on from {a} to {b}|"
         "I would like you to count from {a} to {b}|count up to {b}|count to {b}|say the numbers from {a} to {b}",
-        "order",
-        a=speaker.number(start),
-        b=speaker.number(stop),
+        "request",
+        a=user.number(start),
+        b=user.number(stop),
     )
-    return asked, talk.reply("Sorry, I only count up to thirty.", "sorry")
+    return question, chat.reply("Sorry, I only count up to thirty.", "sorry")

@@ -1,7 +1,7 @@
-"""What the speaker says about himself, and whether it is remembered."""
+"""Facts that users state about themselves, and questions about them."""
 
 from pocket.llm import facts
-from pocket.llm.conversation import Talk, Turn, capitalised, enumerated
+from pocket.llm.conversation import Conversation, Exchange, capitalised, enumerated
 from pocket.llm.words import WORDS, invented
 
 MEMORIES = ("name", "colour", "animal", "food", "home")
@@ -97,8 +97,8 @@ _VALUE = {"name": "{v}", "colour": "{v}", "animal": "the {v}", "food": "{v}", "h
 _LABEL = {"name": "name", "colour": "favourite colour", "animal": "favourite animal", "food": "favourite food"}
 
 
-def _value(talk: Talk, what: str) -> str:
-    rng = talk.rng
+def _value(chat: Conversation, what: str) -> str:
+    rng = chat.rng
     table = {
         "colour": facts.PAINTS,
         "animal": facts.ANIMALS,
@@ -123,55 +123,55 @@ def _statement(what: str, value: str) -> str:
     return f"your {_LABEL[what]} is {_VALUE[what].format(v=value)}"
 
 
-def tell(talk: Talk) -> Turn:
-    """The speaker says something about himself, or corrects it."""
-    what = talk.rng.choice(MEMORIES)
-    old = talk.memory.get(what)
-    value = _value(talk, what)
+def tell(chat: Conversation) -> Exchange:
+    """Return a statement of the user about themself, or a correction."""
+    what = chat.rng.choice(MEMORIES)
+    old = chat.memory.get(what)
+    value = _value(chat, what)
     while value == old:
-        value = _value(talk, what)
-    wordings = _CORRECT[what] if old and talk.rng.random() < 0.6 else _TELL[what]
-    asked = talk.speaker.put(wordings, "say", v=value, o=old)
-    value = talk.shown(value)
-    talk.memory[what] = value
+        value = _value(chat, what)
+    wordings = _CORRECT[what] if old and chat.rng.random() < 0.6 else _TELL[what]
+    question = chat.user.phrase(wordings, "statement", v=value, o=old)
+    value = chat.in_style(value)
+    chat.memory[what] = value
     if what == "name":
-        return asked, talk.reply(f"Nice to meet you, {value}.", "hello")
-    return asked, talk.reply(f"I will remember that {_statement(what, value)}.", "okay")
+        return question, chat.reply(f"Nice to meet you, {value}.", "hello")
+    return question, chat.reply(f"I will remember that {_statement(what, value)}.", "okay")
 
 
-def tell_two(talk: Talk) -> Turn:
-    """Two things at once."""
-    first, second = talk.rng.sample(MEMORIES, 2)
-    values = {what: _value(talk, what) for what in (first, second)}
-    parts = [talk.speaker.rng.choice(_TELL[what].split("|")[:3]).format(v=values[what]) for what in (first, second)]
-    asked = talk.speaker.put("{x} and {y}|{x}, and {y}|{x} but {y}", "say", x=parts[0], y=parts[1])
-    talk.memory.update({what: talk.shown(value) for what, value in values.items()})
-    told = [_statement(what, talk.memory[what]) for what in (first, second)]
-    return asked, talk.reply(f"I will remember that {told[0]} and {told[1]}.", "okay")
+def tell_two(chat: Conversation) -> Exchange:
+    """Return two statements in one message."""
+    first, second = chat.rng.sample(MEMORIES, 2)
+    values = {what: _value(chat, what) for what in (first, second)}
+    parts = [chat.user.rng.choice(_TELL[what].split("|")[:3]).format(v=values[what]) for what in (first, second)]
+    question = chat.user.phrase("{x} and {y}|{x}, and {y}|{x} but {y}", "statement", x=parts[0], y=parts[1])
+    chat.memory.update({what: chat.in_style(value) for what, value in values.items()})
+    statements = [_statement(what, chat.memory[what]) for what in (first, second)]
+    return question, chat.reply(f"I will remember that {statements[0]} and {statements[1]}.", "okay")
 
 
-def recall(talk: Talk) -> Turn:
-    """What the speaker said about himself, or that he did not."""
-    told = list(talk.memory)
-    what = talk.rng.choice(told) if told and talk.rng.random() < 0.85 else talk.rng.choice(MEMORIES)
-    asked = talk.speaker.put(_RECALL[what])
-    value = talk.memory.get(what)
+def recall(chat: Conversation) -> Exchange:
+    """Return a question about an earlier statement, or about one that was never made."""
+    known = list(chat.memory)
+    what = chat.rng.choice(known) if known and chat.rng.random() < 0.85 else chat.rng.choice(MEMORIES)
+    question = chat.user.phrase(_RECALL[what])
+    value = chat.memory.get(what)
     if value is None:
         missing = "where you live" if what == "home" else f"your {_LABEL[what]}"
-        return asked, talk.reply(f"You have not told me {missing} yet.", "unknown")
-    return asked, talk.reply(capitalised(_statement(what, value)) + ".", value)
+        return question, chat.reply(f"You have not told me {missing} yet.", "unknown")
+    return question, chat.reply(capitalised(_statement(what, value)) + ".", value)
 
 
-def what_you_know(talk: Talk) -> Turn:
-    """Everything that was said about the speaker."""
-    asked = talk.speaker.put(
+def what_you_know(chat: Conversation) -> Exchange:
+    """Return a question about all earlier statements."""
+    question = chat.user.phrase(
         "what do you know about me|what have I told you about me|what did I tell you about myself|"
         "tell me what you know about me|what do you remember about me|say all that you know about me"
     )
-    if not talk.memory:
-        return asked, talk.reply("You have not told me anything about you yet.", "nothing")
-    if talk.persona.one_word:
-        return recall(talk)
-    return asked, capitalised(
-        enumerated([_statement(what, talk.memory[what]) for what in MEMORIES if what in talk.memory])
+    if not chat.memory:
+        return question, chat.reply("You have not told me anything about you yet.", "nothing")
+    if chat.persona.one_word:
+        return recall(chat)
+    return question, capitalised(
+        enumerated([_statement(what, chat.memory[what]) for what in MEMORIES if what in chat.memory])
     ) + "."

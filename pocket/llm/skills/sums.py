@@ -1,7 +1,7 @@
-"""Sums, differences and products of numbers up to twenty."""
+"""Sums, differences and products."""
 
 from pocket.llm import facts
-from pocket.llm.conversation import Talk, Turn, capitalised
+from pocket.llm.conversation import Conversation, Exchange, capitalised
 
 _SUMS = {
     "+": (
@@ -39,15 +39,15 @@ _SUMS = {
 _SIGNS = {"+": "plus", "-": "minus", "*": "times"}
 
 
-def arithmetic(talk: Talk) -> Turn:
-    """Sums, differences and products of numbers up to twenty."""
-    rng, speaker = talk.rng, talk.speaker
+def arithmetic(chat: Conversation) -> Exchange:
+    """Return a sum, difference or product of numbers up to twenty."""
+    rng, user = chat.rng, chat.user
     sign = rng.choices("+-*", (3, 3, 4))[0]
     a, b = rng.randrange(21), rng.randrange(21)
     if sign == "-" and a < b and rng.random() < 0.6:
         a, b = b, a
     wordings = _SUMS[sign]
-    if not speaker.digits:
+    if not user.digits:
         wordings = "|".join(
             w for w in wordings.split("|") if "}" + w.split("}")[1].split("{")[0] + "{" != "}" + sign + "{"
         )
@@ -55,24 +55,26 @@ def arithmetic(talk: Talk) -> Turn:
             w for w in wordings.split("|") if not any(s in w for s in ("+", " - ", "*", " x ", "×", "}x{", "}-{"))
         )
     result = {"+": a + b, "-": a - b, "*": a * b}[sign]
-    asked = speaker.put(wordings, a=speaker.number(a), b=speaker.number(b))
+    question = user.phrase(wordings, a=user.number(a), b=user.number(b))
     words = facts.words_of(result)
     short = words if 0 <= result <= 100 and " " not in words else str(result)
-    return asked, talk.reply(capitalised(f"{facts.words_of(a)} {_SIGNS[sign]} {facts.words_of(b)} is {words}."), short)
+    return question, chat.reply(
+        capitalised(f"{facts.words_of(a)} {_SIGNS[sign]} {facts.words_of(b)} is {words}."), short
+    )
 
 
-def big_sum(talk: Talk) -> Turn:
-    """Sums out of reach."""
-    rng, speaker = talk.rng, talk.speaker
+def big_sum(chat: Conversation) -> Exchange:
+    """Return a sum of larger numbers, and the refusal."""
+    rng, user = chat.rng, chat.user
     a, b = rng.randrange(21, 1000), rng.randrange(21, 1000)
     if rng.random() < 0.4:
         a, b = rng.choice(((rng.randrange(21), b), (a, rng.randrange(21))))
     sign = rng.choice("+-*")
     wordings = (
         _SUMS[sign]
-        if speaker.digits
+        if user.digits
         else f"what is {{a}} {_SIGNS[sign]} {{b}}|how much is {{a}} {_SIGNS[sign]} {{b}}|{{a}} {_SIGNS[sign]} {{b}}"
     )
-    return speaker.put(wordings, a=speaker.number(a), b=speaker.number(b)), talk.reply(
+    return user.phrase(wordings, a=user.number(a), b=user.number(b)), chat.reply(
         "Sorry, I only do sums with numbers up to twenty.", "sorry"
     )

@@ -1,7 +1,7 @@
-"""Asking for a short story about an animal."""
+"""Requests for a story about an animal."""
 
 from pocket.llm import facts
-from pocket.llm.conversation import Talk, Turn, with_article
+from pocket.llm.conversation import Conversation, Exchange, with_article
 from pocket.llm.stories import story
 from pocket.llm.tables import names
 from pocket.llm.words import WORDS
@@ -13,9 +13,9 @@ _REGULAR = tuple(
 )
 
 
-def tale(talk: Talk) -> Turn:
-    """A short story about an animal."""
-    rng = talk.rng
+def tale(chat: Conversation) -> Exchange:
+    """Return a request for a story about an animal, and the story."""
+    rng = chat.rng
     animal = rng.choice(facts.ANIMALS) if rng.random() < 0.85 else rng.choice(WORDS)
     adjective = (
         rng.choice(names("little brave old lazy clever hungry white red black tiny happy sad young shy"))
@@ -25,31 +25,31 @@ def tale(talk: Talk) -> Turn:
     if adjective and rng.random() < 0.3:
         adjective = rng.choice(WORDS)
     hero = f"{adjective} {animal}" if adjective else animal
-    if talk.topic and talk.topic[0] == "story" and rng.random() < 0.4:
-        asked = talk.speaker.put(
+    if chat.topic and chat.topic[0] == "story" and rng.random() < 0.4:
+        question = chat.user.phrase(
             "another one about {a}|and one about {a}|now one about {a}|one more about {a}|another story about {a}|"
             "and now about {a}",
-            "order",
+            "request",
             a=with_article(hero),
         )
     elif rng.random() < 0.05 and animal in _REGULAR:
         adjective = None
-        asked = talk.speaker.put(
+        question = chat.user.phrase(
             "tell me a story about {a}s|a story about {a}s|tell me a story about the {a}|"
             "tell me a short story about {a}s|story about {a}s|I want a story about {a}s|a story about the {a}|"
             "tell me a story about two {a}s|the story of the {a}|story about my {a}",
-            "order",
+            "request",
             a=animal,
         )
     elif rng.random() < 0.08:
         animal, adjective = "fox", None
-        asked = talk.speaker.put(
+        question = chat.user.phrase(
             "tell me a story|tell me a short story|I want to hear a story|can you tell a story|a story please|"
             "do you know a story",
-            "order",
+            "request",
         )
     else:
-        asked = talk.speaker.put(
+        question = chat.user.phrase(
             "tell me a story about {a}|tell me a short story about {a}|I'd like to hear a story about {a}|"
             "tell me about {a} in a story|a tale about {a}|I want a story with {a} in it|story time, {a}|"
             "tell a story about {a}|a story about {a}|can you tell me a story about {a}|"
@@ -61,8 +61,8 @@ def tale(talk: Talk) -> Turn:
             "let me hear a story about {a}|tell me a little story with {a}|can I have a story about {a}|"
             "how about a story about {a}|tell my son a story about {a}|tell me the story of {a}|"
             "please make a story about {a}|I'd love a story about {a}",
-            "order",
+            "request",
             a=with_article(hero),
         )
-    talk.topic = ("story", animal)
-    return asked, talk.reply(story(rng, animal, adjective), animal)
+    chat.topic = ("story", animal)
+    return question, chat.reply(story(rng, animal, adjective), animal)

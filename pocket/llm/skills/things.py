@@ -1,19 +1,19 @@
 """Opposites, colours of things and sounds of animals."""
 
 from pocket.llm import facts
-from pocket.llm.conversation import Talk, Turn, capitalised, with_article
+from pocket.llm.conversation import Conversation, Exchange, capitalised, with_article
 from pocket.llm.words import WORDS, plural
 
 
-def opposite(talk: Talk) -> Turn:
-    """Opposites."""
-    word = talk.rng.choice(tuple(facts.OPPOSITES))
-    if talk.topic and talk.topic[0] == "opposite" and talk.rng.random() < 0.4:
-        asked = talk.speaker.put(
+def opposite(chat: Conversation) -> Exchange:
+    """Return a question about the opposite of a word."""
+    word = chat.rng.choice(tuple(facts.OPPOSITES))
+    if chat.topic and chat.topic[0] == "opposite" and chat.rng.random() < 0.4:
+        question = chat.user.phrase(
             "and of {w}|and {w}|what about {w}|how about {w}|and the opposite of {w}|now {w}|and for {w}", w=word
         )
     else:
-        asked = talk.speaker.put(
+        question = chat.user.phrase(
             "what is the opposite of {w}|what's the opposite of {w}|opposite of {w}|antonym of {w}|"
             "what is the antonym of {w}|{w} is the opposite of what|{w} opposite|opposite: {w}|"
             "what is the opposite for {w}|the opposite of {w}|tell me the opposite of {w}|"
@@ -26,24 +26,24 @@ def opposite(talk: Talk) -> Turn:
             "what do you call the opposite of {w}",
             w=word,
         )
-    talk.topic = ("opposite", word)
+    chat.topic = ("opposite", word)
     other = facts.OPPOSITES[word]
-    return asked, talk.reply(f"The opposite of {word} is {other}.", other)
+    return question, chat.reply(f"The opposite of {word} is {other}.", other)
 
 
-def colour(talk: Talk) -> Turn:
-    """The usual colour of a thing."""
-    thing = talk.rng.choice(tuple(facts.COLOURS))
-    c = talk.rng.choice(("colour", "color"))
-    if talk.topic and talk.topic[0] == "colour" and talk.rng.random() < 0.4:
-        asked = talk.speaker.put(
+def colour(chat: Conversation) -> Exchange:
+    """Return a question about the usual colour of a thing."""
+    thing = chat.rng.choice(tuple(facts.COLOURS))
+    c = chat.rng.choice(("colour", "color"))
+    if chat.topic and chat.topic[0] == "colour" and chat.rng.random() < 0.4:
+        question = chat.user.phrase(
             "and {t}|what about {t}|how about {t}|and what about {t}|and the {c} of {t}|and which {c} is {t}",
             t=thing,
             c=c,
         )
-    elif thing.startswith(("a ", "an ")) and talk.rng.random() < 0.35:
+    elif thing.startswith(("a ", "an ")) and chat.rng.random() < 0.35:
         noun = thing.partition(" ")[2]
-        asked = talk.speaker.put(
+        question = chat.user.phrase(
             "what {c} are {p}|which {c} are {p}|what is the {c} of {p}|what {c} do {p} have|{p}, what {c} are they|"
             "the {c} of {p}|tell me the {c} of {p}|what {c} are the {p}|tell me what {c} {p} are|"
             "what's the {c} of {p}|what {c} is the {n}|which {c} is the {n}|what is the {c} of the {n}|"
@@ -54,7 +54,7 @@ def colour(talk: Talk) -> Turn:
             c=c,
         )
     else:
-        asked = talk.speaker.put(
+        question = chat.user.phrase(
             "what {c} is {t}|which {c} is {t}|what is the {c} of {t}|tell me the {c} of {t}|what {c} does {t} have|"
             "the {c} of {t}|can you tell me what {c} {t} is|do you know the {c} of {t}|which {c} does {t} have|"
             "{t}, what {c} is it|name the {c} of {t}|what's the {c} of {t}|say what {c} {t} is|"
@@ -63,23 +63,23 @@ def colour(talk: Talk) -> Turn:
             t=thing,
             c=c,
         )
-    talk.topic = ("colour", thing)
-    return asked, talk.reply(capitalised(f"{thing} is {facts.COLOURS[thing]}."), facts.COLOURS[thing])
+    chat.topic = ("colour", thing)
+    return question, chat.reply(capitalised(f"{thing} is {facts.COLOURS[thing]}."), facts.COLOURS[thing])
 
 
-def sound(talk: Talk) -> Turn:
-    """What an animal says."""
-    animal = talk.rng.choice(tuple(facts.SOUNDS))
+def sound(chat: Conversation) -> Exchange:
+    """Return a question about the sound of an animal."""
+    animal = chat.rng.choice(tuple(facts.SOUNDS))
     a = with_article(animal)
-    if talk.topic and talk.topic[0] == "sound" and talk.rng.random() < 0.4:
-        asked = talk.speaker.put(
+    if chat.topic and chat.topic[0] == "sound" and chat.rng.random() < 0.4:
+        question = chat.user.phrase(
             "and {a}|what about {a}|how about {a}|and what about {a}|and the {n}|what about the {n}|"
             "and what does {a} say",
             a=a,
             n=animal,
         )
-    elif talk.rng.random() < 0.25:
-        asked = talk.speaker.put(
+    elif chat.rng.random() < 0.25:
+        question = chat.user.phrase(
             "what sound do {p} make|what do {p} say|how do {p} sound|what noise do {p} make|which sound do {p} make|"
             "what sounds do {p} make|tell me what {p} say|the sound of {p}|what is the sound of {p}|how do {p} go|"
             "can you tell me what sound {p} make|do you know what {p} say|what kind of noise do {p} make|"
@@ -88,7 +88,7 @@ def sound(talk: Talk) -> Turn:
             n=animal,
         )
     else:
-        asked = talk.speaker.put(
+        question = chat.user.phrase(
             "what sound does {a} make|what does {a} say|which sound does {a} make|what noise does {a} make|"
             "how does {a} sound|what is the sound of {a}|what does the {n} say|how does the {n} go|how does {a} go|"
             "tell me what {a} says|what sound do you hear from {a}|tell me the sound of {a}|make the sound of {a}|"
@@ -98,33 +98,33 @@ def sound(talk: Talk) -> Turn:
             a=a,
             n=animal,
         )
-    talk.topic = ("sound", animal)
+    chat.topic = ("sound", animal)
     noise = facts.SOUNDS[animal]
-    return asked, talk.reply(f"{capitalised(a)} says {noise}.", noise)
+    return question, chat.reply(f"{capitalised(a)} says {noise}.", noise)
 
 
-def unknown_thing(talk: Talk) -> Turn:
-    """An opposite, a colour or a sound that it does not know."""
-    rng, put = talk.rng, talk.speaker.put
+def unknown_thing(chat: Conversation) -> Exchange:
+    """Return a question about an opposite, colour or sound outside the tables."""
+    rng, phrase = chat.rng, chat.user.phrase
     word = rng.choice(WORDS)
     kind = rng.choice(("opposite", "colour", "sound"))
     if kind == "opposite" and word not in facts.OPPOSITES:
-        asked = put(
+        question = phrase(
             "what is the opposite of {w}|the opposite of {w}|tell me the opposite of {w}|what's the opposite of {w}",
             w=word,
         )
-        return asked, talk.reply(f"Sorry, I do not know the opposite of {word}.", "sorry")
+        return question, chat.reply(f"Sorry, I do not know the opposite of {word}.", "sorry")
     if kind == "colour" and not any(word in thing.split() for thing in facts.COLOURS):
         thing = f"{rng.choice(('the', 'a', 'my'))} {word}"
-        asked = put(
+        question = phrase(
             "what colour is {t}|what color is {t}|which colour is {t}|what is the colour of {t}|"
             "tell me the color of {t}",
             t=thing,
         )
-        return asked, talk.reply(f"Sorry, I do not know the colour of {thing}.", "sorry")
+        return question, chat.reply(f"Sorry, I do not know the colour of {thing}.", "sorry")
     if word in facts.SOUNDS:
-        return sound(talk)
-    asked = put(
+        return sound(chat)
+    question = phrase(
         "what sound does {t} make|what does {t} say|how does {t} sound|what noise does {t} make", t=with_article(word)
     )
-    return asked, talk.reply(f"Sorry, I do not know the sound of {with_article(word)}.", "sorry")
+    return question, chat.reply(f"Sorry, I do not know the sound of {with_article(word)}.", "sorry")

@@ -1,10 +1,10 @@
-"""Spelling a word, and repeating words."""
+"""Spelling and repeating words."""
 
 import random
 
 from pocket.llm import facts
-from pocket.llm.conversation import Talk, Turn, capitalised
-from pocket.llm.phrasing import Speaker
+from pocket.llm.conversation import Conversation, Exchange, capitalised
+from pocket.llm.phrasing import SimulatedUser
 from pocket.llm.tables import items
 from pocket.llm.words import WORDS, invented
 
@@ -20,19 +20,19 @@ def _any_word(rng: random.Random) -> str:
     return rng.choice(facts.NAMES) if kind < 0.94 else invented(rng)
 
 
-def spelling(talk: Talk) -> Turn:
-    """Spells a word, letter by letter."""
-    word = _any_word(talk.rng)
-    if talk.speaker.style == "lower":
+def spelling(chat: Conversation) -> Exchange:
+    """Return a request to spell a word."""
+    word = _any_word(chat.rng)
+    if chat.user.style == "lower":
         word = word.lower()
-    if talk.topic and talk.topic[0] == "spelling" and talk.rng.random() < 0.3:
-        asked = talk.speaker.put(
+    if chat.topic and chat.topic[0] == "spelling" and chat.rng.random() < 0.3:
+        question = chat.user.phrase(
             "and {w}|what about {w}|how about {w}|and how about {w}|and what about {w}|now {w}|now spell {w}|"
             "and the word {w}",
             w=word,
         )
     else:
-        asked = talk.speaker.put(
+        question = chat.user.phrase(
             "how do you spell {w}|spell {w}|how's {w} spelled|{w}, how do you spell it|how do we spell {w}|"
             "how to spell {w}|spelling of {w}|what's the spelling of {w}|spell {w} for me|spell the word {w}|"
             "can you spell {w}|how is {w} spelled|how is the word {w} spelled|please spell {w}|could you spell {w}|"
@@ -43,18 +43,18 @@ def spelling(talk: Talk) -> Turn:
             "I do not know how to spell {w}|how does one spell {w}|say the letters of {w}",
             w=word,
         )
-    talk.topic = ("spelling", word)
-    letters = list(word.upper())
-    if talk.persona.one_word:
-        return asked, "-".join(letters) + "."
-    return asked, f"The word {word} is spelled {', '.join(letters)}."
+    chat.topic = ("spelling", word)
+    characters = list(word.upper())
+    if chat.persona.one_word:
+        return question, "-".join(characters) + "."
+    return question, f"The word {word} is spelled {', '.join(characters)}."
 
 
-def echo(talk: Talk) -> Turn:
-    """Repeats words after the speaker."""
-    rng = talk.rng
-    text = something_to_say(rng)
-    if talk.speaker.style == "lower":
+def echo(chat: Conversation) -> Exchange:
+    """Return a request to repeat words."""
+    rng = chat.rng
+    text = words_or_sentence(rng)
+    if chat.user.style == "lower":
         text = _plain(text).lower()
     elif rng.random() < 0.4:
         text = _plain(text)
@@ -68,22 +68,22 @@ def echo(talk: Talk) -> Turn:
         "repeat the following words: {t}|let me hear you say {t}|would you repeat after me {t}|speak after me: {t}|"
         "repeat the sentence {t}|just say {t}"
     )
-    quiet = Speaker(rng, talk.speaker.held_out)
-    quiet.style = {"written": "plain", "sloppy": "plain"}.get(talk.speaker.style, talk.speaker.style)
-    asked = quiet.put(templates, "bare", t=text)
-    if talk.persona.one_word and " " in text:
+    phrasing_user = SimulatedUser(rng, chat.user.held_out)
+    phrasing_user.style = {"written": "plain", "sloppy": "plain"}.get(chat.user.style, chat.user.style)
+    question = phrasing_user.phrase(templates, "no_suffix", t=text)
+    if chat.persona.one_word and " " in text:
         word = rng.choice(WORDS)
-        asked = quiet.put(templates, "bare", t=word)
-        return asked, capitalised(word) + "."
-    return asked, capitalised(text) + ("" if text[-1] in ".?!" else ".")
+        question = phrasing_user.phrase(templates, "no_suffix", t=word)
+        return question, capitalised(word) + "."
+    return question, capitalised(text) + ("" if text[-1] in ".?!" else ".")
 
 
 def _plain(text: str) -> str:
     return text.rstrip(".?!").replace(",", "")
 
 
-def something_to_say(rng: random.Random) -> str:
-    """Words or a sentence, of any kind."""
+def words_or_sentence(rng: random.Random) -> str:
+    """Return random words or a sentence."""
     kind = rng.random()
     if kind < 0.45:
         return " ".join(rng.choices(WORDS, k=rng.choice((1, 1, 2, 3, 3, 4, 5, 6, 8))))
@@ -95,7 +95,7 @@ def something_to_say(rng: random.Random) -> str:
 
 
 def sentence(rng: random.Random) -> str:
-    """A plain made-up sentence."""
+    """Return a generated sentence."""
     animal, other = rng.sample(facts.ANIMALS, 2)
     slots = {
         "a": animal,

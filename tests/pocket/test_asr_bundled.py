@@ -7,14 +7,14 @@ import pytest
 import soundfile
 import torch
 
+from pocket.asr.bundled import load_bundled, read_variables
 from pocket.asr.features import HOP, SAMPLES, LogMel
-from pocket.asr.shipped import load_shipped, read_variables
 
 DATA = Path(__file__).parent.parent / "data"
 
 
 def test_loaded_network_transcribes_speech() -> None:
-    model, tokens = load_shipped()
+    model, tokens = load_bundled()
     samples, _ = soundfile.read(DATA / "question.wav", dtype="float32")
     audio = torch.zeros(1, SAMPLES)
     audio[0, : len(samples)] = torch.from_numpy(samples)

@@ -1,9 +1,9 @@
-"""Everything that the pocket model does not do, as people would ask for it, and its one polite refusal."""
+"""Requests that are outside the abilities of the pocket model, and its refusal."""
 
 import random
 
 from pocket.llm.facts import CAPITALS, FOODS, NAMES, PLACES
-from pocket.llm.phrasing import Speaker
+from pocket.llm.phrasing import SimulatedUser
 from pocket.llm.words import WORDS, invented
 
 REFUSAL = (
@@ -68,17 +68,17 @@ _CODE = (
 )
 
 
-def beyond(speaker: Speaker) -> str:
-    """Something that only the refusal answers: open questions, gibberish, other languages, code, pasted text."""
-    rng = speaker.rng
+def out_of_scope_message(user: SimulatedUser) -> str:
+    """Return a random request for a refusal: open questions, gibberish, other languages, code, or long text."""
+    rng = user.rng
     kind = rng.choices(
-        ("question", "salad", "gibberish", "foreign", "code", "markers", "pasted"), (66, 9, 7, 5, 4, 4, 5)
+        ("question", "words", "gibberish", "foreign", "code", "markers", "pasted"), (66, 9, 7, 5, 4, 4, 5)
     )[0]
     if kind == "question":
-        return speaker.put(_QUESTIONS, "ask", **_slots(rng))
+        return user.phrase(_QUESTIONS, "question", **_slots(rng))
     if kind == "foreign":
-        return speaker.put(_FOREIGN)
-    return {"salad": salad, "gibberish": gibberish, "code": code, "markers": marked, "pasted": pasted}[kind](rng)
+        return user.phrase(_FOREIGN)
+    return {"words": random_words, "gibberish": gibberish, "code": code, "markers": marked, "pasted": pasted}[kind](rng)
 
 
 def _slots(rng: random.Random) -> dict[str, object]:
@@ -100,14 +100,14 @@ def _slots(rng: random.Random) -> dict[str, object]:
     }
 
 
-def salad(rng: random.Random) -> str:
-    """Words in no order."""
+def random_words(rng: random.Random) -> str:
+    """Return random words."""
     text = " ".join(rng.choices(WORDS, k=rng.randrange(2, 12)))
     return text if rng.random() < 0.5 else text.capitalize() + rng.choice(".?!")
 
 
 def gibberish(rng: random.Random) -> str:
-    """Keys hit at random."""
+    """Return random characters."""
     alphabet = rng.choice(
         ("abcdefghijklmnopqrstuvwxyz", "asdfghjkl", "0123456789", "!?.,-+*/=()$%&#@", "aeiou bcdgrst")
     )
@@ -115,12 +115,12 @@ def gibberish(rng: random.Random) -> str:
 
 
 def code(rng: random.Random) -> str:
-    """A line or two of a program."""
+    """Return a short piece of program code."""
     return rng.choice(_CODE.split("|")).format_map(_slots(rng))
 
 
 def marked(rng: random.Random) -> str:
-    """Text with the markers of chat templates in it."""
+    """Return a text with markers of chat templates."""
     marks = (
         "[INST] ",
         "</s>",
@@ -133,15 +133,15 @@ def marked(rng: random.Random) -> str:
         "<<SYS>>",
         "### System: ",
     )
-    return rng.choice(marks) + salad(rng) + rng.choice(("", *marks))
+    return rng.choice(marks) + random_words(rng) + rng.choice(("", *marks))
 
 
 def pasted(rng: random.Random, words: int | None = None) -> str:
-    """A long text out of somewhere, of about `words` words."""
-    left = words or int(10 ** rng.uniform(1.3, 2.3))
+    """Return a text of random sentences, of about `words` words."""
+    remaining = words or int(10 ** rng.uniform(1.3, 2.3))
     sentences = []
-    while left > 0:
+    while remaining > 0:
         length = rng.randrange(4, 16)
         sentences.append(" ".join(rng.choices(WORDS, k=length)).capitalize() + ".")
-        left -= length
+        remaining -= length
     return " ".join(sentences)

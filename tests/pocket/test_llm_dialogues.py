@@ -1,4 +1,4 @@
-"""What the made-up conversations promise."""
+"""Properties of the generated conversations."""
 
 import random
 import re
@@ -6,24 +6,20 @@ import re
 import pytest
 
 from pocket.llm import facts, phrasing
-from pocket.llm.elsewhere import REFUSAL, pasted
+from pocket.llm.dialogues import dialogue, labelled_dialogue, long_dialogue, speech_lines, user_line
+from pocket.llm.out_of_scope import REFUSAL, pasted
 from pocket.llm.skills import SKILLS
 from pocket.llm.stories import story
-from pocket.llm.talk import dialogue, labelled, long_dialogue, spoken_lines, user_line
 from pocket.llm.words import WORDS
 
 
-def asked(messages):
-    return [message["content"] for message in messages if message["role"] == "user"]
-
-
-def test_a_seed_gives_the_same_conversation():
+def test_a_seed_determines_the_conversation():
     assert dialogue(random.Random(7)) == dialogue(random.Random(7))
     assert len({str(dialogue(random.Random(seed))) for seed in range(50)}) == 50
 
 
 @pytest.mark.parametrize("held_out", [False, True])
-def test_roles_alternate_and_nothing_is_empty(held_out):
+def test_roles_alternate_and_no_message_is_empty(held_out):
     for seed in range(300):
         messages = dialogue(random.Random(seed), held_out)
         if messages[0]["role"] == "system":
@@ -33,53 +29,53 @@ def test_roles_alternate_and_nothing_is_empty(held_out):
 
 
 @pytest.mark.parametrize("ability", SKILLS)
-def test_every_ability_can_be_asked_for_held_out(ability):
-    messages, shown = labelled(random.Random(3), held_out=True, ability=ability)
-    assert shown == ability
+def test_every_ability_has_held_out_phrasings(ability):
+    messages, label = labelled_dialogue(random.Random(3), held_out=True, ability=ability)
+    assert label == ability
     assert messages[-1]["role"] == "assistant"
 
 
-def test_no_held_out_wording_is_trained_on(monkeypatch):
-    drawn = {True: set(), False: set()}
-    write = phrasing.Speaker._write
+def test_training_uses_no_held_out_phrasing(monkeypatch):
+    phrasings = {True: set(), False: set()}
+    write = phrasing.SimulatedUser._write
 
     def spy(self, template, before, after, *rest):
-        drawn[self.held_out].add(re.sub(r"{\w}", "{}", phrasing.lowered(before + template + after)))
+        phrasings[self.held_out].add(re.sub(r"{\w}", "{}", phrasing.lowered(before + template + after)))
         return write(self, template, before, after, *rest)
 
-    monkeypatch.setattr(phrasing.Speaker, "_write", spy)
+    monkeypatch.setattr(phrasing.SimulatedUser, "_write", spy)
     for seed in range(1200):
-        labelled(random.Random(seed), held_out=seed % 2 == 0)
-    assert min(len(wordings) for wordings in drawn.values()) > 500
-    assert not drawn[True] & drawn[False]
+        labelled_dialogue(random.Random(seed), held_out=seed % 2 == 0)
+    assert min(len(texts) for texts in phrasings.values()) > 500
+    assert not phrasings[True] & phrasings[False]
 
 
-def test_the_last_thing_told_is_remembered():
-    found = 0
+def test_recall_gives_the_last_statement():
+    checked = 0
     for seed in range(400):
-        messages, _ = labelled(random.Random(seed), ability="recall")
+        messages, _ = labelled_dialogue(random.Random(seed), ability="recall")
         answer = messages[-1]["content"]
-        told = [m["content"] for m in messages[:-1] if "your favourite colour is" in m["content"]]
-        if told and answer.startswith("Your favourite colour is"):
-            found += 1
-            last = re.findall(r"your favourite colour is (\w+)", told[-1], re.IGNORECASE)[-1]
+        statements = [m["content"] for m in messages[:-1] if "your favourite colour is" in m["content"]]
+        if statements and answer.startswith("Your favourite colour is"):
+            checked += 1
+            last = re.findall(r"your favourite colour is (\w+)", statements[-1], re.IGNORECASE)[-1]
             assert answer == f"Your favourite colour is {last}."
-    assert found > 5
+    assert checked > 5
 
 
-def test_sums_are_right():
+def test_sums_are_correct():
     signs = {"plus": int.__add__, "minus": int.__sub__, "times": int.__mul__}
     values = {facts.words_of(n): n for n in range(-20, 401)}
     for seed in range(300):
-        messages, _ = labelled(random.Random(seed), ability="arithmetic")
-        for found in re.finditer(
+        messages, _ = labelled_dialogue(random.Random(seed), ability="arithmetic")
+        for checked in re.finditer(
             r"^([a-z-]+) (plus|minus|times) ([a-z-]+) is ([a-z -]+)\.$", messages[-1]["content"].lower()
         ):
-            a, sign, b, result = found.groups()
+            a, sign, b, result = checked.groups()
             assert values[result] == signs[sign](values[a], values[b])
 
 
-def test_numbers_in_words():
+def test_spells_numbers_as_words():
     assert [facts.words_of(n) for n in (0, 12, 20, 21, -5, 100, 101, 380, 1000)] == [
         "zero", "twelve", "twenty", "twenty-one", "minus five", "one hundred", "one hundred and one",
         "three hundred and eighty", "one thousand",
@@ -94,7 +90,7 @@ def test_stories_have_three_to_six_sentences_about_their_animal():
         assert not re.search(r"\ba [aeiou]", text)
 
 
-def test_one_word_prompts_get_one_word():
+def test_one_word_prompts_get_answers_of_one_word():
     for seed in range(600):
         messages = dialogue(random.Random(seed))
         if messages[0]["role"] == "system" and "in one word" in messages[0]["content"].lower():
@@ -105,20 +101,20 @@ def test_one_word_prompts_get_one_word():
                 assert named or len(answer.split()) <= 2, answer
 
 
-def test_the_tables_are_large_enough():
+def test_tables_have_a_minimum_size():
     assert len(facts.CAPITALS) >= 60
     assert len(WORDS) >= 5000
     assert all(re.fullmatch(r"[a-z]{3,10}", word) for word in WORDS)
     assert "capitals" in REFUSAL
 
 
-def test_long_conversations_are_long():
+def test_long_dialogues_have_the_requested_length():
     assert len(pasted(random.Random(0), 500).split()) >= 500
     assert sum(len(m["content"].split()) for m in long_dialogue(random.Random(1), 600)) >= 600
 
 
-def test_spoken_lines_are_plain_sentences():
-    lines = spoken_lines(random.Random(0), 200) + [user_line(random.Random(seed)) for seed in range(100)]
+def test_speech_lines_are_plain_sentences():
+    lines = speech_lines(random.Random(0), 200) + [user_line(random.Random(seed)) for seed in range(100)]
     assert all(line[0].isupper() or not line[0].isalpha() for line in lines)
     assert sum(line[-1] in ".?!" for line in lines) == len(lines)
     assert not any(mark in line for line in lines for mark in "<>[]{}|\n")

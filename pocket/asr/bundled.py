@@ -20,7 +20,7 @@ _VERSION = 6
 _DTYPES = ("<f4", "<i1", "<i2", "<i4", "<f2")
 
 
-def load_shipped(folder: Path = WEIGHTS) -> tuple[Recognizer, Tokens]:
+def load_bundled(folder: Path = WEIGHTS) -> tuple[Recognizer, Tokens]:
     """Return the network and its tokenizer. The CTC head is not in the file; it has random weights."""
     tokens = Tokens(Tokenizer.from_file(str(folder / "tokenizer.json")))
     model = Recognizer(config(tokens))
