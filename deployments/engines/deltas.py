@@ -1,7 +1,7 @@
-"""Pieces of an answer that are ready together travel together: each message to another process has its price.
+"""Gathering of deltas: each message to another process costs about half a millisecond, so there should be few.
 
-The first piece leaves at once and the last waits for nothing; those between leave ``WINDOW_S`` after the ones before
-them. Knows nothing of engines or of Ray.
+The first delta is passed on at once, and the end without delay. Text in between is joined: a delta follows the one
+before it after ``WINDOW_S`` at the earliest.
 """
 
 from __future__ import annotations
@@ -13,41 +13,42 @@ from contextlib import aclosing
 from deployments.messages import ChatEnd, TextDelta
 
 WINDOW_S = 0.02
-PIECES_AHEAD = 64  # held for a reader who is slow, before the engine has to wait
+MAX_BUFFERED = 64  # deltas; with more, the engine waits for the reader
 
 
-async def coalesced(
+async def gather_deltas(
     values: AsyncGenerator[TextDelta | ChatEnd, None], window_s: float = WINDOW_S
 ) -> AsyncGenerator[TextDelta | ChatEnd, None]:
-    """The same text and the same end, in fewer pieces. Closing it closes ``values``."""
-    basket = _Basket(window_s)
-    filling = asyncio.create_task(basket.fill(values))
+    """Yield the same text and the same end in fewer deltas. Closing this generator closes ``values``."""
+    buffer = DeltaBuffer(window_s)
+    filling = asyncio.create_task(buffer.fill(values))
     try:
-        while (text := await basket.next_text()) is not None:
+        while (text := await buffer.next_text()) is not None:
             yield TextDelta(text)
-        await filling  # raises what the values raised, once their text is told
-        if basket.end is not None:
-            yield basket.end
+        await filling  # raises the error of ``values``, after its text
+        if buffer.end is not None:
+            yield buffer.end
     finally:
         filling.cancel()
         await asyncio.gather(filling, return_exceptions=True)
 
 
-class _Basket:
-    """Collects pieces until they are due."""
+class DeltaBuffer:
+    """Joins deltas of one answer. One task calls ``fill``, another one ``next_text`` until it returns ``None``."""
 
     def __init__(self, window_s: float) -> None:
         self._window_s = window_s
-        self._pieces: list[str] = []
+        self._texts: list[str] = []
         self._closed = False
         self._due = asyncio.Event()
-        self._room = asyncio.Event()
+        self._has_space = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._not_before_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self.end: ChatEnd | None = None
 
     async def fill(self, values: AsyncGenerator[TextDelta | ChatEnd, None]) -> None:
+        """Read ``values`` to their end and close them; wait while the buffer is full."""
         try:
             async with aclosing(values):
                 async for value in values:
@@ -60,25 +61,25 @@ class _Basket:
             self._due.set()
 
     async def _add(self, text: str) -> None:
-        self._pieces.append(text)
+        self._texts.append(text)
         if self._timer is None:
             self._timer = self._loop.call_at(self._not_before_s, self._due.set)
-        while len(self._pieces) >= PIECES_AHEAD:
-            self._room.clear()
-            await self._room.wait()
+        while len(self._texts) >= MAX_BUFFERED:
+            self._has_space.clear()
+            await self._has_space.wait()
 
     async def next_text(self) -> str | None:
-        """What has come, once it is due; ``None`` when nothing comes any more."""
+        """Return the buffered text once it is due; ``None`` at the end."""
         await self._due.wait()
         if not self._closed:
             self._due.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not self._pieces:
+        if not self._texts:
             return None
-        text = "".join(self._pieces)
-        self._pieces.clear()
-        self._room.set()
+        text = "".join(self._texts)
+        self._texts.clear()
+        self._has_space.set()
         self._not_before_s = self._loop.time() + self._window_s
         return text

@@ -1,43 +1,45 @@
-"""From libraries that block to async values: a few threads that take the steps of many callers' work in turn.
+"""Blocking libraries as async generators: a few threads run the steps of many requests from one queue.
 
-A caller's work is a blocking generator; a step makes one value of it and is never interrupted. Waiting steps go by
-rank, then by arrival, and every further step of a caller has a rank one higher: his first goes before another's fifth.
-Knows nothing of models.
+The work of a request is a blocking generator. A step computes one value of it and is not interrupted. Queued steps run
+by rank, then in order of submission. Every further step of a request has a rank one higher: the first step of a new
+request runs before the fifth step of another.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from queue import PriorityQueue
-from threading import Thread, get_ident
+from threading import Lock, Thread, get_ident
 from typing import Any, TypeVar
 
 from deployments.errors import EngineUnavailable, Overloaded
 from deployments.messages import Load
+from deployments.settings import PooledArgs
 
 T = TypeVar("T")
 
-RETRY_AFTER_S = 1.0  # the advice to one who finds no place
-_PROBE_RANK = -1  # before everybody
+RETRY_AFTER_S = 1.0  # of a request that finds the queue full
+_CHECK_RANK = -1  # before every request
 _END = object()
 
 
 @dataclass(order=True, slots=True)
 class _Step:
     rank: int
-    arrival: int
+    number: int
     work: Callable[[], object] = field(compare=False)
-    done: Future[Any] = field(compare=False, default_factory=Future)
+    result: Future[Any] = field(compare=False, default_factory=Future)
 
 
 class Pool:
-    """``threads`` threads and one queue for them. To be used from one event loop."""
+    """``threads`` threads with one priority queue. Use it from one event loop only."""
 
     def __init__(self, name: str, threads: int, *, max_waiting: int, stall_timeout_s: float) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
@@ -45,22 +47,22 @@ class Pool:
         self._max_waiting = max_waiting
         self._stall_timeout_s = stall_timeout_s
         self._queue: PriorityQueue[_Step] = PriorityQueue()
-        self._arrivals = count()
+        self._numbers = count()
         self._busy_since: dict[int, float] = {}  # by thread
         self._closed = False
 
     def load(self) -> Load:
-        """The steps in hand, of callers who left included, and those that wait for a thread."""
+        """Return the number of running steps, cancelled requests included, and of queued steps."""
         return Load(active=len(self._busy_since), waiting=self._waiting(), slots=self._threads)
 
     async def stream(self, source: Generator[T, None, None], rank: int = 0) -> AsyncGenerator[T, None]:
-        """The values of ``source``, made one ahead of the caller; its first step has ``rank``.
+        """Yield the values of ``source``, computed one ahead of the caller; its first step has ``rank``.
 
-        When the caller stops, what has not begun never does, and ``source`` is closed after the step in hand. Raises
-        ``Overloaded`` when too many wait already.
+        Closing this generator cancels the queued step and closes ``source`` after the running one. Raise ``Overloaded``
+        if the queue is full.
         """
         if self._waiting() >= self._max_waiting:
-            raise Overloaded("Every place in the engine's queue is taken.", retry_after_s=RETRY_AFTER_S)
+            raise Overloaded("the engine's queue is full", retry_after_s=RETRY_AFTER_S)
         step = partial(next, source, _END)
         ahead = self._submit(step, rank)
         try:
@@ -70,22 +72,19 @@ class Pool:
                 yield value
         finally:
             ahead.cancel()
-            ahead.add_done_callback(lambda _: source.close())  # at once, or in the thread that is at it
+            ahead.add_done_callback(lambda _: source.close())  # runs now, or in the thread that runs the step
 
     async def check(self, probe: Callable[[], object]) -> None:
-        """Run ``probe`` if no thread is at work; else raise only when one of them hangs."""
+        """Run ``probe`` in a thread if all threads are idle; else raise ``EngineUnavailable`` if a step hangs."""
         now = time.monotonic()
         since = list(self._busy_since.values())
         if now - min(since, default=now) > self._stall_timeout_s:
-            raise EngineUnavailable(f"the engine has been silent for over {self._stall_timeout_s:g} s")
+            raise EngineUnavailable(f"the engine has made no progress for over {self._stall_timeout_s:g} s")
         if not since:
-            await asyncio.wrap_future(self._submit(probe, _PROBE_RANK))
+            await asyncio.wrap_future(self._submit(probe, _CHECK_RANK))
 
     def close(self, release: Callable[[], object]) -> None:
-        """End the threads and then run ``release``, after the steps in hand and in the queue.
-
-        Waits for neither; idempotent.
-        """
+        """End the threads after the running and queued steps, then call ``release``. Return at once; idempotent."""
         if not self._closed:
             self._closed = True
             self._executor.shutdown(wait=False)
@@ -97,21 +96,21 @@ class Pool:
 
     def _waiting(self) -> int:
         with self._queue.mutex:
-            return sum(not step.done.cancelled() for step in self._queue.queue)
+            return sum(not step.result.cancelled() for step in self._queue.queue)
 
     def _submit(self, work: Callable[[], object], rank: int) -> Future[Any]:
-        step = _Step(rank, next(self._arrivals), work)
+        step = _Step(rank, next(self._numbers), work)
         self._queue.put(step)
         try:
-            self._executor.submit(self._take_first)  # as many as there are steps; which one it takes is the queue's say
+            self._executor.submit(self._run_first)  # one call per step; the queue decides which step it runs
         except RuntimeError:
-            raise EngineUnavailable("the engine is being closed") from None
-        return step.done
+            raise EngineUnavailable("the engine is closed") from None
+        return step.result
 
-    def _take_first(self) -> None:
-        """Runs in one of the threads."""
+    def _run_first(self) -> None:
+        """Run the first step of the queue; called in a thread of the pool."""
         step = self._queue.get_nowait()
-        if not step.done.set_running_or_notify_cancel():
+        if not step.result.set_running_or_notify_cancel():
             return
         self._busy_since[get_ident()] = time.monotonic()
         value, failure = None, None
@@ -119,8 +118,39 @@ class Pool:
             value = step.work()
         except BaseException as error:
             failure = error
-        del self._busy_since[get_ident()]
+        del self._busy_since[get_ident()]  # before the result is set: then its request counts as ended
         if failure is not None:
-            step.done.set_exception(failure)
+            step.result.set_exception(failure)
         else:
-            step.done.set_result(value)
+            step.result.set_result(value)
+
+
+class PooledEngine(ABC):
+    """The part that engines with a ``Pool`` have in common: utilization, health and the end."""
+
+    def __init__(self, name: str, args: PooledArgs, threads: int) -> None:
+        self._pool = Pool(name, threads, max_waiting=args.max_waiting, stall_timeout_s=args.stall_timeout_s)
+        self._produced_lock = Lock()
+        self.produced = 0
+
+    def load(self) -> Load:
+        return self._pool.load()
+
+    async def check(self) -> None:
+        await self._pool.check(self._probe)
+
+    async def close(self) -> None:
+        self._pool.close(self._release)
+
+    def _count(self, values: int = 1) -> None:
+        """Add to ``produced``; may be called in any thread."""
+        with self._produced_lock:
+            self.produced += values
+
+    @abstractmethod
+    def _probe(self) -> None:
+        """Run a small inference; called in a thread of the pool. Raise if it fails."""
+
+    @abstractmethod
+    def _release(self) -> None:
+        """Release the model's memory; called once, after the last step."""

@@ -81,19 +81,20 @@ def entry_of(args: ModelArgs) -> EngineEntry:
 
 def recognizer(args: SpeechToTextArgs) -> Recognizer:
     """Load the recognizer that ``args`` describe; blocks until it is warm."""
-    return cast(Recognizer, _load(args))
+    return cast(Recognizer, load(args))
 
 
 def chat_model(args: ChatArgs) -> ChatModel:
     """Load the chat model that ``args`` describe; blocks until it is warm."""
-    return cast(ChatModel, _load(args))
+    return cast(ChatModel, load(args))
 
 
 def synthesizer(args: TextToSpeechArgs) -> Synthesizer:
     """Load the synthesizer that ``args`` describe; blocks until it is warm."""
-    return cast(Synthesizer, _load(args))
+    return cast(Synthesizer, load(args))
 
 
-def _load(args: ModelArgs) -> Any:
+def load(args: ModelArgs) -> Any:
+    """Load the engine that ``args`` describe; blocks until it is warm."""
     module, _, name = entry_of(args).engine.rpartition(".")
     return getattr(import_module(f"deployments.engines.{module}"), name)(args)

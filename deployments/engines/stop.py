@@ -1,4 +1,4 @@
-"""Stop strings over streamed text. Pure: knows nothing of models."""
+"""Stop strings in streamed text. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 class StopScanner:
-    """Lets streamed text through up to the first of ``stops``, holding back an end that may yet become one."""
+    """Passes streamed text up to the first of ``stops``; holds back an end that may be the start of one."""
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stops)
@@ -14,7 +14,7 @@ class StopScanner:
         self.stopped = False
 
     def push(self, text: str) -> str:
-        """The text that can go out now; ``stopped`` tells whether a stop string was met."""
+        """Return the text that can be sent; set ``stopped`` if a stop string was found."""
         if not self._stops:
             return text
         text = self._held + text
@@ -28,11 +28,11 @@ class StopScanner:
         return text[: len(text) - keep]
 
     def flush(self) -> str:
-        """What was held back, once nothing can follow it."""
+        """Return the text that is held back; call it when no more text follows."""
         held, self._held = self._held, ""
         return held
 
 
 def _overlap(text: str, stop: str) -> int:
-    """Length of the longest end of ``text`` with which ``stop`` begins."""
+    """Return the length of the longest proper prefix of ``stop`` that ``text`` ends with."""
     return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0)

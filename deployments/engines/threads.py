@@ -1,6 +1,6 @@
-"""A thread for calls that block, and what libraries are told of threads. Knows nothing of models.
+"""The CPU settings of a replica's process, and an executor with one thread.
 
-``prepare`` must run before the library is imported, as OpenMP reads its settings only once.
+``prepare`` must run before the engine's library is imported: OpenMP reads its environment variables only once.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ from deployments.settings import EngineArgs
 R = TypeVar("R")
 
 BRIEFLY = {"GOMP_SPINCOUNT": "100000", "KMP_BLOCKTIME": "1"}
-"""About two milliseconds in GNU's OpenMP, and one in LLVM's, before a thread sleeps."""
+"""An idle thread spins for about 2 ms (GNU's OpenMP) or 1 ms (LLVM's) before it sleeps."""
 
 
 def prepare(args: EngineArgs) -> None:
-    """Tell OpenMP and numpy how many threads this process gets and what they do when idle; and give way to the gateway.
+    """Set the threads of OpenMP and BLAS, what their idle threads do, and the niceness of the calling thread.
 
-    A niceness is this thread's and is inherited by those that it starts. It is raised and never lowered, for which one
-    would have to be root.
+    Threads inherit the niceness of the thread that starts them. It is only raised: lowering it needs privileges.
     """
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
     if args.omp_wait_policy == "brief":
@@ -33,28 +32,28 @@ def prepare(args: EngineArgs) -> None:
         os.environ.update(BRIEFLY)
     else:
         os.environ["OMP_WAIT_POLICY"] = args.omp_wait_policy.upper()
-    threadpool_limits(args.threads, "blas")  # numpy is there already, and its idle threads spin on cores of others
+    threadpool_limits(args.threads, "blas")  # numpy is loaded already, and its idle threads would spin
     os.setpriority(os.PRIO_PROCESS, 0, max(args.niceness, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
-class Lane:
-    """One thread, which works in order of arrival."""
+class SerialExecutor:
+    """One thread that runs calls in order of submission."""
 
     def __init__(self, name: str) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._busy_since: float | None = None
 
     def submit(self, work: Callable[[], R]) -> Future[R]:
-        """Raises ``RuntimeError`` when the lane is closed."""
+        """Queue a call. Raise ``RuntimeError`` if the executor is closed."""
         return self._executor.submit(self._timed, work)
 
     def busy_s(self) -> float:
-        """Seconds that the work in hand has taken so far; 0 when there is none."""
+        """Return for how long the current call has been running, in seconds; 0 if there is none."""
         since = self._busy_since
         return 0.0 if since is None else time.monotonic() - since
 
     def close(self, *, wait: bool) -> None:
-        """Ends after what was submitted. Idempotent."""
+        """End the thread after the queued calls. Idempotent."""
         self._executor.shutdown(wait=wait)
 
     def _timed(self, work: Callable[[], R]) -> R:

@@ -1,14 +1,13 @@
-"""Coqui TTS: voices in its formats, a sentence at a time, and with a vocoder of its own a piece of it at a time.
+"""Coqui TTS: the voices that the library loads. A model with a vocoder yields a sentence in chunks.
 
-Sentences of several callers are spoken side by side, each by a thread of its own over the same weights: on a processor
-a batch of the vocoder, which is nearly all the work, takes as long as its parts one after another.
+Concurrent sentences run in one thread each over the same weights: on a CPU, a batch of the vocoder, which is nearly all
+the work, takes as long as its parts one after another.
 """
 
 from __future__ import annotations
 
 import copy
 import logging
-import re
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import aclosing
 from threading import Lock
@@ -17,38 +16,24 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.postprocess import Polish
-from deployments.engines.pooled import Pooled
+from deployments.engines.coqui.settings import CoquiArgs
 from deployments.engines.coqui.vocoder import Vocoder
+from deployments.engines.pool import PooledEngine
+from deployments.engines.threads import prepare
 from deployments.errors import InvalidRequest
 from deployments.messages import Audio
-from deployments.settings import CoquiArgs, TextToSpeechConfig, resolve
-from deployments.engines.threads import prepare
+from deployments.settings import TextToSpeechConfig, resolve
 
 logger = logging.getLogger("ray.serve")
 
 T = TypeVar("T")
 
-PARALLEL = ("Vits", "ForwardTTS")  # the models that keep nothing between two calls, or only their speed
-MIN_LETTERS = 3  # some models fail on less
-
-# What Coqui's cleaner for English drops in silence.
-_SYMBOLS = (
-    (re.compile(r"(?<=\d)\s*[*×]\s*(?=\d)"), " times "),
-    (re.compile(r"(?<=\d)\s*÷\s*(?=\d)"), " divided by "),
-    (re.compile(r"(?<=\d)\s+[-−–]\s+(?=\d)"), " minus "),
-    (re.compile(r"\s*\+\s*"), " plus "),
-    (re.compile(r"\s*=\s*"), " equals "),
-    (re.compile(r"\s*%"), " percent"),
-    (re.compile(r"\s*°"), " degrees "),
-    (re.compile(r"€\s*(\d[\d.,]*(?<=\d))"), r"\1 euros"),
-    (re.compile(r"(?<=[A-Za-z])\s*/\s*(?=[A-Za-z])"), " or "),
-)
-_PAUSES = re.compile(r"(?<=[,;:])\s+|\s+(?=[-–—(])")
+CONCURRENT = ("Vits", "ForwardTTS")  # models without state between calls, except their speed
+MIN_CHARACTERS = 3  # some models fail on shorter input
 
 
-class CoquiSynthesizer(Pooled):
-    """One voice model; sentences, and pieces of them, wait for it."""
+class CoquiSynthesizer(PooledEngine):
+    """One voice model. Sentences, and chunks of them, are steps of a pool."""
 
     def __init__(self, args: CoquiArgs) -> None:
         prepare(args)
@@ -63,85 +48,80 @@ class CoquiSynthesizer(Pooled):
         self._voices = list(self._model.speaker_manager.speaker_names) if self._model.speaker_manager else []
         self._languages = list(self._model.language_manager.language_names)
         self._length_scale = float(getattr(self._model, "length_scale", 1.0))
-        self._vocoder = self._opened_vocoder()
-        self._split = _one_at_a_time(self._synthesizer.split_into_sentences)  # it keeps the text that it is at
+        self._vocoder = self._make_vocoder()
         tokenizer = self._model.tokenizer
-        tokenizer.text_to_ids = _one_at_a_time(tokenizer.text_to_ids)  # the reader of numbers keeps its place
-        super().__init__("coqui", args, self._parallel(args.workers))
+        tokenizer.text_to_ids = _serialized(tokenizer.text_to_ids)  # inflect, which it calls, is not thread-safe
+        super().__init__("coqui", args, self._concurrency(args.workers))
         self._warm_up()
 
-    async def speak(self, text: str, config: TextToSpeechConfig, rank: int = 0) -> AsyncGenerator[Audio, None]:
-        async with aclosing(self._pool.stream(self._say(text, config), rank)) as chunks:
-            async for audio in chunks:
-                yield audio
+    @property
+    def rate_hz(self) -> int:
+        return self._rate_hz
 
-    def _parallel(self, workers: int) -> int:
-        """How many sentences the model can be at."""
+    @property
+    def language(self) -> str | None:
+        if "english" in getattr(self._model.tokenizer.text_cleaner, "__name__", ""):
+            return "en"
+        return self._languages[0] if self._languages else None
+
+    async def speak(self, sentence: str, config: TextToSpeechConfig, rank: int = 0) -> AsyncGenerator[Audio, None]:
+        async with aclosing(self._pool.stream(self._chunks(sentence, config), rank)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    def _concurrency(self, workers: int) -> int:
+        """Return how many sentences the model can process at a time, at most ``workers``."""
         kind = type(self._model).__name__
-        if workers == 1 or kind in PARALLEL:
+        if workers == 1 or kind in CONCURRENT:
             return workers
-        logger.warning("%s speaks one sentence at a time, not %d", kind, workers)
+        logger.warning("%s synthesizes one sentence at a time, not %d: it is not thread-safe", kind, workers)
         return 1
 
-    def _say(self, text: str, config: TextToSpeechConfig) -> Generator[Audio, None, None]:
+    def _chunks(self, sentence: str, config: TextToSpeechConfig) -> Generator[Audio, None, None]:
         voice, language = self._voice(config.voice), self._language(config.language)
-        for sentence in self._sentences(text, language, config.max_sentence_chars):
-            speakable = self._speakable(sentence, language)
-            if speakable is None:
-                continue
-            polish = Polish(self._rate_hz, config.volume, config.pause_s)
-            for samples, last in self._synthesize(speakable, voice, language, config.speed):
-                sound = polish.add(samples, last)
-                if len(sound):
-                    yield Audio(sound, self._rate_hz)
-            self._count()
+        padded = self._padded(sentence, language)
+        if padded is None:
+            return
+        for samples in self._synthesize(padded, voice, language, config.speed):
+            yield Audio(samples, self._rate_hz)
+        self._count()
 
-    def _sentences(self, text: str, language: str | None, longest: int) -> Iterator[str]:
-        # The library's splitter reads a line break as the end of a sentence only where the line is empty.
-        for line in filter(None, map(str.strip, text.splitlines())):
-            for sentence in self._split(line, language):
-                yield from _split(sentence.strip(), longest)
-
-    def _speakable(self, sentence: str, language: str | None) -> str | None:
-        """The sentence, made long enough for the model; ``None`` if the model has no sound for any of it."""
-        if not any(letter.isalnum() for letter in sentence):
-            return None
+    def _padded(self, sentence: str, language: str | None) -> str | None:
+        """Return the sentence in the form that the model needs; ``None`` if the model can pronounce none of it."""
         tokenizer = self._model.tokenizer
-        if "english" in getattr(tokenizer.text_cleaner, "__name__", ""):
-            sentence = _with_symbols_as_words(sentence)
         names = map(tokenizer.characters.id_to_char, tokenizer.text_to_ids(sentence, language=language))
-        letters = sum(len(name) == 1 and name.isalnum() for name in names)
-        if letters == 0:
+        pronounced = sum(len(name) == 1 and name.isalnum() for name in names)
+        if pronounced == 0:
             return None
         sentence = sentence if sentence[-1] in ".!?," else f"{sentence}."
-        return sentence if letters >= MIN_LETTERS else f"{sentence} "
+        return sentence if pronounced >= MIN_CHARACTERS else f"{sentence} "
 
     def _synthesize(
         self, sentence: str, voice: str | None, language: str | None, speed: float
-    ) -> Iterator[tuple[NDArray[np.float32], bool]]:
-        """The sound of one sentence, as the model makes it; each piece with whether it is the last."""
-        model = copy.copy(self._model)  # the same weights, with a speed of its own
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yield the samples of one sentence, float32 of shape (n,), in chunks."""
+        model = copy.copy(self._model)  # the same weights, but another length_scale
         model.length_scale = self._length_scale / speed
         with self._torch.inference_mode():
             made = model.synthesize(sentence, speaker=voice, language=language, use_griffin_lim=self._vocoder is None)
         if self._vocoder is None:
-            yield self._samples(made["wav"]), True
+            yield self._samples(made["wav"])
         else:
-            yield from self._vocoder.pieces(made["outputs"]["model_outputs"][0].cpu().numpy())
+            yield from self._vocoder.chunks(made["outputs"]["model_outputs"][0].cpu().numpy())
 
-    def _opened_vocoder(self) -> Vocoder | None:
+    def _make_vocoder(self) -> Vocoder | None:
         vocoder = self._synthesizer.vocoder_model
         if vocoder is None:
             return None
         device = next(vocoder.parameters()).device
         if device.type == "cpu":
-            _lay_out(vocoder)
+            _use_channels_last(vocoder)
 
-        def make(spectrogram: NDArray[np.float32]) -> NDArray[np.float32]:
+        def run(spectrogram: NDArray[np.float32]) -> NDArray[np.float32]:
             with self._torch.inference_mode():
                 return self._samples(self._synthesizer._run_vocoder(self._torch.from_numpy(spectrogram), device))
 
-        return Vocoder(make, self._model.ap.num_mels, self._rate_hz)
+        return Vocoder(run, self._model.ap.num_mels, self._rate_hz)
 
     def _samples(self, wave: Any) -> NDArray[np.float32]:
         return np.asarray(self._torch.as_tensor(wave).cpu(), np.float32).reshape(-1)
@@ -157,8 +137,8 @@ class CoquiSynthesizer(Pooled):
         return self._languages[0] if code is None else _one_of("language", code, self._languages)
 
     def _warm_up(self) -> None:
-        """Say something that brings in what the library imports late: its splitter, its way with numbers."""
-        for _ in self._say("Dr. Who, 2. $3.40!", TextToSpeechConfig()):
+        """Synthesize a sentence with numbers: the library imports what reads them on first use."""
+        for _ in self._chunks("Dr. Who has 2, or $3.40!", TextToSpeechConfig()):
             pass
         self.produced = 0
 
@@ -167,11 +147,11 @@ class CoquiSynthesizer(Pooled):
             pass
 
     def _release(self) -> None:
-        del self._model, self._synthesizer, self._vocoder, self._split
+        del self._model, self._synthesizer, self._vocoder
 
 
-def _one_at_a_time(call: Callable[..., T]) -> Callable[..., T]:
-    """``call``, which must not run in two threads at once."""
+def _serialized(call: Callable[..., T]) -> Callable[..., T]:
+    """Return ``call``, guarded by a lock."""
     lock = Lock()
 
     def locked(*args: Any, **kwargs: Any) -> T:
@@ -182,8 +162,10 @@ def _one_at_a_time(call: Callable[..., T]) -> Callable[..., T]:
 
 
 def _import_inflect() -> None:
-    """What says numbers for Coqui. It has its own types checked by a library that compiles it anew 23 times for that,
-    which takes longer than all the rest of a start: so it is brought in without.
+    """Import inflect, which Coqui uses to read numbers, without run-time type checks.
+
+    inflect decorates its functions with typeguard, which compiles its source 23 times; that takes longer than the rest
+    of the engine's start.
     """
     import typeguard
 
@@ -196,7 +178,7 @@ def _import_inflect() -> None:
 
 
 def _load(args: CoquiArgs) -> Any:
-    """Coqui's own synthesizer over the model that ``args`` name."""
+    """Load the library's own ``Synthesizer``."""
     cuda = args.device == "cuda"
     if args.model_name is not None:
         from TTS.api import TTS
@@ -210,49 +192,25 @@ def _load(args: CoquiArgs) -> Any:
     }
     files = {name: resolve(path) for name, path in paths.items() if path is not None}
     if missing := [str(path) for path in files.values() if not path.exists()]:
-        raise FileNotFoundError(f"there is no model file {', '.join(missing)}")
+        raise FileNotFoundError(f"missing model file: {', '.join(missing)}")
     from TTS.utils.synthesizer import Synthesizer
 
     return Synthesizer(**files, use_cuda=cuda)
 
 
-def _lay_out(vocoder: Any) -> None:
+def _use_channels_last(vocoder: Any) -> None:
+    """Change the memory layout of all HiFi-GAN generators of a vocoder."""
     from TTS.vocoder.models.hifigan_generator import HifiganGenerator
 
-    from deployments.engines.coqui.hifigan import lay_out
+    from deployments.engines.coqui.hifigan import use_channels_last
 
     for generator in vocoder.modules():
         if isinstance(generator, HifiganGenerator):
-            lay_out(generator)
+            use_channels_last(generator)
 
 
-def _one_of(what: str, name: str, known: list[str]) -> str:
-    if name not in known:
-        choice = f"it has {', '.join(known)}" if known else "it has only one, without a name"
+def _one_of(what: str, name: str, valid: list[str]) -> str:
+    if name not in valid:
+        choice = f"it has {', '.join(valid)}" if valid else "it has only one, without a name"
         raise InvalidRequest(f"the model has no {what} {name!r}; {choice}", param=what)
     return name
-
-
-def _with_symbols_as_words(sentence: str) -> str:
-    for symbol, words in _SYMBOLS:
-        sentence = symbol.sub(words, sentence)
-    return sentence.strip()
-
-
-def _split(sentence: str, longest: int) -> Iterator[str]:
-    """``sentence`` in pieces of at most ``longest`` characters, cut where it pauses, or else between words."""
-    piece = ""
-    for word in _units(sentence, longest):
-        if piece and len(piece) + 1 + len(word) > longest:
-            yield piece
-            piece = ""
-        piece = f"{piece} {word}" if piece else word
-    if piece:
-        yield piece
-
-
-def _units(sentence: str, longest: int) -> Iterator[str]:
-    """What a cut may not part: phrases, the words of a phrase that is too long, the pieces of such a word."""
-    for phrase in _PAUSES.split(sentence):
-        for word in [phrase] if len(phrase) <= longest else phrase.split():
-            yield from (word[at : at + longest] for at in range(0, len(word), longest))

@@ -1,4 +1,4 @@
-"""Engines that only pretend: with a set delay, length and failure. For the tests of everything around an engine."""
+"""Engines without a model: delay, length and failure of an answer are settings. For tests of the code around them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from deployments.errors import ContextOverflow, EngineUnavailable
-from deployments.messages import Audio, ChatEnd, ChatMessage, Load, Segment, TextDelta
-from deployments.settings import (
-    ChatConfig,
-    FakeArgs,
-    FakeChatArgs,
-    FakeRecognizerArgs,
-    FakeSynthesizerArgs,
-    SpeechToTextConfig,
-    TextToSpeechConfig,
-)
+from deployments.engines.deltas import gather_deltas
+from deployments.engines.fake.settings import FakeArgs, FakeChatArgs, FakeRecognizerArgs, FakeSynthesizerArgs
 from deployments.engines.stop import StopScanner
+from deployments.errors import ContextOverflow, EngineUnavailable
+from deployments.messages import Audio, ChatEnd, ChatMessage, JsonSchema, Load, Segment, TextDelta
+from deployments.settings import ChatConfig, SpeechToTextConfig, TextToSpeechConfig
 
 T = TypeVar("T")
 
@@ -37,18 +31,18 @@ class _Fake:
         self._active = 0
 
     def load(self) -> Load:
-        """It takes any number at once."""
+        """Return the utilization; requests are never queued."""
         return Load(active=self._active, waiting=0, slots=max(self._active, 1))
 
     async def check(self) -> None:
         if not self._timing.healthy:
-            raise EngineUnavailable("the fake engine was told to be unwell")
+            raise EngineUnavailable("the fake engine is set to be unhealthy")
 
     async def close(self) -> None:
-        """There is nothing to give back."""
+        """Do nothing: there are no threads and no weights."""
 
     async def _paced(self, values: Iterable[T]) -> AsyncGenerator[T, None]:
-        """The values at the set pace, until the set failure."""
+        """Yield the values with the delays of the settings, up to the failure that they set."""
         self._active += 1
         try:
             await asyncio.sleep(self._timing.first_s)
@@ -66,12 +60,12 @@ class _Fake:
 
     def _failure(self) -> Exception:
         if self._timing.fail_with == "crash":
-            return RuntimeError("the fake engine was told to crash")
-        return EngineUnavailable("the fake engine was told to fail")
+            return RuntimeError("the fake engine is set to crash")
+        return EngineUnavailable("the fake engine is set to fail")
 
 
 class FakeRecognizer(_Fake):
-    """Hears the set transcript in anything that is not silence."""
+    """Recognizes the transcript of its settings in all audio that is not silence."""
 
     def __init__(self, args: FakeRecognizerArgs) -> None:
         super().__init__(args)
@@ -83,15 +77,18 @@ class FakeRecognizer(_Fake):
         loud = len(audio.samples) > 0 and float(np.abs(audio.samples).max()) >= SILENCE_PEAK
         words = self._args.transcript.replace("{seconds}", f"{audio.duration_s:.1f}").split() if loud else []
         parts = [part for part in np.array_split(words, self._args.steps) if len(part)]
-        span_s = audio.duration_s / max(len(parts), 1)
-        segments = (Segment(" ".join(part), i * span_s, (i + 1) * span_s) for i, part in enumerate(parts))
+        part_s = audio.duration_s / max(len(parts), 1)
+        segments = (Segment(" ".join(part), i * part_s, (i + 1) * part_s) for i, part in enumerate(parts))
         async with aclosing(self._paced(segments)) as paced:
             async for segment in paced:
                 yield segment
 
 
 class FakeChat(_Fake):
-    """Says the set answer, or the last message back so that crossed answers can be told apart. A word is a token."""
+    """Generates the answer of its settings, or repeats the last message, so that a test can tell answers apart.
+
+    A word is a token. A JSON schema is ignored.
+    """
 
     def __init__(self, args: FakeChatArgs) -> None:
         super().__init__(args)
@@ -102,26 +99,34 @@ class FakeChat(_Fake):
         return self._args.vision
 
     async def chat(
+        self, messages: Sequence[ChatMessage], config: ChatConfig, json_schema: JsonSchema | None = None
+    ) -> AsyncGenerator[TextDelta | ChatEnd, None]:
+        async with aclosing(gather_deltas(self._generate(messages, config))) as deltas:
+            async for delta in deltas:
+                yield delta
+
+    async def _generate(
         self, messages: Sequence[ChatMessage], config: ChatConfig
     ) -> AsyncGenerator[TextDelta | ChatEnd, None]:
+        """Yield one delta per word, then the end."""
         prompt_tokens = sum(len(message.text.split()) for message in messages)
-        fits = self._args.context_length - config.max_tokens
-        if prompt_tokens > fits:
-            raise ContextOverflow(f"the conversation has {prompt_tokens:,} words; at most {fits:,} fit")
+        limit = self._args.context_length - config.max_tokens
+        if prompt_tokens > limit:
+            raise ContextOverflow(f"the conversation has {prompt_tokens:,} words; the limit is {limit:,}")
         words = re.findall(r"\S+\s*", self._answer(messages[-1]))
         stop = StopScanner(config.stop)
-        spoken = 0
+        generated = 0
         async with aclosing(self._paced(words[: config.max_tokens])) as paced:
             async for word in paced:
-                spoken += 1
+                generated += 1
                 if text := stop.push(word.replace("{clock}", f"{monotonic():.6f}")):
                     yield TextDelta(text)
                 if stop.stopped:
                     break
         if text := stop.flush():
             yield TextDelta(text)
-        cut = spoken < len(words) and not stop.stopped
-        yield ChatEnd("length" if cut else "stop", prompt_tokens, spoken)
+        cut = generated < len(words) and not stop.stopped
+        yield ChatEnd("length" if cut else "stop", prompt_tokens, generated)
 
     def _answer(self, message: ChatMessage) -> str:
         if self._args.answer is not None:
@@ -131,16 +136,21 @@ class FakeChat(_Fake):
 
 
 class FakeSynthesizer(_Fake):
-    """Speaks a short tone for each word."""
+    """Synthesizes a short tone for each word."""
+
+    language: str | None = None
 
     def __init__(self, args: FakeSynthesizerArgs) -> None:
         super().__init__(args)
         self._args = args
 
-    async def speak(self, text: str, config: TextToSpeechConfig, rank: int = 0) -> AsyncGenerator[Audio, None]:
-        rate = self._args.rate_hz
-        seconds = np.arange(int(rate * self._args.word_s / config.speed), dtype=np.float32) / rate
+    @property
+    def rate_hz(self) -> int:
+        return self._args.rate_hz
+
+    async def speak(self, sentence: str, config: TextToSpeechConfig, rank: int = 0) -> AsyncGenerator[Audio, None]:
+        seconds = np.arange(int(self.rate_hz * self._args.word_s / config.speed), dtype=np.float32) / self.rate_hz
         tone = (0.3 * np.sin(2 * np.pi * TONE_HZ * seconds)).astype(np.float32)
-        async with aclosing(self._paced(re.findall(r"\w+", text))) as words:
+        async with aclosing(self._paced(re.findall(r"\w+", sentence))) as words:
             async for _ in words:
-                yield Audio(tone, rate)
+                yield Audio(tone, self.rate_hz)

@@ -1,35 +1,37 @@
-"""faster-whisper: Whisper models in CTranslate2's format, a window of at most 30 s at a time.
+"""faster-whisper: Whisper models in CTranslate2's format, one window of at most 30 s at a time.
 
-Windows of several callers are heard side by side, each by a thread of its own over the same weights: the encoder, which
-is nearly all the work, gains nothing from a batch on a processor.
+Concurrent windows run in one thread each over the same weights: the encoder, which is nearly all the work, gains
+nothing from a batch on a CPU.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.engines.pooled import RATE_HZ, PooledRecognizer
+from deployments.engines.pool import PooledEngine
+from deployments.engines.threads import prepare
+from deployments.engines.whisper.settings import WhisperArgs, WhisperConfig
 from deployments.errors import InvalidRequest
 from deployments.messages import Audio, Segment, Word
-from deployments.settings import SpeechToTextConfig, WhisperArgs, resolve
-from deployments.engines.threads import prepare
+from deployments.settings import SpeechToTextConfig, resolve
 
-FILES = ("model.bin", "config.json", "tokenizer.json")  # without any of these the library would ask the hub
+RATE_HZ = 16_000
+FILES = ("model.bin", "config.json", "tokenizer.json")  # if one is missing, the library downloads it
 
-# A model that takes shorter windows than 30 s still wants to hear that a sentence has ended.
+# Silence after the speech in a window shorter than 30 s; without it the model misses the end of a sentence.
 SILENCE_S = 1.0
 
-# A check looks at a second of silence, not at the thirty of a real window.
-CHECK_FRAMES = 100
+PROBE_FRAMES = 100  # a second, where a window has up to thirty
 
 
-class WhisperRecognizer(PooledRecognizer):
-    """One model; windows wait for it."""
+class WhisperRecognizer(PooledEngine):
+    """One model. Windows are steps of a pool."""
 
     def __init__(self, args: WhisperArgs) -> None:
         super().__init__("whisper", args, args.workers)
@@ -44,7 +46,18 @@ class WhisperRecognizer(PooledRecognizer):
         )
         self._probe()
 
-    def _windows(self, audio: Audio, config: SpeechToTextConfig) -> Generator[list[Segment], None, None]:
+    async def transcribe(
+        self, audio: Audio, config: SpeechToTextConfig, rank: int = 0
+    ) -> AsyncGenerator[Segment, None]:
+        if audio.rate_hz != RATE_HZ:
+            raise InvalidRequest(f"the audio has {audio.rate_hz:,} samples per second, not {RATE_HZ:,}", param="audio")
+        async with aclosing(self._pool.stream(self._windows(audio, _whisper_config(config)), rank)) as windows:
+            async for segments in windows:
+                for segment in segments:
+                    yield segment
+
+    def _windows(self, audio: Audio, config: WhisperConfig) -> Generator[list[Segment], None, None]:
+        """Yield the segments of each window; an empty list for a window without speech."""
         from faster_whisper.transcribe import restore_speech_timestamps
 
         language = self._language(config.language)
@@ -56,7 +69,7 @@ class WhisperRecognizer(PooledRecognizer):
             language=language,
             initial_prompt=config.prompt,
             beam_size=config.beam_size,
-            # One attempt: the library's further ones, at higher temperatures, take seconds and invent words.
+            # One temperature: the library's retries at higher ones take seconds and produce words that were not spoken.
             temperature=config.temperature,
             word_timestamps=config.words,
             condition_on_previous_text=False,
@@ -71,16 +84,14 @@ class WhisperRecognizer(PooledRecognizer):
             yield list(_kept(found, config.compression_ratio_threshold))
 
     def _language(self, code: str | None) -> str | None:
-        known = self._model.supported_languages
-        if code is not None and code not in known:
-            raise InvalidRequest(
-                f"the model does not know the language {code!r}; it knows {', '.join(known)}", param="language"
-            )
+        valid = self._model.supported_languages
+        if code is not None and code not in valid:
+            raise InvalidRequest(f"the model has no language {code!r}; it has {', '.join(valid)}", param="language")
         return code
 
     def _probe(self) -> None:
         mels = self._model.feature_extractor.mel_filters.shape[0]
-        encoded = self._model.encode(np.zeros((mels, CHECK_FRAMES), np.float32))
+        encoded = self._model.encode(np.zeros((mels, PROBE_FRAMES), np.float32))
         start = self._model.hf_tokenizer.token_to_id("<|startoftranscript|>")
         self._model.model.generate(encoded, [[start]], max_length=2)
 
@@ -88,27 +99,37 @@ class WhisperRecognizer(PooledRecognizer):
         self._model.model.unload_model()
 
 
+def _whisper_config(config: SpeechToTextConfig) -> WhisperConfig:
+    """Return ``config`` as this engine's settings; settings of its own that ``config`` does not have are defaults."""
+    return config if isinstance(config, WhisperConfig) else WhisperConfig(**config.model_dump())
+
+
 def _model_class(min_window_s: float) -> Any:
-    """The library's model, except that it gives its segments a window at a time, so that others have their turn, and
-    that a window may be as short as ``min_window_s``: the encoder, nearly all the work, works as much on silence."""
+    """Return the library's model class with two changes.
+
+    It yields segments by window, so that other requests run in between, and a window may be as short as
+    ``min_window_s``: the encoder, nearly all the work, takes as long for silence as for speech.
+    """
     from faster_whisper import WhisperModel
     from faster_whisper.audio import pad_or_trim
-    from faster_whisper.transcribe import Segment as Found
-    from faster_whisper.transcribe import Word as FoundWord
+    from faster_whisper.transcribe import Segment as LibrarySegment
+    from faster_whisper.transcribe import Word as LibraryWord
     from faster_whisper.transcribe import get_end
 
     class Model(WhisperModel):  # type: ignore[misc]
         def generate_segments(
             self, features: NDArray[np.float32], tokenizer: Any, options: Any, log_progress: bool, encoder_output: Any
-        ) -> Iterator[list[Found]]:
-            """The segments of each window of ``features``, of shape (mels, frames): the library's loop with those of
-            its options that Parley uses; a test holds the two against each other."""
+        ) -> Iterator[list[LibrarySegment]]:
+            """Yield the segments of each window of ``features``, float32 of shape (mels, frames).
+
+            This is the library's loop, reduced to the options that Parley uses; a test compares the two.
+            """
             frame_s = self.feature_extractor.time_per_frame
             longest = self.feature_extractor.nb_max_frames
             frames = features.shape[-1] - 1
             prompt = tokenizer.encode(f" {options.initial_prompt.strip()}") if options.initial_prompt else []
             at = 0
-            heard_s = 0.0
+            speech_end_s = 0.0
             while at < frames:
                 size = min(longest, frames - at)
                 window = max(min_window_s, size * frame_s + SILENCE_S) / frame_s
@@ -120,7 +141,7 @@ def _model_class(min_window_s: float) -> Any:
                     at += size
                     yield []
                     continue
-                prompt = []  # only the first window with speech has it
+                prompt = []  # only for the first window with speech
                 start, start_s = at, at * frame_s
                 parts, at, whole = self._split_segments_by_timestamps(
                     tokenizer=tokenizer,
@@ -138,15 +159,15 @@ def _model_class(min_window_s: float) -> Any:
                         size,
                         options.prepend_punctuations,
                         options.append_punctuations,
-                        last_speech_timestamp=heard_s,
+                        last_speech_timestamp=speech_end_s,
                     )
                     end_s = get_end(parts)
                     if end_s is not None:
-                        heard_s = end_s
+                        speech_end_s = end_s
                         if not whole and end_s > start_s:
                             at = round(end_s * self.frames_per_second)
                 yield [
-                    Found(
+                    LibrarySegment(
                         id=0,
                         seek=start,
                         start=part["start"],
@@ -156,7 +177,7 @@ def _model_class(min_window_s: float) -> Any:
                         avg_logprob=log_prob,
                         compression_ratio=ratio,
                         no_speech_prob=result.no_speech_prob,
-                        words=[FoundWord(**word) for word in part["words"]] if options.word_timestamps else None,
+                        words=[LibraryWord(**word) for word in part["words"]] if options.word_timestamps else None,
                         temperature=temperature,
                     )
                     for part in parts
@@ -166,8 +187,8 @@ def _model_class(min_window_s: float) -> Any:
     return Model
 
 
-def _speech(samples: NDArray[np.float32], config: SpeechToTextConfig) -> list[dict[str, int]]:
-    """First and last sample of each stretch that is to be heard."""
+def _speech(samples: NDArray[np.float32], config: WhisperConfig) -> list[dict[str, int]]:
+    """Return the start and end of each stretch of speech, in samples."""
     from faster_whisper.vad import VadOptions, get_speech_timestamps
 
     if len(samples) == 0:
@@ -185,16 +206,19 @@ def _speech(samples: NDArray[np.float32], config: SpeechToTextConfig) -> list[di
 
 
 def _joined(samples: NDArray[np.float32], stretches: list[dict[str, int]]) -> NDArray[np.float32]:
-    """The stretches as one sound; a single one is not copied."""
+    """Return the stretches as one array; a single stretch is not copied."""
     views = [samples[stretch["start"] : stretch["end"]] for stretch in stretches]
     return views[0] if len(views) == 1 else np.concatenate(views)
 
 
-def _kept(found: list[Any], most_repetitive: float) -> Iterator[Segment]:
-    """What has words. With one attempt the library lets a text through that repeats itself; that is dropped."""
+def _kept(found: list[Any], max_compression_ratio: float) -> Iterator[Segment]:
+    """Yield the segments that have text and are not repetitive.
+
+    With a single temperature the library does not drop repetitive segments itself.
+    """
     for segment in found:
         text = segment.text.strip()
-        if text and segment.compression_ratio <= most_repetitive:
+        if text and segment.compression_ratio <= max_compression_ratio:
             words = tuple(Word(word.word.strip(), word.start, word.end) for word in segment.words or ())
             yield Segment(
                 text,
@@ -210,14 +234,17 @@ def _kept(found: list[Any], most_repetitive: float) -> Iterator[Segment]:
 
 
 def _folder_or_name(model: str) -> str:
-    """A local folder with all its files; else a name for the hub, which has at most one slash."""
+    """Return the path of a local folder with all files; else a name on the model hub, which has at most one slash.
+
+    Raise ``FileNotFoundError`` for a local folder that is missing or incomplete.
+    """
     folder = resolve(model)
     if folder.is_dir():
         if missing := [name for name in FILES if not (folder / name).is_file()]:
-            raise FileNotFoundError(f"the model in {folder} lacks {', '.join(missing)}")
+            raise FileNotFoundError(f"the model in {folder} has no {', '.join(missing)}")
         return str(folder)
     if Path(model).is_absolute() or model.count("/") > 1:
-        raise FileNotFoundError(f"there is no model folder {folder}")
+        raise FileNotFoundError(f"no model folder {folder}")
     return model
 
 

@@ -1,95 +1,81 @@
-"""The engines under test: fakes, random weights made on the spot, and the bundled models where they are present."""
+"""The cases of the contract test, collected from the module ``contract`` in each engine's test folder.
+
+For each entry of the registry with this engine's name, the module's ``CASES`` has at least one ``Case``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
 
-from deployments import engine as engines
+from deployments.engines.registry import CHAT_MODELS, RECOGNIZERS, SYNTHESIZERS, EngineEntry
 from deployments.messages import Audio, ChatMessage
-from deployments.settings import (
-    AppArgs,
-    ChatConfig,
-    FakeChatArgs,
-    FakeRecognizerArgs,
-    FakeSynthesizerArgs,
-    LlamaArgs,
-    SpeechToTextConfig,
-    SphinxArgs,
-    TextToSpeechConfig,
-    WhisperArgs,
-    resolve,
-)
-from tests.deployments.engines import tiny
+from deployments.settings import ChatConfig, ModelArgs, SpeechToTextConfig, TextToSpeechConfig, resolve
 
-DATA = Path(__file__).resolve().parents[1] / "data"
-POCKET = AppArgs()
-HEAR_ALL = SpeechToTextConfig(
-    vad=False, no_speech_threshold=1, log_prob_threshold=-100, compression_ratio_threshold=100
-)
-RATE_HZ = 16_000
-SAID = ("question", "seven_plus_five", "what_is_your_name", "what_do_you_see")
-TALK = (ChatMessage("user", "Tell me a story about a fox, please."),)
-TEXT = "Here is the first sentence. This is the second one. And that was the third."
+DATA = Path(__file__).resolve().parents[2] / "data"
+CLIPS = ("question", "seven_plus_five", "what_is_your_name", "what_do_you_see")
+ENTRIES = (*RECOGNIZERS, *CHAT_MODELS, *SYNTHESIZERS)
+QUESTION = ChatMessage("user", "Tell me a story about a fox, please.")
+SENTENCE = "Here is a sentence of several clauses, with a second one, and with a third one at the end."
+
+Request = Callable[[Any], AsyncGenerator[Any, None]]
+"""Starts a request to an engine and returns its values."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """An engine, how to load it and something to ask it that takes several values to answer."""
+    """An engine and a request to it.
+
+    ``args`` writes the model's files into an empty folder, if it has any, and returns the engine's settings; they are
+    an ``entry``. The case is left out if one of ``files``, paths from the root of the repository, is missing.
+    """
 
     name: str
-    load: Callable[[Path], Any]
-    ask: Callable[[Any], AsyncGenerator[Any, None]]
-    files: tuple[str, ...] = ()
+    entry: type[ModelArgs]
+    args: Callable[[Path], ModelArgs]
+    request: Request
+    files: tuple[str | None, ...] = ()
+
+    @property
+    def present(self) -> bool:
+        return all(resolve(file).is_file() for file in self.files if file)
 
 
-def hear(engine: Any) -> AsyncGenerator[Any, None]:
-    return engine.transcribe(tiny.sound(), HEAR_ALL)
+def transcribe(audio: Audio, config: SpeechToTextConfig) -> Request:
+    return lambda engine: engine.transcribe(audio, config)
 
 
-def listen(engine: Any) -> AsyncGenerator[Any, None]:
-    """Different sentences: a recognizer drops what repeats itself."""
-    pause = np.zeros(RATE_HZ, np.float32)
-    clips = [soundfile.read(DATA / f"{name}.wav", dtype="float32")[0] for name in SAID]
-    return engine.transcribe(
-        Audio(np.concatenate([part for clip in clips for part in (clip, pause)]), RATE_HZ), SpeechToTextConfig()
-    )
+def chat(message: ChatMessage, config: ChatConfig) -> Request:
+    return lambda engine: engine.chat((message,), config)
 
 
-def talk(engine: Any) -> AsyncGenerator[Any, None]:
-    return engine.chat(TALK, ChatConfig(max_tokens=100, seed=1, temperature=1.0))
+def speak(sentence: str = SENTENCE) -> Request:
+    return lambda engine: engine.speak(sentence, TextToSpeechConfig())
 
 
-def look(engine: Any) -> AsyncGenerator[Any, None]:
-    message = ChatMessage("user", "Describe the picture, please.", (tiny.picture(),))
-    return engine.chat((message,), ChatConfig(max_tokens=100, seed=1, temperature=1.0))
+def recording() -> Audio:
+    """Return different spoken questions with pauses in between: recognizers drop repetitions."""
+    pause = np.zeros(16_000, np.float32)
+    clips = [soundfile.read(DATA / f"{name}.wav", dtype="float32")[0] for name in CLIPS]
+    return Audio(np.concatenate([part for clip in clips for part in (clip, pause)]), 16_000)
 
 
-def speak(engine: Any) -> AsyncGenerator[Any, None]:
-    return engine.speak(TEXT, TextToSpeechConfig())
+def cases_of(entry: EngineEntry) -> list[Case]:
+    """Return the cases of one entry of the registry; none if its engine has no module ``contract``."""
+    name = f"tests.deployments.engines.{entry.name}.contract"
+    try:
+        module = import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and name.startswith(error.name):
+            return []
+        raise
+    return [case for case in module.CASES if case.entry is entry.args]
 
 
-def pocket(name: str, load: Callable[[Any], Any], args: Any, ask: Callable[[Any], Any], *files: str | None) -> Case:
-    return Case(f"pocket-{name}", lambda _: load(args), ask, tuple(file for file in files if file))
-
-
-CASES = [
-    Case("fake-recognizer", lambda _: engines.recognizer(FakeRecognizerArgs(step_s=0.002)), hear),
-    Case("fake-chat", lambda _: engines.chat_model(FakeChatArgs(step_s=0.002)), talk),
-    Case("fake-synthesizer", lambda _: engines.synthesizer(FakeSynthesizerArgs(step_s=0.002)), speak),
-    Case("whisper", lambda d: engines.recognizer(WhisperArgs(model=str(tiny.recognizer(d / "asr")))), hear),
-    Case("sphinx", lambda _: engines.recognizer(SphinxArgs(language_model="pocket/asr/ngrams.arpa")), listen),
-    Case("llama", lambda d: engines.chat_model(LlamaArgs(model=str(tiny.chat_model(d / "llm.gguf")))), talk),
-    Case("llava", lambda d: engines.chat_model(tiny.llava(d)), look),
-    Case("coqui", lambda d: engines.synthesizer(tiny.voice(d / "tts")), speak),
-    pocket("asr", engines.recognizer, POCKET.speech_to_text, listen, f"{POCKET.speech_to_text.model}/model.bin"),
-    pocket("llm", engines.chat_model, POCKET.text_llm, talk, POCKET.text_llm.model),
-    pocket("vision", engines.chat_model, POCKET.vision_llm, look, POCKET.vision_llm.model, POCKET.vision_llm.mmproj),
-    pocket("tts", engines.synthesizer, POCKET.text_to_speech, speak, POCKET.text_to_speech.model),
-]
-PRESENT = [case for case in CASES if all(resolve(file).is_file() for file in case.files)]
+CASES = [case for entry in ENTRIES for case in cases_of(entry) if case.present]

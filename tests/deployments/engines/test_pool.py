@@ -1,4 +1,4 @@
-"""The order of the steps, who never starts, and what one caller's end means for the others."""
+"""The order of steps in a pool, cancellation, limits and health."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from deployments.errors import EngineUnavailable, Overloaded
 from deployments.engines.pool import Pool
+from deployments.errors import EngineUnavailable, Overloaded
 
 Run = Callable[[Any], Any]
 
 
 class Source:
-    """Work of ``count`` steps that keeps account of itself and writes its name into ``log`` at each."""
+    """Work of ``count`` steps; each appends its name to ``log``. With a ``gate``, each step waits for it."""
 
     def __init__(self, count: int = 1, step_s: float = 0.0, *, name: str = "", log: list[str] | None = None) -> None:
         self.count, self.step_s, self.name = count, step_s, name
@@ -47,15 +47,15 @@ def pool() -> Iterator[Pool]:
     made.close(lambda: None)
 
 
-async def taken(pool: Pool, source: Source, rank: int = 0) -> list[int]:
+async def collect(pool: Pool, source: Source, rank: int = 0) -> list[int]:
     return [value async for value in pool.stream(source(), rank)]
 
 
-async def behind(pool: Pool, *work: Callable[[], Any]) -> None:
-    """All of ``work`` handed over, in order, while the only thread is kept busy."""
+async def queue_up(pool: Pool, *work: Callable[[], Any]) -> None:
+    """Submit all of ``work`` in order while the only thread is busy, then run it."""
     first = Source()
     first.gate = threading.Event()
-    tasks = [asyncio.create_task(taken(pool, first))]
+    tasks = [asyncio.create_task(collect(pool, first))]
     await asyncio.sleep(0.02)
     for make in work:
         tasks.append(asyncio.create_task(make()))
@@ -64,7 +64,7 @@ async def behind(pool: Pool, *work: Callable[[], Any]) -> None:
     await asyncio.gather(*tasks)
 
 
-def test_values_come_in_order_and_from_other_threads(run: Run, pool: Pool) -> None:
+def test_yields_values_in_order_from_other_threads(run: Run, pool: Pool) -> None:
     names: set[int] = set()
 
     def source() -> Generator[int, None, None]:
@@ -79,11 +79,11 @@ def test_values_come_in_order_and_from_other_threads(run: Run, pool: Pool) -> No
     assert threading.get_ident() not in names
 
 
-def test_as_many_run_at_once_as_there_are_threads(run: Run) -> None:
-    meeting = threading.Barrier(3, timeout=5)
+def test_runs_as_many_steps_concurrently_as_it_has_threads(run: Run) -> None:
+    barrier = threading.Barrier(3, timeout=5)
 
     def source() -> Generator[int, None, None]:
-        yield meeting.wait()
+        yield barrier.wait()
 
     async def body() -> int:
         pool = Pool("t", 3, max_waiting=8, stall_timeout_s=5)
@@ -91,32 +91,32 @@ def test_as_many_run_at_once_as_there_are_threads(run: Run) -> None:
         async def one() -> list[int]:
             return [value async for value in pool.stream(source())]
 
-        met = await asyncio.gather(one(), one(), one())
+        results = await asyncio.gather(one(), one(), one())
         pool.close(lambda: None)
-        return sum(map(len, met))
+        return sum(map(len, results))
 
     assert run(body()) == 3
 
 
-def test_a_lower_rank_goes_first(run: Run, pool: Pool) -> None:
+def test_runs_a_lower_rank_first(run: Run, pool: Pool) -> None:
     log: list[str] = []
     ranks = (3, 1, 2, 0)
-    run(behind(pool, *(lambda r=r: taken(pool, Source(name=f"rank {r}, step ", log=log), r) for r in ranks)))
+    run(queue_up(pool, *(lambda r=r: collect(pool, Source(name=f"rank {r}, step ", log=log), r) for r in ranks)))
     assert log == [f"rank {rank}, step 0" for rank in range(4)]
 
 
-def test_within_a_rank_who_came_first_goes_first(run: Run, pool: Pool) -> None:
+def test_runs_steps_of_one_rank_in_order_of_submission(run: Run, pool: Pool) -> None:
     log: list[str] = []
-    run(behind(pool, *(lambda i=i: taken(pool, Source(name=f"{i}:", log=log)) for i in range(6))))
+    run(queue_up(pool, *(lambda i=i: collect(pool, Source(name=f"{i}:", log=log)) for i in range(6))))
     assert log == [f"{i}:0" for i in range(6)]
 
 
-def test_a_first_step_goes_before_anothers_later_ones(run: Run, pool: Pool) -> None:
+def test_runs_a_first_step_before_later_steps_of_another_request(run: Run, pool: Pool) -> None:
     async def body() -> list[str]:
         log: list[str] = []
-        long = asyncio.create_task(taken(pool, Source(10, 0.01, name="long ", log=log)))
+        long = asyncio.create_task(collect(pool, Source(10, 0.01, name="long ", log=log)))
         await asyncio.sleep(0.025)
-        await taken(pool, Source(name="short ", log=log))
+        await collect(pool, Source(name="short ", log=log))
         assert not long.done()
         await long
         return log
@@ -125,7 +125,7 @@ def test_a_first_step_goes_before_anothers_later_ones(run: Run, pool: Pool) -> N
     assert log.index("short 0") < log.index("long 5")
 
 
-def test_steps_are_made_one_ahead_of_the_caller_and_no_further(run: Run, pool: Pool) -> None:
+def test_computes_one_step_ahead_of_the_caller(run: Run, pool: Pool) -> None:
     async def body() -> int:
         source = Source(100)
         async with aclosing(pool.stream(source())) as values:
@@ -136,24 +136,24 @@ def test_steps_are_made_one_ahead_of_the_caller_and_no_further(run: Run, pool: P
     assert run(body()) == 2
 
 
-def test_one_who_leaves_the_queue_never_starts(run: Run, pool: Pool) -> None:
-    left = Source()
+def test_a_request_cancelled_in_the_queue_never_starts(run: Run, pool: Pool) -> None:
+    cancelled = Source()
 
-    async def leave() -> None:
-        waiting = asyncio.create_task(taken(pool, left))
+    async def cancel() -> None:
+        waiting = asyncio.create_task(collect(pool, cancelled))
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
 
     async def body() -> list[int]:
-        await behind(pool, leave)
-        return await taken(pool, Source())
+        await queue_up(pool, cancel)
+        return await collect(pool, Source())
 
     assert run(body()) == [0]
-    assert left.made == 0
+    assert cancelled.made == 0
 
 
-def test_leaving_stops_after_the_step_in_hand_and_closes_the_work(run: Run, pool: Pool) -> None:
+def test_closing_a_request_ends_it_after_the_running_step(run: Run, pool: Pool) -> None:
     async def body() -> Source:
         source = Source(1000, 0.01)
         async with aclosing(pool.stream(source())) as values:
@@ -166,10 +166,10 @@ def test_leaving_stops_after_the_step_in_hand_and_closes_the_work(run: Run, pool
     assert source.made <= 2
 
 
-def test_a_cancelled_caller_stops_the_work(run: Run, pool: Pool) -> None:
+def test_cancelling_the_caller_closes_the_source(run: Run, pool: Pool) -> None:
     async def body() -> Source:
         source = Source(1000, 0.01)
-        task = asyncio.create_task(taken(pool, source))
+        task = asyncio.create_task(collect(pool, source))
         await asyncio.sleep(0.03)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -180,7 +180,7 @@ def test_a_cancelled_caller_stops_the_work(run: Run, pool: Pool) -> None:
     assert run(body()).closed.is_set()
 
 
-def test_the_failure_of_one_does_not_touch_the_others(run: Run, pool: Pool) -> None:
+def test_an_error_ends_only_its_own_request(run: Run, pool: Pool) -> None:
     def broken() -> Generator[int, None, None]:
         yield 1
         raise RuntimeError("broken")
@@ -190,7 +190,7 @@ def test_the_failure_of_one_does_not_touch_the_others(run: Run, pool: Pool) -> N
             return [value async for value in pool.stream(broken())]
 
         failed, *others = await asyncio.gather(
-            failing(), *(taken(pool, Source(5, 0.001)) for _ in range(3)), return_exceptions=True
+            failing(), *(collect(pool, Source(5, 0.001)) for _ in range(3)), return_exceptions=True
         )
         return [failed], others  # type: ignore[return-value]
 
@@ -199,25 +199,25 @@ def test_the_failure_of_one_does_not_touch_the_others(run: Run, pool: Pool) -> N
     assert others == [[0, 1, 2, 3, 4]] * 3
 
 
-def test_one_more_than_may_wait_is_refused_with_advice(run: Run) -> None:
+def test_refuses_a_request_when_the_queue_is_full(run: Run) -> None:
     async def body() -> list[Any]:
         pool = Pool("t", 1, max_waiting=2, stall_timeout_s=5)
-        busy = asyncio.create_task(taken(pool, Source(1, 0.05)))
+        busy = asyncio.create_task(collect(pool, Source(1, 0.05)))
         await asyncio.sleep(0.01)
-        waiting = [asyncio.create_task(taken(pool, Source())) for _ in range(3)]
+        waiting = [asyncio.create_task(collect(pool, Source())) for _ in range(3)]
         found = await asyncio.gather(busy, *waiting, return_exceptions=True)
         pool.close(lambda: None)
         return found
 
-    *answered, refused = run(body())
-    assert answered == [[0], [0], [0]]
+    *answers, refused = run(body())
+    assert answers == [[0], [0], [0]]
     assert isinstance(refused, Overloaded)
     assert refused.retry_after_s
 
 
-def test_the_load_tells_who_works_and_who_waits(run: Run, pool: Pool) -> None:
+def test_load_counts_running_and_queued_steps(run: Run, pool: Pool) -> None:
     async def body() -> tuple[Any, Any]:
-        tasks = [asyncio.create_task(taken(pool, Source(1, 0.03))) for _ in range(3)]
+        tasks = [asyncio.create_task(collect(pool, Source(1, 0.03))) for _ in range(3)]
         await asyncio.sleep(0.01)
         busy = pool.load()
         await asyncio.gather(*tasks)
@@ -228,35 +228,35 @@ def test_the_load_tells_who_works_and_who_waits(run: Run, pool: Pool) -> None:
     assert (idle.active, idle.waiting, idle.slots) == (0, 0, 1)
 
 
-def test_an_idle_engine_is_really_asked(run: Run, pool: Pool) -> None:
-    asked: list[int] = []
-    run(pool.check(lambda: asked.append(1)))
-    assert asked == [1]
+def test_check_runs_the_probe_when_idle(run: Run, pool: Pool) -> None:
+    probes: list[int] = []
+    run(pool.check(lambda: probes.append(1)))
+    assert probes == [1]
 
 
-def test_a_failing_probe_is_a_failing_check(run: Run, pool: Pool) -> None:
+def test_check_raises_the_error_of_the_probe(run: Run, pool: Pool) -> None:
     def probe() -> None:
-        raise RuntimeError("no answer")
+        raise RuntimeError("broken probe")
 
-    with pytest.raises(RuntimeError, match="no answer"):
+    with pytest.raises(RuntimeError, match="broken probe"):
         run(pool.check(probe))
 
 
 @pytest.mark.parametrize(("stall_timeout_s", "healthy"), [(60, True), (0.1, False)])
-def test_an_engine_at_work_is_well_unless_a_step_hangs(run: Run, stall_timeout_s: float, healthy: bool) -> None:
+def test_check_of_a_busy_pool_fails_only_if_a_step_hangs(run: Run, stall_timeout_s: float, healthy: bool) -> None:
     async def body() -> None:
         pool = Pool("t", 2, max_waiting=8, stall_timeout_s=stall_timeout_s)
-        begun, gate = threading.Event(), threading.Event()
+        started, gate = threading.Event(), threading.Event()
 
         def step() -> Generator[bool, None, None]:
-            begun.set()
+            started.set()
             yield gate.wait(5)
 
         task = asyncio.create_task(anext(pool.stream(step())))
-        await asyncio.to_thread(begun.wait, 5)
+        await asyncio.to_thread(started.wait, 5)
         await asyncio.sleep(0.2)
         try:
-            await pool.check(lambda: pytest.fail("an engine at work must not be disturbed"))
+            await pool.check(lambda: pytest.fail("a busy pool must not run the probe"))
         finally:
             gate.set()
             await task
@@ -265,11 +265,11 @@ def test_an_engine_at_work_is_well_unless_a_step_hangs(run: Run, stall_timeout_s
     if healthy:
         run(body())
     else:
-        with pytest.raises(EngineUnavailable, match="silent"):
+        with pytest.raises(EngineUnavailable, match="no progress"):
             run(body())
 
 
-def test_closing_lets_the_step_in_hand_end_and_happens_once(run: Run) -> None:
+def test_close_releases_once_after_the_running_step(run: Run) -> None:
     order: list[str] = []
     ended = threading.Event()
 
@@ -279,14 +279,14 @@ def test_closing_lets_the_step_in_hand_end_and_happens_once(run: Run) -> None:
 
     async def body() -> None:
         pool = Pool("t", 2, max_waiting=8, stall_timeout_s=5)
-        task = asyncio.create_task(taken(pool, Source(1, 0.03, name="step ", log=order)))
+        task = asyncio.create_task(collect(pool, Source(1, 0.03, name="step ", log=order)))
         await asyncio.sleep(0.01)
         pool.close(release)
         pool.close(release)
         await asyncio.gather(task, return_exceptions=True)
         await asyncio.to_thread(ended.wait, 2)
         with pytest.raises(EngineUnavailable):
-            await taken(pool, Source())
+            await collect(pool, Source())
 
     run(body())
     assert order == ["step 0", "released"]

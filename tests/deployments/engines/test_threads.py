@@ -7,86 +7,86 @@ import time
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from deployments.settings import WhisperArgs
-from deployments.engines.threads import Lane, prepare
+from deployments.engines.threads import SerialExecutor, prepare
+from deployments.settings import EngineArgs
 
 
-def test_openmp_is_told_of_threads_and_of_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prepare_sets_threads_and_wait_policy_of_openmp(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "64")
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    prepare(WhisperArgs(threads=3, omp_wait_policy="passive", niceness=0))
+    prepare(EngineArgs(threads=3, omp_wait_policy="passive", niceness=0))
     assert (os.environ["OMP_NUM_THREADS"], os.environ["OMP_WAIT_POLICY"]) == ("3", "PASSIVE")
 
 
-def test_numpy_keeps_to_the_threads_of_the_model() -> None:
-    """Its own would be as many as there are cores, and spin on them after every product."""
+def test_prepare_limits_the_threads_of_numpy() -> None:
+    """By default numpy has one per core, and they spin after every matrix product."""
     with threadpool_limits(2, "blas"):
-        prepare(WhisperArgs(threads=1, niceness=0))
+        prepare(EngineArgs(threads=1, niceness=0))
         assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {1}
 
 
-def test_threads_that_wait_briefly_follow_no_policy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or they would spin as long as the policy says."""
+def test_brief_waiting_sets_spin_counts_and_no_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A policy would override the spin counts."""
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     monkeypatch.setenv("GOMP_SPINCOUNT", "1")
     monkeypatch.delenv("KMP_BLOCKTIME", raising=False)
-    prepare(WhisperArgs(omp_wait_policy="brief", niceness=0))
+    prepare(EngineArgs(omp_wait_policy="brief", niceness=0))
     assert "OMP_WAIT_POLICY" not in os.environ
     assert (os.environ["GOMP_SPINCOUNT"], os.environ["KMP_BLOCKTIME"]) == ("100000", "1")
 
 
-def test_a_model_gives_way_and_never_less_than_before() -> None:
-    def niceness_after(wanted: int) -> int:
-        prepare(WhisperArgs(niceness=wanted))
+def test_prepare_raises_the_niceness_and_never_lowers_it() -> None:
+    def niceness_after(niceness: int) -> int:
+        prepare(EngineArgs(niceness=niceness))
         return os.getpriority(os.PRIO_PROCESS, 0)
 
-    lane = Lane("t")
+    executor = SerialExecutor("t")
     before = os.getpriority(os.PRIO_PROCESS, 0)
-    assert lane.submit(lambda: niceness_after(before + 1)).result(5) == before + 1
-    assert lane.submit(lambda: niceness_after(0)).result(5) == before + 1
-    lane.close(wait=True)
+    assert executor.submit(lambda: niceness_after(before + 1)).result(5) == before + 1
+    assert executor.submit(lambda: niceness_after(0)).result(5) == before + 1
+    executor.close(wait=True)
     assert os.getpriority(os.PRIO_PROCESS, 0) == before
 
 
-def test_a_lane_works_in_order_of_arrival_in_one_thread() -> None:
-    lane, done = Lane("t"), []
+def test_runs_calls_in_order_in_one_thread() -> None:
+    executor, done = SerialExecutor("t"), []
 
     def work(number: int) -> int:
         time.sleep(0.002 * (3 - number))
         done.append(number)
         return threading.get_ident()
 
-    threads = {future.result(5) for future in [lane.submit(lambda n=n: work(n)) for n in range(3)]}  # type: ignore[misc]
-    lane.close(wait=True)
+    threads = {future.result(5) for future in [executor.submit(lambda n=n: work(n)) for n in range(3)]}  # type: ignore[misc]
+    executor.close(wait=True)
     assert done == [0, 1, 2]
     assert len(threads) == 1
 
 
-def test_a_lane_tells_how_long_the_work_in_hand_takes() -> None:
-    lane, begun, go = Lane("t"), threading.Event(), threading.Event()
-    assert lane.busy_s() == 0
-    future = lane.submit(lambda: (begun.set(), go.wait(5)))
-    assert begun.wait(5)
-    assert lane.busy_s() > 0
+def test_busy_s_is_the_time_of_the_running_call() -> None:
+    executor, started, go = SerialExecutor("t"), threading.Event(), threading.Event()
+    assert executor.busy_s() == 0
+    future = executor.submit(lambda: (started.set(), go.wait(5)))
+    assert started.wait(5)
+    assert executor.busy_s() > 0
     go.set()
     future.result(5)
-    lane.close(wait=True)
-    assert lane.busy_s() == 0
+    executor.close(wait=True)
+    assert executor.busy_s() == 0
 
 
-def test_the_failure_of_one_work_is_its_callers_alone() -> None:
-    lane = Lane("t")
-    failing, next_one = lane.submit(lambda: 1 / 0), lane.submit(lambda: "fine")
+def test_an_error_reaches_only_its_own_caller() -> None:
+    executor = SerialExecutor("t")
+    failing, next_one = executor.submit(lambda: 1 / 0), executor.submit(lambda: "fine")
     with pytest.raises(ZeroDivisionError):
         failing.result(5)
     assert next_one.result(5) == "fine"
-    assert lane.busy_s() == 0
-    lane.close(wait=True)
+    assert executor.busy_s() == 0
+    executor.close(wait=True)
 
 
-def test_a_closed_lane_takes_no_work() -> None:
-    lane = Lane("t")
-    lane.close(wait=True)
-    lane.close(wait=True)
+def test_a_closed_executor_refuses_calls() -> None:
+    executor = SerialExecutor("t")
+    executor.close(wait=True)
+    executor.close(wait=True)
     with pytest.raises(RuntimeError):
-        lane.submit(lambda: None)
+        executor.submit(lambda: None)

@@ -1,22 +1,19 @@
-"""Models of random weights, a few hundred kilobytes each, in the formats that the real engines load."""
+"""Language models and projectors with random weights in GGUF, a few hundred kilobytes each, and random pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import gguf
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFWriter, TokenType
 
-from deployments.messages import Audio, Image
-from deployments.settings import CoquiArgs, LlamaArgs
+from deployments.engines.llama.settings import LlamaArgs
+from deployments.messages import Image
 
 CONTROL = ("<s>", "</s>", "[INST]", "[/INST]", "<|user|>", "<|assistant|>", "<|system|>")
 MERGES = ("Ġ t", "h e", "Ġt he", "i n", "r e", "o n", "Ġ a", "Ġ s", "e r", "Ġ w", "o u", "Ġ [", "I N", "S T")
-WHISPER = ("endoftext", "startoftranscript", "translate", "transcribe", "startoflm", "startofprev", "nospeech")
-WHISPER += ("notimestamps",)
 WIDTH, LAYERS, HEADS, FEED, CONTEXT = 64, 2, 4, 128, 512
 
 TEMPLATE = (
@@ -25,7 +22,7 @@ TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
 
-# As Mistral's own files have it: it knows no system message.
+# The template of Mistral's own files, which refuses system messages.
 MISTRAL = (
     "{{ bos_token }}{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
     "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
@@ -38,7 +35,7 @@ MISTRAL = (
 def chat_model(
     path: Path, kind: str = "Q8_0", template: str | None = TEMPLATE, spm: bool = False, control: Sequence[str] = CONTROL
 ) -> Path:
-    """A Llama in GGUF, its matrices stored as ``kind``; byte-level BPE, or (``spm``) SentencePiece's way."""
+    """Write a Llama with matrices of type ``kind`` and a byte-level BPE vocabulary, or (``spm``) SentencePiece's."""
     tokens, types = _spm_vocabulary() if spm else _bpe_vocabulary(control)
     writer = GGUFWriter(path, "llama")
     writer.add_vocab_size(len(tokens))
@@ -90,7 +87,7 @@ def chat_model(
 
 
 def projector(path: Path, image: int = 28, patch: int = 14, width: int = 32, seed: int = 0) -> Path:
-    """A LLaVA 1.5 projector over a ViT of one layer; a picture becomes ``(image / patch) ** 2`` tokens."""
+    """Write a LLaVA 1.5 projector with a ViT of one layer; a picture becomes ``(image / patch) ** 2`` tokens."""
     rng = np.random.default_rng(seed)
     feed = 2 * width
     writer = GGUFWriter(path, "clip")
@@ -132,27 +129,21 @@ def projector(path: Path, image: int = 28, patch: int = 14, width: int = 32, see
 
 
 def llava(folder: Path, chat_handler: str = "mtmd") -> LlamaArgs:
-    """A chat model and a projector that fits it."""
-    model, eye = chat_model(folder / "llm.gguf"), projector(folder / "mmproj.gguf")
-    return LlamaArgs(model=str(model), mmproj=str(eye), chat_handler=chat_handler, context_length=CONTEXT)
+    """Write a chat model and a projector for it."""
+    model, mmproj = chat_model(folder / "llm.gguf"), projector(folder / "mmproj.gguf")
+    return LlamaArgs(model=str(model), mmproj=str(mmproj), chat_handler=chat_handler, context_length=CONTEXT)
 
 
 def picture(seed: int = 0, height: int = 60, width: int = 90) -> Image:
-    """Coloured noise."""
+    """Return coloured noise."""
     return Image(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
-
-
-def sound(seed: int = 0, seconds: float = 2.0) -> Audio:
-    """Loud noise."""
-    samples = np.random.default_rng(seed).normal(0, 0.3, int(seconds * 16_000))
-    return Audio(samples.clip(-1, 1).astype(np.float32), 16_000)
 
 
 def _bpe_vocabulary(control: Sequence[str]) -> tuple[list[str], list[TokenType]]:
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in printable]
-    letters = [chr(byte) for byte in printable] + [chr(256 + i) for i in range(len(others))]
-    tokens = [*control, *letters, *(merge.replace(" ", "") for merge in MERGES)]
+    characters = [chr(byte) for byte in printable] + [chr(256 + i) for i in range(len(others))]
+    tokens = [*control, *characters, *(merge.replace(" ", "") for merge in MERGES)]
     return tokens, [TokenType.CONTROL if token in control else TokenType.NORMAL for token in tokens]
 
 
@@ -183,126 +174,3 @@ def _finish(writer: GGUFWriter) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-
-
-def recognizer(folder: Path, width: int = 32, seed: int = 0) -> Path:
-    """An English-only Whisper of one layer each in CTranslate2's format; it hears gibberish."""
-    from ctranslate2.specs.whisper_spec import WhisperSpec
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-
-    folder.mkdir(parents=True, exist_ok=True)
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE({letter: i for i, letter in enumerate(letters)}, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(f"<|{name}|>", special=True, normalized=False) for name in WHISPER])
-    tokenizer.add_tokens([AddedToken(f"<|{i * 0.02:.2f}|>", special=False, normalized=False) for i in range(1501)])
-    tokenizer.save(str(folder / "tokenizer.json"))
-    size = tokenizer.get_vocab_size()
-
-    rng = np.random.default_rng(seed)
-
-    def weights(*shape: int) -> np.ndarray:
-        return rng.normal(0, 0.1, shape).astype(np.float32)
-
-    def dense(spec: Any, rows: int, columns: int) -> None:
-        spec.weight, spec.bias = weights(rows, columns), weights(rows)
-
-    def norm(spec: Any) -> None:
-        spec.gamma, spec.beta = np.ones(width, np.float32), np.zeros(width, np.float32)
-
-    def attention(spec: Any, sizes: tuple[int, ...]) -> None:
-        norm(spec.layer_norm)
-        for linear, rows in zip(spec.linear, sizes, strict=True):
-            dense(linear, rows * width, width)
-
-    def feed_forward(spec: Any) -> None:
-        norm(spec.layer_norm)
-        dense(spec.linear_0, 2 * width, width)
-        dense(spec.linear_1, width, 2 * width)
-
-    spec = WhisperSpec(1, 2, 1, 2)
-    spec.encoder.conv1.weight, spec.encoder.conv1.bias = weights(width, 80, 3), weights(width)
-    spec.encoder.conv2.weight, spec.encoder.conv2.bias = weights(width, width, 3), weights(width)
-    spec.encoder.position_encodings.encodings = weights(1500, width)
-    spec.decoder.position_encodings.encodings = weights(448, width)
-    spec.decoder.embeddings.weight = weights(size, width)
-    spec.decoder.projection.weight = spec.decoder.embeddings.weight
-    norm(spec.encoder.layer_norm)
-    norm(spec.decoder.layer_norm)
-    attention(spec.encoder.layer[0].self_attention, (3, 1))
-    feed_forward(spec.encoder.layer[0].ffn)
-    attention(spec.decoder.layer[0].self_attention, (3, 1))
-    attention(spec.decoder.layer[0].attention, (1, 2, 1))
-    feed_forward(spec.decoder.layer[0].ffn)
-    end = tokenizer.token_to_id("<|endoftext|>")
-    spec.config.suppress_ids, spec.config.suppress_ids_begin = [], [end]
-    spec.config.lang_ids, spec.config.alignment_heads = [], [(0, 0)]
-    spec.register_vocabulary([tokenizer.id_to_token(i) for i in range(size)])
-    spec.validate()
-    spec.optimize(quantization="int8")
-    spec.save(str(folder))
-    return folder
-
-
-def voice(folder: Path, rate_hz: int = 16_000, seed: int = 0) -> CoquiArgs:
-    """FastPitch with a HiFi-GAN, as Coqui saves them. It hums."""
-    import torch
-    from TTS.config.shared_configs import BaseAudioConfig
-    from TTS.tts.configs.fast_pitch_config import FastPitchConfig
-    from TTS.tts.configs.shared_configs import CharactersConfig
-    from TTS.tts.models.forward_tts import ForwardTTS
-    from TTS.vocoder.configs import HifiganConfig
-    from TTS.vocoder.models.gan import GAN
-
-    torch.manual_seed(seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    audio = BaseAudioConfig(
-        sample_rate=rate_hz, num_mels=20, mel_fmax=rate_hz // 2, signal_norm=False, do_trim_silence=False
-    )
-    characters = CharactersConfig(
-        characters_class="TTS.tts.utils.text.characters.Graphemes",
-        pad="<PAD>",
-        eos="<EOS>",
-        bos="<BOS>",
-        blank="<BLNK>",
-        characters="abcdefghijklmnopqrstuvwxyz",
-        punctuations="!',.? ",
-    )
-    config = FastPitchConfig(
-        audio=audio, use_phonemes=False, text_cleaner="english_cleaners", characters=characters, test_sentences=[]
-    )
-    arguments = config.model_args
-    arguments.hidden_channels, arguments.out_channels = 16, 20
-    arguments.pitch_predictor_hidden_channels = arguments.duration_predictor_hidden_channels = 16
-    for name in ("encoder_params", "decoder_params"):
-        small = {"hidden_channels_ffn": 16, "num_heads": 1, "num_layers": 1}
-        setattr(arguments, name, {**getattr(arguments, name), **small})
-    model = ForwardTTS.init_from_config(config)
-    last = [layer for layer in model.duration_predictor.modules() if isinstance(layer, torch.nn.Conv1d)][-1]
-    torch.nn.init.zeros_(last.weight)
-    torch.nn.init.constant_(last.bias, float(np.log(6)))  # five frames a letter
-    vocoder_config = HifiganConfig(
-        audio=audio,
-        generator_model_params={
-            "upsample_factors": [8, 8, 2, 2],
-            "upsample_kernel_sizes": [16, 16, 4, 4],
-            "upsample_initial_channel": 32,
-            "resblock_kernel_sizes": [3],
-            "resblock_dilation_sizes": [[1, 3, 5]],
-            "resblock_type": "1",
-            "in_channels": 20,
-        },
-    )
-    vocoder = GAN.init_from_config(vocoder_config)
-    paths = {
-        "model": folder / "model.pth",
-        "config": folder / "config.json",
-        "vocoder": folder / "vocoder.pth",
-        "vocoder_config": folder / "vocoder_config.json",
-    }
-    torch.save({"model": model.state_dict()}, paths["model"])
-    config.save_json(paths["config"])
-    torch.save({"model": vocoder.state_dict()}, paths["vocoder"])
-    vocoder_config.save_json(paths["vocoder_config"])
-    return CoquiArgs(**{name: str(path) for name, path in paths.items()})

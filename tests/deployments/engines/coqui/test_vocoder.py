@@ -1,4 +1,4 @@
-"""Pieces are the whole, whatever the vocoder; and one that cannot be cut is not."""
+"""Chunks give the audio of the whole for every vocoder; where they would not, there is one chunk."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from deployments.engines.coqui.vocoder import FIRST_S, Vocoder
 RATE_HZ = 16_000
 
 
-class Pretended:
-    """Every sample is a mean over the ``reach`` frames on both sides; ``pad`` samples more at both ends."""
+class FakeVocoder:
+    """Each sample is a weighted mean over ``reach`` frames on both sides; both ends have ``pad`` more samples."""
 
     def __init__(self, hop: int, reach: int, pad: int) -> None:
         self.hop, self.reach, self.pad = hop, reach, pad
@@ -28,62 +28,61 @@ class Pretended:
         return np.pad(np.repeat(levels, self.hop), self.pad, "edge").astype(np.float32)
 
 
-def spoken(vocoder: Vocoder, frames: int) -> tuple[list[NDArray[np.float32]], list[bool]]:
-    spectrogram = np.random.default_rng(frames).normal(size=(frames, 4)).astype(np.float32)
-    pieces, lasts = zip(*vocoder.pieces(spectrogram), strict=True)
-    return list(pieces), list(lasts)
+def chunks_of(vocoder: Vocoder, frames: int) -> list[NDArray[np.float32]]:
+    return list(vocoder.chunks(random_spectrogram(frames)))
+
+
+def random_spectrogram(frames: int) -> NDArray[np.float32]:
+    return np.random.default_rng(frames).normal(size=(frames, 4)).astype(np.float32)
 
 
 @given(hop=st.integers(16, 400), reach=st.integers(0, 30), pad=st.integers(0, 600), frames=st.integers(1, 900))
-def test_the_pieces_are_the_whole(hop: int, reach: int, pad: int, frames: int) -> None:
-    make = Pretended(hop, reach, pad)
-    vocoder = Vocoder(make, 4, RATE_HZ)
+def test_chunks_give_the_audio_of_the_whole(hop: int, reach: int, pad: int, frames: int) -> None:
+    run = FakeVocoder(hop, reach, pad)
+    vocoder = Vocoder(run, 4, RATE_HZ)
     assert vocoder.window is not None
     assert (vocoder.window.hop, vocoder.window.pad) == (hop, pad)
-    pieces, lasts = spoken(vocoder, frames)
-    whole = make(np.random.default_rng(frames).normal(size=(frames, 4)).astype(np.float32))
-    np.testing.assert_allclose(np.concatenate(pieces), whole, atol=1e-5)
-    assert lasts == [False] * (len(pieces) - 1) + [True]
+    whole = run(random_spectrogram(frames))
+    np.testing.assert_allclose(np.concatenate(chunks_of(vocoder, frames)), whole, atol=1e-5)
 
 
-def test_the_first_piece_is_short_and_costs_only_what_it_depends_on() -> None:
-    make = Pretended(hop=256, reach=10, pad=0)
-    vocoder = Vocoder(make, 4, RATE_HZ)
-    make.frames.clear()
-    pieces, _ = spoken(vocoder, 300)
-    assert len(pieces[0]) == pytest.approx(FIRST_S * RATE_HZ, abs=256)
-    assert make.frames[0] <= FIRST_S * RATE_HZ / 256 + 12
+def test_the_first_chunk_is_short_and_computes_few_frames() -> None:
+    run = FakeVocoder(hop=256, reach=10, pad=0)
+    vocoder = Vocoder(run, 4, RATE_HZ)
+    run.frames.clear()
+    chunks = chunks_of(vocoder, 300)
+    assert len(chunks[0]) == pytest.approx(FIRST_S * RATE_HZ, abs=256)
+    assert run.frames[0] <= FIRST_S * RATE_HZ / 256 + 12
 
 
-def test_pieces_of_sentences_of_all_lengths_have_few_lengths() -> None:
-    make = Pretended(hop=256, reach=11, pad=0)
-    vocoder = Vocoder(make, 4, RATE_HZ)
-    make.frames.clear()
+def test_chunks_of_sentences_of_all_lengths_have_few_lengths() -> None:
+    run = FakeVocoder(hop=256, reach=11, pad=0)
+    vocoder = Vocoder(run, 4, RATE_HZ)
+    run.frames.clear()
     for frames in range(51, 600):
-        spoken(vocoder, frames)
-    assert len(make.frames) > 549 * 2
-    assert len(set(make.frames)) < 25
+        chunks_of(vocoder, frames)
+    assert len(run.frames) > 549 * 2
+    assert len(set(run.frames)) < 25
 
 
-def test_a_short_sentence_is_one_piece() -> None:
-    assert len(spoken(Vocoder(Pretended(256, 10, 512), 4, RATE_HZ), 40)[0]) == 1
+def test_a_short_sentence_is_one_chunk() -> None:
+    assert len(chunks_of(Vocoder(FakeVocoder(256, 10, 512), 4, RATE_HZ), 40)) == 1
 
 
-def looks_everywhere(spectrogram: NDArray[np.float32]) -> NDArray[np.float32]:
+def depends_on_all_frames(spectrogram: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.repeat(spectrogram.mean(axis=1) - spectrogram.mean(), 100).astype(np.float32)
 
 
-def never_the_same_twice(spectrogram: NDArray[np.float32]) -> NDArray[np.float32]:
+def is_random(spectrogram: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.random.default_rng().normal(size=100 * len(spectrogram)).astype(np.float32)
 
 
-def always_as_long(_: NDArray[np.float32]) -> NDArray[np.float32]:
+def has_a_fixed_length(_: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.zeros(1000, np.float32)
 
 
-@pytest.mark.parametrize("make", [looks_everywhere, never_the_same_twice, always_as_long])
-def test_what_cannot_be_cut_is_made_whole(make: object) -> None:
-    vocoder = Vocoder(make, 4, RATE_HZ)  # type: ignore[arg-type]
+@pytest.mark.parametrize("run", [depends_on_all_frames, is_random, has_a_fixed_length])
+def test_without_a_window_there_is_one_chunk(run: object) -> None:
+    vocoder = Vocoder(run, 4, RATE_HZ)  # type: ignore[arg-type]
     assert vocoder.window is None
-    pieces, lasts = spoken(vocoder, 300)
-    assert (len(pieces), lasts) == (1, [True])
+    assert len(chunks_of(vocoder, 300)) == 1
