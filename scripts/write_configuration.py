@@ -1,13 +1,15 @@
-"""Write docs/configuration.md from the settings models, so that the reference never says what the code does not.
+"""Write docs/configuration.md from the engines' registry and the settings models.
 
-``--check`` writes nothing and fails when the file on disk is out of date.
+With ``--check``, write nothing and fail if the file is out of date.
 """
 
 from __future__ import annotations
 
+import inspect
+import json
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -15,33 +17,30 @@ import annotated_types
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from deployments import settings
-from deployments.settings import Settings
+from deployments.engines.registry import CHAT_MODELS, RECOGNIZERS, SYNTHESIZERS, EngineEntry
+from deployments.settings import ChatConfig, Settings, SpeechToTextConfig, TextToSpeechConfig
+from graphs.settings import GatewayArgs, GatewayConfig
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 
 INTRODUCTION = """# Configuration
 
-Everything is set in one YAML file: `serve_config.yaml`, or one of `configs/`. This page is written from the settings
-models by `make docs`; an unknown key or a value out of bounds is refused with the names that are valid.
+One YAML file configures the application: `serve_config.yaml`, or one of `configs/`. `make docs` writes this page from
+the settings models. An unknown key or a value out of bounds is refused, and the error names what is valid.
 
-- Settings under the application's `args` need a new replica: changing one restarts the application's replicas.
-- Settings under a deployment's `user_config` apply live: `serve deploy` again, and the next request follows them. No
-  replica restarts and no request is lost.
+- Settings under the application's `args` need new replicas: changing one restarts the application.
+- Settings under a deployment's `user_config` apply live: run `serve deploy` again, and they hold from the next request
+  on. No replica restarts and no request is lost.
 - `num_replicas`, `max_ongoing_requests`, `max_queued_requests` and `ray_actor_options` (`num_cpus`, `num_gpus`) are
-  Ray Serve's own.
+  settings of Ray Serve.
 """
 
-SECTIONS: tuple[tuple[str, tuple[type[Settings], ...]], ...] = (
-    ("`args.speech_to_text`", (settings.WhisperArgs, settings.SphinxArgs, settings.FakeRecognizerArgs)),
-    ("`args.text_llm` and `args.vision_llm`", (settings.LlamaArgs, settings.FakeChatArgs)),
-    ("`args.text_to_speech`", (settings.CoquiArgs, settings.FakeSynthesizerArgs)),
-    ("`args.gateway`", (settings.GatewayArgs,)),
-    ("`user_config` of Gateway", (settings.GatewayConfig,)),
-    ("`user_config` of SpeechToText", (settings.SpeechToTextConfig,)),
-    ("`user_config` of TextLLM and VisionLLM", (settings.ChatConfig,)),
-    ("`user_config` of TextToSpeech", (settings.TextToSpeechConfig,)),
+DEPLOYMENTS: tuple[tuple[str, str, Sequence[EngineEntry], type[Settings]], ...] = (
+    ("SpeechToText", "`args.speech_to_text`", RECOGNIZERS, SpeechToTextConfig),
+    ("TextLLM and VisionLLM", "`args.text_llm` and `args.vision_llm`", CHAT_MODELS, ChatConfig),
+    ("TextToSpeech", "`args.text_to_speech`", SYNTHESIZERS, TextToSpeechConfig),
 )
+"""Name, args, engines and common live settings of each kind of deployment."""
 
 
 def main() -> int:
@@ -57,44 +56,75 @@ def main() -> int:
 
 def lines() -> Iterator[str]:
     yield INTRODUCTION
-    for title, models in SECTIONS:
-        yield f"## {title}\n"
-        for model in models:
-            title = (model.__doc__ or model.__name__).splitlines()[0]
-            yield f"### {title.rstrip('.')}\n"
-            yield "| setting | value | default | meaning |"
-            yield "| --- | --- | --- | --- |"
-            for name, field in model.model_fields.items():
-                yield f"| `{name}` | {kind(field)} | {default(field)} | {field.description or ''} |"
-            yield ""
+    for deployment, args, entries, common in DEPLOYMENTS:
+        yield f"## {deployment}\n"
+        yield f"Engines: {', '.join(f'`{entry.name}`' for entry in entries)}.\n"
+        for entry in entries:
+            yield f"### {args} with `engine: {entry.name}`\n"
+            yield from description(entry.args)
+            yield from table(entry.args, own_first(entry.args))
+        yield f"### `user_config` of {deployment}\n"
+        yield from description(common)
+        yield from table(common, common.model_fields)
+        for entry in entries:
+            if added := [name for name in entry.config.model_fields if name not in common.model_fields]:
+                yield f"### `user_config` of {deployment}, in addition with `engine: {entry.name}`\n"
+                yield from table(entry.config, added)
+    yield "## Gateway\n"
+    for title, settings in (("`args.gateway`", GatewayArgs), ("`user_config` of Gateway", GatewayConfig)):
+        yield f"### {title}\n"
+        yield from table(settings, settings.model_fields)
 
 
-def kind(field: FieldInfo) -> str:
-    """The type and its bounds, in words for people."""
-    words = name(field.annotation)
+def description(settings: type[Settings]) -> Iterator[str]:
+    """Yield the docstring of a settings model."""
+    yield inspect.cleandoc(settings.__doc__ or settings.__name__)
+    yield ""
+
+
+def own_first(settings: type[Settings]) -> list[str]:
+    """Return the names of an engine's settings; those that it shares with other engines are last."""
+    shared = {name for base in settings.__mro__[1:] for name in getattr(base, "model_fields", ()) if name != "engine"}
+    return sorted(settings.model_fields, key=lambda name: (name in shared, name != "engine"))
+
+
+def table(settings: type[Settings], names: Iterable[str]) -> Iterator[str]:
+    yield "| setting | value | default | meaning |"
+    yield "| --- | --- | --- | --- |"
+    for name in names:
+        field = settings.model_fields[name]
+        yield f"| `{name}` | {value(field)} | {default(field)} | {field.description or ''} |"
+    yield ""
+
+
+def value(field: FieldInfo) -> str:
+    """Return the type of a setting and its bounds in words."""
     bounds = [text for text in map(bound, field.metadata) if text]
-    return ", ".join([words, *bounds]).replace("|", "\\|")
+    return ", ".join([type_name(field.annotation), *bounds]).replace("|", "\\|")
 
 
-def name(annotation: Any) -> str:
+def type_name(annotation: Any) -> str:
     origin = get_origin(annotation)
     if origin is Literal:
         return " or ".join(f"`{value}`" for value in get_args(annotation))
     if origin in (Union, types.UnionType):
-        return " or ".join(name(part) for part in get_args(annotation))
+        return " or ".join(type_name(part) for part in get_args(annotation))
     if annotation is type(None):
         return "null"
     if origin is tuple:
-        return f"list of {name(get_args(annotation)[0])}"
+        return f"list of {type_name(get_args(annotation)[0])}"
+    if origin is dict:
+        return "map of {} to {}".format(*map(type_name, get_args(annotation)))
     if hasattr(annotation, "__metadata__"):
-        return ", ".join([name(annotation.__origin__), *filter(None, map(bound, annotation.__metadata__))])
+        bounds = filter(None, map(bound, annotation.__metadata__))
+        return ", ".join([type_name(annotation.__origin__), *bounds])
     return {"str": "text", "bool": "true or false", "int": "whole number", "float": "number"}.get(
         getattr(annotation, "__name__", str(annotation)), str(annotation)
     )
 
 
 def bound(constraint: Any) -> str:
-    """One bound of a type; "" for what says nothing to a reader."""
+    """Return one bound of a type in words; "" for other constraints."""
     match constraint:
         case annotated_types.Ge(ge=low):
             return f"≥ {low}"
@@ -119,7 +149,7 @@ def default(field: FieldInfo) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
-    return f"`{list(value) if isinstance(value, tuple) else value}`"
+    return f"`{json.dumps(value) if isinstance(value, dict | tuple) else value}`"
 
 
 if __name__ == "__main__":

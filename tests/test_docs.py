@@ -1,4 +1,4 @@
-"""What is written from the code is up to date."""
+"""Generated documentation is up to date."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def test_the_configuration_reference_says_what_the_settings_say() -> None:
+def test_the_configuration_page_is_up_to_date() -> None:
     done = subprocess.run(
         [sys.executable, "scripts/write_configuration.py", "--check"],
         cwd=ROOT,
