@@ -1,1 +1,1 @@
-"""The bundled small models: how each was made (data, training, export), its weights and its card."""
+"""The bundled small models: data generation, training, export, weights and cards."""

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from deployments.engines.base import recognizer
+from deployments.engines.registry import recognizer
+from deployments.engines.whisper.settings import WhisperArgs, WhisperConfig
 from deployments.messages import Audio
-from deployments.settings import SpeechToTextConfig, WhisperArgs
 from pocket.asr import noise, text, voices
 from pocket.asr.score import word_error_rate
 
@@ -47,7 +47,7 @@ class Recognizer:
         return asyncio.run(self._transcribe(Audio(clip, voices.RATE_HZ), vad))
 
     async def _transcribe(self, audio: Audio, vad: bool) -> str:
-        config = SpeechToTextConfig(vad=vad, beam_size=self._beam)
+        config = WhisperConfig(vad=vad, beam_size=self._beam)
         return " ".join([segment.text async for segment in self._engine.transcribe(audio, config)])
 
 

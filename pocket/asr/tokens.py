@@ -24,7 +24,7 @@ CONTROLS = (
 IGNORED = -100
 """The label of a position without a loss."""
 
-_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,12 @@ class Tokens:
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
-        # Whisper's decoders suppress the token of a single space, so each letter needs a merge with its leading space.
-        spaced_letters = [" " + " ".join(_LETTERS)] * 5_000
+        # Whisper's decoders suppress the token of a single space, so each character of the alphabet requires a merge
+        # with its leading space.
+        spaced_characters = [" " + " ".join(_ALPHABET)] * 5_000
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         trainer = trainers.BpeTrainer(vocab_size=TEXT_TOKENS, initial_alphabet=alphabet, show_progress=False)
-        tokenizer.train_from_iterator([*(f" {text}" for text in texts), *spaced_letters], trainer)
+        tokenizer.train_from_iterator([*(f" {text}" for text in texts), *spaced_characters], trainer)
         tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in CONTROLS])
         stamps = [f"<|{index * SECONDS_PER_TIMESTAMP:.2f}|>" for index in range(TIMESTAMPS)]
         tokenizer.add_tokens([AddedToken(stamp, special=False, normalized=False) for stamp in stamps])

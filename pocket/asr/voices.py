@@ -36,7 +36,7 @@ class Voice:
 HELD_OUT = Voice("flite", "awb")
 """Not in the training data: a Scottish speaker; all other natural voices are American."""
 HELD_OUT_VARIANT = Voice("espeak-ng", "en-us+Lee")
-"""Not in the training data either: an unknown variant of a program whose other variants are in it."""
+"""Not in the training data either, unlike other variants of espeak-ng."""
 
 FLITE = tuple(Voice("flite", name) for name in ("rms", "slt", "kal16", "kal"))
 POCKET = Voice("pocket", "pocket")
@@ -48,7 +48,6 @@ _VARIANTS = (
     *("+Andy", "+Denis", "+Michael", "+adam", "+david", "+john", "+klatt4", "+paul", "+rob", "+victor"),
 )
 ESPEAK = tuple(Voice("espeak-ng", accent + variant) for accent in _ACCENTS for variant in _VARIANTS)
-TRAINING = (*FLITE, *ESPEAK)
 
 
 def choose(rng: random.Random, pocket_share: float = 0.0) -> Voice:

@@ -6,7 +6,7 @@ from importlib.resources import files
 from pocket.llm.tables import items, names
 
 WORDS = tuple(files("pocket.llm").joinpath("words.txt").read_text("utf-8").split())
-"""Common lower-case words of three to ten letters."""
+"""Common lower-case words of three to ten characters."""
 
 _ONSETS = names("b br c ch d dr f fl g gr h j k kr l m n p pr qu r s sh st t th tr v w y z")
 _VOWELS = names("a e i o u ai ee ia o a e i")

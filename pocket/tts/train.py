@@ -69,7 +69,7 @@ def _resume(args: argparse.Namespace, name: str) -> list[object]:
     """
     if not args.resume and not args.bundled:
         return []
-    weights = torch.load(args.resume, weights_only=True)[name] if args.resume else bundled(name)
+    weights = torch.load(args.resume, weights_only=True)[name] if args.resume else bundled_weights(name)
     part = args.out / f"{name}.resume.pt"
     torch.save(weights, part)
     if name == "acoustic":
@@ -79,7 +79,7 @@ def _resume(args: argparse.Namespace, name: str) -> list[object]:
     return ["--resume", part]
 
 
-def bundled(name: str, folder: Path = WEIGHTS) -> dict[str, Tensor]:
+def bundled_weights(name: str, folder: Path = WEIGHTS) -> dict[str, Tensor]:
     """Return the bundled weights of a model in the format of its trainer: without the computed table of positions."""
     weights = torch.load(folder / f"{name}.pth", weights_only=True)["model"]
     return {key: value for key, value in weights.items() if key != "pos_encoder.pe"}

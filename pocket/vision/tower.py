@@ -10,14 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pocket.vision.preprocess import GRID, N_TOKENS, PATCH, SIZE
+from pocket.vision.preprocess import GRID, PATCH, SIZE
 from pocket.vision.things import COLOURS, KINDS, SHAPES
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 EPS = 1e-5
-
-__all__ = ["N_TOKENS", "SIZE", "PatchProbe", "TowerConfig", "VisionTower"]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 
 from pocket.tts import data, export, features, model, schedule, teacher, text, vocoder
 from pocket.tts.align import Aligner
-from pocket.tts.train import bundled
+from pocket.tts.train import bundled_weights
 from pocket.tts.voice import Voice
 
 CPU = torch.device("cpu")
@@ -135,6 +135,6 @@ def test_teacher_returns_speech_with_phone_times() -> None:
 
 @pytest.mark.parametrize(("name", "new_model"), [("acoustic", model.new_acoustic), ("vocoder", model.new_generator)])
 def test_loads_the_bundled_weights_to_continue_a_training(name: str, new_model: Callable[[], torch.nn.Module]) -> None:
-    missing, unexpected = new_model().load_state_dict(bundled(name), strict=False)
+    missing, unexpected = new_model().load_state_dict(bundled_weights(name), strict=False)
     assert not unexpected
     assert set(missing) <= {"pos_encoder.pe"}
