@@ -1,1 +1,1 @@
-"""Measurements of a running Parley: latency, memory, start-up, and many different requests at once."""
+"""Benchmarks of Parley; docs/benchmarks.md lists them and their figures."""

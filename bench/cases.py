@@ -1,8 +1,8 @@
-"""Questions that only their own answer fits, and the judge of the answers. Knows neither HTTP nor engines.
+"""Questions whose answers differ, and the check of an answer. Imports neither HTTP nor engines.
 
-The judge looks for meaning: an answer is right when it has every key word, in any order and wording; "39",
-"thirty-nine" and "Thirty nine." are the same number. Numbers of the questions stay below those of the answers, and the
-words to be repeated come in pairs, so that no answer holds the key words of another question by chance.
+An answer is correct if it has every key word of its case, in any order and wording; "39", "thirty-nine" and "Thirty
+nine." are the same number. No question and no answer contains all key words of another case: the numbers in questions
+are smaller than those in answers, and the words to repeat are pairs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Literal
 
 from bench.pictures import COLOURS, SHAPES, Thing
 
-Verdict = Literal["right", "crossed", "wrong"]
+Verdict = Literal["correct", "swapped", "wrong"]
 
 _CAPITALS = {
     "France": "Paris", "Germany": "Berlin", "Italy": "Rome", "Spain": "Madrid", "Portugal": "Lisbon",
@@ -35,7 +35,7 @@ _NOUNS = (
     *("parrot", "zebra", "giraffe", "turtle", "snail", "garden", "ladder", "candle", "hammer", "basket", "mountain"),
 )
 _COUNTS = ("two", "three", "four")
-_SIGHT = ("What do you see?", "What is in the picture?", "Describe the picture.", "What can you see?")
+_PICTURE_QUESTIONS = ("What do you see?", "What is in the picture?", "Describe the picture.", "What can you see?")
 
 _ONES = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
@@ -46,7 +46,7 @@ _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ni
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A question, with a picture of such things or none, and the key words of its answer (see ``key_words``)."""
+    """A question, the key words of its answer (see ``key_words``), and the things in its picture if it has one."""
 
     question: str
     keys: frozenset[str]
@@ -54,7 +54,7 @@ class Case:
 
 
 def questions(seed: int) -> list[Case]:
-    """Questions without a picture, no two with the same answer, in random order."""
+    """Return questions without a picture, in random order; no two have the same answer."""
     capitals = [Case(f"What is the capital of {c}?", key_words(a)) for c, a in _CAPITALS.items()]
     sums = [Case(f"What is {n - n // 2} plus {n // 2}?", key_words(str(n))) for n in range(21, 41)]
     phrases = [f"{adjective} {noun}" for adjective, noun in product(_ADJECTIVES, _NOUNS)]
@@ -63,9 +63,9 @@ def questions(seed: int) -> list[Case]:
     return _shuffled([*capitals, *sums, *repeats], rng)
 
 
-def sights(seed: int) -> list[Case]:
-    """Questions about a picture, of which no answer fits two, in random order."""
-    many = [
+def picture_questions(seed: int) -> list[Case]:
+    """Return questions about a picture, in random order; no answer is correct for two of them."""
+    several = [
         (key_words(f"{name} {colour} {shape}"), ((colour, shape),) * count)
         for (count, name), colour, shape in product(enumerate(_COUNTS, 2), COLOURS, SHAPES)
     ]
@@ -74,24 +74,24 @@ def sights(seed: int) -> list[Case]:
         for colours, shapes in product(combinations(COLOURS, 2), combinations(SHAPES, 2))
     ]
     rng = random.Random(seed)
-    return _shuffled([Case(rng.choice(_SIGHT), keys, picture) for keys, picture in (*many, *two)], rng)
+    return _shuffled([Case(rng.choice(_PICTURE_QUESTIONS), keys, picture) for keys, picture in (*several, *two)], rng)
 
 
-def judge(answer: str, case: Case, others: Iterable[Case]) -> Verdict:
-    """Whether the answer fits its own question, or that of another case instead, or none."""
+def verdict(answer: str, case: Case, others: Iterable[Case]) -> Verdict:
+    """Return whether the answer is correct for its case; ``swapped`` if it is correct for another one instead."""
     words = key_words(answer)
     if case.keys <= words:
-        return "right"
-    return "crossed" if any(other.keys <= words for other in others) else "wrong"
+        return "correct"
+    return "swapped" if any(other.keys <= words for other in others) else "wrong"
 
 
 def key_words(text: str) -> frozenset[str]:
-    """The words of a text in lower case and the singular, numbers as digits."""
+    """Return the words of a text in lower case and in the singular, numbers as digits."""
     return frozenset(_numbers(_singular(word) for word in re.findall(r"[a-z]+|\d+", text.lower())))
 
 
 def _numbers(words: Iterator[str]) -> Iterator[str]:
-    """Number words up to 99 as digits; every other word as it is."""
+    """Yield number words up to 99 as digits, and every other word unchanged."""
     tens = ""
     for word in words:
         if tens:

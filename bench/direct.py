@@ -1,77 +1,94 @@
-"""The engines of a configuration in this process, called one after another: what a request costs without a service.
+"""The engines of a configuration in this process, called one after another: the cost of a request without a service.
 
-Built from the same YAML and through the same ``deployments.engines.base`` as the replicas. No Ray, no HTTP, no overlap.
+They are loaded from the same YAML and through the same registry as in the replicas. There is no Ray and no HTTP, and
+the stages do not overlap.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-import numpy as np
 import yaml
 
-from bench.client import Output, Request, Stopwatch, read_wav, resample
+from bench.audio import ASR_RATE_HZ, concatenate, read_wav, resample
+from bench.client import Output, Request, Stopwatch
 from bench.pictures import pixels
-from deployments.engines.base import ChatModel, Recognizer, Synthesizer, chat_model, recognizer, synthesizer
+from deployments.engines.base import ChatModel, Recognizer, Synthesizer
+from deployments.engines.registry import chat_model, entry_of, recognizer, synthesizer
 from deployments.messages import Audio, ChatMessage, Image, TextDelta
-from deployments.settings import AppArgs, ChatConfig, SpeechToTextConfig, TextToSpeechConfig
+from deployments.postprocess import AudioPostprocessor
+from deployments.sentence import prepare
+from deployments.settings import ChatConfig, ModelArgs, Settings, SpeechToTextConfig, TextToSpeechConfig
 from graphs.pipeline.sentences import Sentences
+from graphs.settings import AppArgs
 
-HEARD_RATE_HZ = 16_000
+S = TypeVar("S", bound=Settings)
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """What the engines made and how long their calls took, in seconds.
+class Configuration:
+    """A serve_config.yaml: the application's settings, and the ``user_config`` of each deployment by its name."""
 
-    ``first_s`` ends at the first words, or at the first chunk of sound when a voice was wanted; ``last_s`` is the sum
-    of all the calls. ``pieces_s`` are the times of all the words or chunks, from the beginning of the call that made
-    the first of them.
+    args: AppArgs
+    user_configs: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def load(cls, file: Path) -> Self:
+        """Read the file. Raise pydantic's ``ValidationError`` for an invalid setting."""
+        application = yaml.safe_load(file.read_text())["applications"][0]
+        user_configs = {d["name"]: d.get("user_config") or {} for d in application.get("deployments", ())}
+        return cls(AppArgs.model_validate(application.get("args") or {}), user_configs)
+
+    def live_settings(self, deployment: str, args: ModelArgs, kind: type[S], **overrides: Any) -> S:
+        """Return the live settings of a deployment whose engine has ``args``."""
+        config = entry_of(args).config.model_validate({**self.user_configs.get(deployment, {}), **overrides})
+        assert isinstance(config, kind)
+        return config
+
+
+@dataclass(frozen=True, slots=True)
+class DirectResult:
+    """The answer of the engines, and the duration of their calls in seconds.
+
+    ``first_s`` is the time to the first delta or, with a voice, to the first chunk of audio; ``last_s`` is the sum of
+    all calls. ``arrivals_s`` are the times of all deltas or chunks, from the start of the first call of that kind.
     """
 
     text: str
     audio: Audio | None
     first_s: float
     last_s: float
-    pieces_s: tuple[float, ...]
+    arrivals_s: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
-    """An answer of a chat model: when its first words and its first whole sentence came, and when it was complete."""
+class _ChatResult:
+    """An answer of a chat model, with the times of its deltas, its first complete sentence and its end."""
 
     text: str
     sentences: tuple[str, ...]
-    pieces_s: tuple[float, ...]
-    words_s: float
-    sentence_s: float
+    arrivals_s: tuple[float, ...]
+    first_s: float
+    first_sentence_s: float
     last_s: float
 
 
 class Engines:
-    """The four engines, each loaded when it is first called. Decoded media in, decoded media out."""
+    """The four engines, each loaded at its first call. Input and output are decoded media."""
 
-    def __init__(self, args: AppArgs, live: Mapping[str, Mapping[str, Any]]) -> None:
-        """``live`` is the user_config of each deployment by its name."""
-        self._args = args
-        self._hearing = SpeechToTextConfig.model_validate(live.get("SpeechToText", {}))
-        self._speaking = TextToSpeechConfig.model_validate(live.get("TextToSpeech", {}))
-        # The likeliest answer always, as the benches ask the service for it.
-        self._talking, self._seeing = (
-            ChatConfig.model_validate({**live.get(name, {}), "temperature": 0}) for name in ("TextLLM", "VisionLLM")
-        )
-
-    @classmethod
-    def of(cls, config: Path) -> Self:
-        """The engines of a serve_config.yaml."""
-        application = yaml.safe_load(config.read_text())["applications"][0]
-        live = {d["name"]: d.get("user_config") or {} for d in application.get("deployments", ())}
-        return cls(AppArgs.model_validate(application.get("args") or {}), live)
+    def __init__(self, configuration: Configuration) -> None:
+        self._args = args = configuration.args
+        settings = configuration.live_settings
+        self._asr_config = settings("SpeechToText", args.speech_to_text, SpeechToTextConfig)
+        self._tts_config = settings("TextToSpeech", args.text_to_speech, TextToSpeechConfig)
+        # The benches send temperature 0 to the service, too.
+        self._text_config = settings("TextLLM", args.text_llm, ChatConfig, temperature=0)
+        self._vision_config = settings("VisionLLM", args.vision_llm, ChatConfig, temperature=0)
 
     @cached_property
     def _recognizer(self) -> Recognizer:
@@ -89,73 +106,78 @@ class Engines:
     def _synthesizer(self) -> Synthesizer:
         return synthesizer(self._args.text_to_speech)
 
-    async def worked_out(self, request: Request) -> Answered:
-        """The answer to a request as it is sent; its media are decoded first, off the clock."""
+    async def respond_to(self, request: Request) -> DirectResult:
+        """Answer a request of the HTTP client; its media are decoded before the timing starts."""
         speech = read_wav(request.audio) if request.audio else None
         image = pixels(request.image) if request.image else None
-        return await self.answer(request.output, request.text or "", speech, image)
+        return await self.respond(request.output, request.text or "", speech, image)
 
-    async def answer(self, output: Output, text: str, speech: Audio | None, image: Image | None) -> Answered:
-        """Do what the graph does for such a request, one call after another. ``speech`` is 16 kHz."""
+    async def respond(self, output: Output, text: str, speech: Audio | None, image: Image | None) -> DirectResult:
+        """Run the stages of the graph for this input, one after another. ``speech`` has 16 kHz."""
         watch = Stopwatch()
         if speech is not None:
-            text = f"{text}\n{await self.read(speech)}".strip()
-        heard_s = watch.elapsed_s()
-        said = await self._chat(text, image)
+            text = f"{text}\n{await self.transcribe(speech)}".strip()
+        asr_s = watch.elapsed_s()
+        answer = await self._chat(text, image)
         if output == "text":
-            return Answered(said.text, None, heard_s + said.words_s, heard_s + said.last_s, said.pieces_s)
+            return DirectResult(answer.text, None, asr_s + answer.first_s, asr_s + answer.last_s, answer.arrivals_s)
         watch = Stopwatch()
-        sound = _joined([await self.speak(sentence, watch) for sentence in said.sentences])
-        first_s = heard_s + said.sentence_s + (watch.first_s or 0)
-        return Answered(said.text, sound, first_s, heard_s + said.last_s + watch.elapsed_s(), tuple(watch.pieces_s))
+        audio = concatenate([await self.speak(sentence, watch) for sentence in answer.sentences])
+        first_s = asr_s + answer.first_sentence_s + (watch.first_s or 0)
+        last_s = asr_s + answer.last_s + watch.elapsed_s()
+        return DirectResult(answer.text, audio, first_s, last_s, tuple(watch.arrivals_s))
 
-    async def read(self, speech: Audio) -> str:
-        """What is said in a sound of any rate; empty when nothing is."""
-        heard = resample(speech, HEARD_RATE_HZ)
-        async with aclosing(self._recognizer.transcribe(heard, self._hearing)) as segments:
+    async def transcribe(self, audio: Audio) -> str:
+        """Return the transcript of audio of any sample rate; empty without speech."""
+        resampled = resample(audio, ASR_RATE_HZ)
+        async with aclosing(self._recognizer.transcribe(resampled, self._asr_config)) as segments:
             return " ".join([segment.text.strip() async for segment in segments])
 
-    async def speak(self, sentence: str, watch: Stopwatch | None = None) -> Audio:
-        """The sentence as sound; ``watch`` notes its chunks."""
+    async def speak(self, text: str, watch: Stopwatch | None = None) -> Audio:
+        """Return the audio that the deployment TextToSpeech makes of one sentence; ``watch`` records its chunks."""
+        engine, config = self._synthesizer, self._tts_config
         chunks: list[Audio] = []
-        async with aclosing(self._synthesizer.speak(sentence, self._speaking)) as sounds:
-            async for sound in sounds:
+
+        def add(samples: Any) -> None:
+            if len(samples):
                 if watch:
                     watch.mark()
-                chunks.append(sound)
-        return _joined(chunks)
+                chunks.append(Audio(samples, engine.rate_hz))
 
-    async def _chat(self, text: str, image: Image | None) -> _Said:
-        engine, config = (self._text_llm, self._talking) if image is None else (self._vision_llm, self._seeing)
-        messages = [ChatMessage("user", text, () if image is None else (image,))]
+        for sentence in prepare(text, config.language or engine.language, config.max_sentence_chars):
+            processor = AudioPostprocessor(engine.rate_hz, config.volume, config.pause_s)
+            async with aclosing(engine.speak(sentence, config)) as raw:
+                async for chunk in raw:
+                    add(processor.add(chunk.samples))
+            add(processor.finish())
+        return concatenate(chunks)
+
+    async def _chat(self, text: str, image: Image | None) -> _ChatResult:
+        if image is None:
+            engine, config, images = self._text_llm, self._text_config, ()
+        else:
+            engine, config, images = self._vision_llm, self._vision_config, (image,)
+        messages = [ChatMessage("user", text, images)]
         if config.system_prompt is not None:
             messages.insert(0, ChatMessage("system", config.system_prompt))
-        splitter, sentences, pieces = Sentences(), list[str](), list[str]()
-        words = Stopwatch()
-        sentence_s: float | None = None
+        splitter, sentences, deltas = Sentences(), list[str](), list[str]()
+        watch = Stopwatch()
+        first_sentence_s: float | None = None
         async with aclosing(engine.chat(messages, config)) as values:
             async for value in values:
                 if isinstance(value, TextDelta):
-                    words.mark()
-                    pieces.append(value.text)
+                    watch.mark()
+                    deltas.append(value.text)
                     sentences += splitter.feed(value.text)
-                    if sentences and sentence_s is None:
-                        sentence_s = words.elapsed_s()
+                    if sentences and first_sentence_s is None:
+                        first_sentence_s = watch.elapsed_s()
         sentences += splitter.finish()
-        last_s = words.elapsed_s()
-        return _Said(
-            "".join(pieces),
+        last_s = watch.elapsed_s()
+        return _ChatResult(
+            "".join(deltas),
             tuple(sentences),
-            tuple(words.pieces_s),
-            words_s=last_s if words.first_s is None else words.first_s,
-            sentence_s=last_s if sentence_s is None else sentence_s,
+            tuple(watch.arrivals_s),
+            first_s=last_s if watch.first_s is None else watch.first_s,
+            first_sentence_s=last_s if first_sentence_s is None else first_sentence_s,
             last_s=last_s,
         )
-
-
-def _joined(chunks: Sequence[Audio]) -> Audio:
-    """Chunks of one rate as one sound; where nothing was spoken, a sound without samples."""
-    spoken = [chunk for chunk in chunks if len(chunk.samples)]
-    if not spoken:
-        return Audio(np.zeros(0, np.float32), HEARD_RATE_HZ)
-    return Audio(np.concatenate([chunk.samples for chunk in spoken]), spoken[0].rate_hz)

@@ -1,6 +1,6 @@
-"""A timed client of the OpenAI routes. Each call takes the answer as it comes; always the likeliest words.
+"""A timed HTTP client of OpenAI's routes: temperature 0, and every response is read as it is streamed.
 
-Every function raises ``BrokenAnswer`` and httpx's transport errors.
+Every function raises ``InvalidResponse`` and httpx's transport errors.
 """
 
 from __future__ import annotations
@@ -11,75 +11,75 @@ from functools import lru_cache
 from typing import Any
 
 import httpx
-import numpy as np
 
+from bench.audio import pcm16_audio
 from bench.client import (
-    Answer,
-    BrokenAnswer,
+    InvalidResponse,
     Request,
+    Response,
     Stopwatch,
-    answer_of,
-    prepared,
-    read_wav,
-    refused,
-    server_sent,
-    wav_answer,
+    build_post,
+    decode_wav,
+    read_error,
+    read_events,
+    read_wav_stream,
+    timed_response,
 )
-from deployments.messages import Audio
 
 MODEL = "parley"
 VOICE = "alloy"
 PCM_RATE_HZ = 24_000
 
 
-async def complete(client: httpx.AsyncClient, request: Request, *, stream: bool) -> Answer:
-    """POST /v1/chat/completions."""
+async def complete(client: httpx.AsyncClient, request: Request, *, stream: bool) -> Response:
+    """Call POST /v1/chat/completions."""
     watch = Stopwatch()
-    async with aclosing(await client.send(_completion_call(client, request, stream), stream=True)) as response:
+    async with aclosing(await client.send(_completion_post(client, request, stream), stream=True)) as response:
         if response.status_code != 200:
-            return await refused(response, watch)
+            return await read_error(response, watch)
         if stream:
-            return await _deltas(response, watch, request.output == "voice")
+            return await _read_chunks(response, watch, request.output == "voice")
         await response.aread()
     watch.mark()
     message = response.json()["choices"][0]["message"]
     if request.output == "text":
-        return answer_of(watch, message["content"])
-    return answer_of(watch, message["audio"]["transcript"], read_wav(base64.b64decode(message["audio"]["data"])))
+        return timed_response(watch, message["content"])
+    audio = decode_wav(base64.b64decode(message["audio"]["data"]))
+    return timed_response(watch, message["audio"]["transcript"], audio)
 
 
-async def speak(client: httpx.AsyncClient, text: str) -> Answer:
-    """POST /v1/audio/speech, as a WAV file."""
+async def speak(client: httpx.AsyncClient, text: str) -> Response:
+    """Call POST /v1/audio/speech for a WAV file."""
     watch = Stopwatch()
-    async with aclosing(await client.send(_speech_call(client, text), stream=True)) as response:
-        return await (wav_answer if response.status_code == 200 else refused)(response, watch)
+    async with aclosing(await client.send(_speech_post(client, text), stream=True)) as response:
+        return await (read_wav_stream if response.status_code == 200 else read_error)(response, watch)
 
 
-async def transcribe(client: httpx.AsyncClient, clip: bytes) -> Answer:
-    """POST /v1/audio/transcriptions of a WAV file, whole."""
+async def transcribe(client: httpx.AsyncClient, clip: bytes) -> Response:
+    """Call POST /v1/audio/transcriptions with a WAV file, not streamed."""
     watch = Stopwatch()
-    response = await client.send(_transcription_call(client, clip))
+    response = await client.send(_transcription_post(client, clip))
     if response.status_code != 200:
-        return await refused(response, watch)
+        return await read_error(response, watch)
     watch.mark()
-    return answer_of(watch, response.json()["text"])
+    return timed_response(watch, response.json()["text"])
 
 
 @lru_cache(256)
-def _completion_call(client: httpx.AsyncClient, request: Request, stream: bool) -> httpx.Request:
-    return prepared(client, "/v1/chat/completions", json=_completion(request, stream))
+def _completion_post(client: httpx.AsyncClient, request: Request, stream: bool) -> httpx.Request:
+    return build_post(client, "/v1/chat/completions", json=_completion(request, stream))
 
 
 @lru_cache(256)
-def _speech_call(client: httpx.AsyncClient, text: str) -> httpx.Request:
+def _speech_post(client: httpx.AsyncClient, text: str) -> httpx.Request:
     body = {"model": MODEL, "voice": VOICE, "input": text, "response_format": "wav"}
-    return prepared(client, "/v1/audio/speech", json=body)
+    return build_post(client, "/v1/audio/speech", json=body)
 
 
 @lru_cache(256)
-def _transcription_call(client: httpx.AsyncClient, clip: bytes) -> httpx.Request:
+def _transcription_post(client: httpx.AsyncClient, clip: bytes) -> httpx.Request:
     form = {"model": MODEL, "temperature": "0"}
-    return prepared(client, "/v1/audio/transcriptions", data=form, files={"file": ("speech.wav", clip)})
+    return build_post(client, "/v1/audio/transcriptions", data=form, files={"file": ("speech.wav", clip)})
 
 
 def _completion(request: Request, stream: bool) -> dict[str, Any]:
@@ -101,23 +101,22 @@ def _completion(request: Request, stream: bool) -> dict[str, Any]:
     return body
 
 
-async def _deltas(response: httpx.Response, watch: Stopwatch, aloud: bool) -> Answer:
-    """The chunks of a streamed completion; the pieces of a voice are those of its sound."""
-    text, sound = list[str](), list[bytes]()
-    async for _, data in server_sent(response.aiter_lines()):
+async def _read_chunks(response: httpx.Response, watch: Stopwatch, voice: bool) -> Response:
+    """Read a streamed completion; with ``voice`` the arrivals are those of its audio."""
+    text, pcm = list[str](), list[bytes]()
+    async for _, data in read_events(response.aiter_lines()):
         if "error" in data:
-            raise BrokenAnswer(data["error"]["message"])
+            raise InvalidResponse(data["error"]["message"])
         for choice in data["choices"]:
             delta = choice["delta"]
-            spoken = delta.get("audio", {})
-            if words := delta.get("content") or spoken.get("transcript"):
-                text.append(words)
-            if pcm := spoken.get("data"):
-                sound.append(base64.b64decode(pcm))
-            if pcm or (words and not aloud):
+            audio = delta.get("audio", {})
+            if content := delta.get("content") or audio.get("transcript"):
+                text.append(content)
+            if samples := audio.get("data"):
+                pcm.append(base64.b64decode(samples))
+            if samples or (content and not voice):
                 watch.mark()
-    samples = np.frombuffer(b"".join(sound), "<i2").astype(np.float32) / np.float32(32768)
-    return answer_of(watch, "".join(text), Audio(samples, PCM_RATE_HZ) if aloud else None)
+    return timed_response(watch, "".join(text), pcm16_audio(b"".join(pcm), PCM_RATE_HZ) if voice else None)
 
 
 def _base64(file: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Plain drawings to ask about: coloured shapes in a row."""
+"""Drawings of coloured shapes in a row, as pictures for test questions."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ COLOURS = {
 }
 SHAPES = ("circle", "square", "triangle", "rectangle", "star", "cross")
 
-_SIDE = 120  # pixels given to each shape
+_SIDE = 120  # pixels per shape
 _Points = list[tuple[float, float]]
 
 Thing = tuple[str, str]
-"""A colour of COLOURS and a shape of SHAPES."""
+"""A key of COLOURS and a member of SHAPES."""
 
 
 def draw(things: Sequence[Thing]) -> bytes:
-    """A PNG of the things from left to right on white."""
+    """Return a PNG of the things, from left to right on white."""
     picture = Pillow.new("RGB", (_SIDE * max(len(things), 2), 2 * _SIDE), "white")
     pen = ImageDraw.Draw(picture)
-    for place, (colour, shape) in enumerate(things):
-        x, y, size = (place + 0.5) * picture.width / len(things), _SIDE, 0.36 * _SIDE
+    for index, (colour, shape) in enumerate(things):
+        x, y, size = (index + 0.5) * picture.width / len(things), _SIDE, 0.36 * _SIDE
         if shape == "circle":
             pen.ellipse((x - size, y - size, x + size, y + size), COLOURS[colour])
         else:
@@ -46,13 +46,13 @@ def draw(things: Sequence[Thing]) -> bytes:
 
 
 def pixels(png: bytes) -> Image:
-    """The picture as the engines take it."""
+    """Decode a PNG to the input of the engines."""
     with Pillow.open(io.BytesIO(png)) as picture:
         return Image(np.asarray(picture.convert("RGB")))
 
 
 def _corners(shape: str) -> _Points:
-    """Corners within -1..1, y down."""
+    """Return the corners of a shape, within -1..1, y down."""
     match shape:
         case "square":
             return [(-1, -1), (1, -1), (1, 1), (-1, 1)]
@@ -61,14 +61,14 @@ def _corners(shape: str) -> _Points:
         case "triangle":
             return [(0, -1), (1, 0.8), (-1, 0.8)]
         case "star":
-            turns = [(i * math.pi / 5, 1.0 if i % 2 == 0 else 0.4) for i in range(10)]
-            return [(far * math.sin(turn), -far * math.cos(turn)) for turn, far in turns]
+            polar = [(i * math.pi / 5, 1.0 if i % 2 == 0 else 0.4) for i in range(10)]
+            return [(radius * math.sin(angle), -radius * math.cos(angle)) for angle, radius in polar]
         case "cross":
             arm = 0.35
             quarter: _Points = [(arm, -1), (arm, -arm), (1, -arm)]
-            turned: _Points = []
+            corners: _Points = []
             for _ in range(4):
-                turned += quarter
+                corners += quarter
                 quarter = [(-y, x) for x, y in quarter]
-            return turned
-    raise ValueError(f"no shape {shape!r}; there are {', '.join(SHAPES)}")
+            return corners
+    raise ValueError(f"unknown shape {shape!r}; valid: {', '.join(SHAPES)}")

@@ -1,26 +1,27 @@
-"""The eight rows of the graph: what comes in and what is wanted; and a few requests for each."""
+"""The eight combinations of input and output of POST /chat (rows of GET /graph), with a few requests for each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import get_args
 
+from bench.audio import CLIPS
 from bench.client import Output, Request
 from bench.pictures import draw
 
-CLIPS = Path(__file__).parent.parent / "tests" / "data"
-SAID = {
+QUESTIONS = {  # and the recording of each in CLIPS
     "What is the capital of France?": "question.wav",
     "What is seven plus five?": "seven_plus_five.wav",
     "What is your name?": "what_is_your_name.wav",
 }
-SEEN = {"What do you see?": "what_do_you_see.wav"}
-DRAWN = ([("red", "circle")] * 2, [("blue", "square")], [("green", "star")] * 3, [("black", "triangle")])
+PICTURE_QUESTIONS = {"What do you see?": "what_do_you_see.wav"}
+PICTURES = ([("red", "circle")] * 2, [("blue", "square")], [("green", "star")] * 3, [("black", "triangle")])
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
+    """Text or speech, with or without a picture, to text or voice."""
+
     picture: bool
     speech: bool
     output: Output
@@ -35,11 +36,12 @@ ROWS = tuple(
 
 
 def requests_of(row: Row) -> list[Request]:
-    """The requests that take turns in a row."""
-    asked = [(text, (CLIPS / clip).read_bytes()) for text, clip in (SEEN if row.picture else SAID).items()]
-    drawn = [draw(things) for things in DRAWN] if row.picture else [None]
+    """Return the different requests of a row."""
+    questions = PICTURE_QUESTIONS if row.picture else QUESTIONS
+    recordings = [(text, (CLIPS / clip).read_bytes()) for text, clip in questions.items()]
+    pictures = [draw(things) for things in PICTURES] if row.picture else [None]
     return [
         Request(row.output, None if row.speech else text, clip if row.speech else None, picture)
-        for picture in drawn
-        for text, clip in asked
+        for picture in pictures
+        for text, clip in recordings
     ]
