@@ -1,6 +1,6 @@
-"""A real local Ray with fake engines: small, on ports and folders of its own, one application for all tests here.
+"""A local Ray with fake engines, on free ports and in a temporary folder. All tests here share one application.
 
-``service`` deploys any other configuration as serve_config.yaml would write it and returns its address.
+The fixture ``service`` deploys any other configuration, given as in serve_config.yaml, and returns its address.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ import httpx
 import pytest
 
 from scripts.serve import ENVIRONMENT
-from tests.serve.serve_fakes import APPLICATION, FAKES, wait_until
+from tests.serve.serve_fakes import APPLICATION, FAKES, IMPORT_PATH, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_S = 180
-PUSHED_OFTEN = {"RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "0.5"}  # of ten: replicas come sooner
+FREQUENT_METRICS = {"RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "0.5"}  # the default of 10 scales later
 
 Service = Callable[[dict[str, Any]], str]
 
 
 @pytest.fixture(scope="session")
 def serve_url() -> Iterator[str]:
-    """The address of a Ray Serve that is started for these tests and ended after them."""
-    os.environ |= ENVIRONMENT | {"PYTHONPATH": str(ROOT), **PUSHED_OFTEN}
+    """Start a Ray Serve and return its address."""
+    os.environ |= ENVIRONMENT | {"PYTHONPATH": str(ROOT), **FREQUENT_METRICS}
     import ray
     from ray import serve
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    # pytest's own folder has a name too long for the sockets in it.
+    # The path of pytest's temporary folder is too long for the sockets that Ray creates in it.
     with tempfile.TemporaryDirectory(prefix="parley-ray-", ignore_cleanup_errors=True) as folder:
         ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, _temp_dir=folder)
         try:
@@ -48,7 +48,7 @@ def serve_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def service(serve_url: str) -> Service:
-    """Deploys ``args`` and ``deployments`` at ``/`` and returns the address once every deployment answers."""
+    """Deploy ``args`` and ``deployments`` at ``/`` and return the address once every deployment answers."""
     from ray import serve
     from ray.serve.context import _get_global_client
     from ray.serve.schema import ServeDeploySchema
@@ -59,7 +59,7 @@ def service(serve_url: str) -> Service:
         return status.status == "RUNNING" and httpx.get(f"{serve_url}/health", timeout=30).status_code == 200
 
     def deploy(config: dict[str, Any]) -> str:
-        application = {"name": APPLICATION, "import_path": "graphs.app:build", "route_prefix": "/", **config}
+        application = {"name": APPLICATION, "import_path": IMPORT_PATH, "route_prefix": "/", **config}
         _get_global_client().deploy_apps(ServeDeploySchema.model_validate({"applications": [application]}))
         wait_until(running, READY_S)
         return serve_url
@@ -80,7 +80,7 @@ def client(fakes: str) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def stats(fakes: str) -> Callable[[str], Any]:
-    """What the one replica of a deployment has counted."""
+    """Return the ``Stats`` of the one replica of a deployment."""
     from ray import serve
 
     def of(name: str) -> Any:

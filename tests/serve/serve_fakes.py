@@ -1,4 +1,4 @@
-"""The application of fakes that these tests ask, what they send to it, and how they wait."""
+"""The application of fakes that these tests send requests to, their test data, and functions to send and to wait."""
 
 from __future__ import annotations
 
@@ -20,8 +20,14 @@ SPEECH = (DATA / "question.wav").read_bytes()
 PICTURE = (DATA / "two_red_circles.png").read_bytes()
 
 APPLICATION = "parley"
+IMPORT_PATH = "tests.serve.observed:build"
 
-# Slow enough to hang up in the middle of, and with few enough places to fill them.
+USER_CONFIGS: dict[str, dict[str, Any]] = {
+    "Gateway": {"max_body_bytes": 4_000_000, "max_audio_s": 60},
+    "TextToSpeech": {"pause_s": 0},  # so that the duration of speech is a multiple of word_s
+}
+
+# Slow enough to disconnect before the end of an answer, with limits that a few requests reach.
 FAKES: dict[str, Any] = {
     "args": {
         "speech_to_text": {
@@ -38,14 +44,14 @@ FAKES: dict[str, Any] = {
         {
             "name": name,
             "num_replicas": 1,
-            "max_ongoing_requests": places,
-            "max_queued_requests": -1 if name == "Gateway" else places,
+            "max_ongoing_requests": limit,
+            "max_queued_requests": -1 if name == "Gateway" else limit,
             "ray_actor_options": {"num_cpus": 0.1},
             "graceful_shutdown_timeout_s": 1,
             "health_check_period_s": 1,
+            "user_config": USER_CONFIGS.get(name, {}),
         }
-        | ({"user_config": {"max_body_bytes": 4_000_000, "max_audio_s": 60}} if name == "Gateway" else {})
-        for name, places in [
+        for name, limit in [
             ("SpeechToText", 8),
             ("TextLLM", 8),
             ("VisionLLM", 2),
@@ -56,14 +62,14 @@ FAKES: dict[str, Any] = {
 }
 
 
-def gateway(**options: Any) -> dict[str, Any]:
-    """The same application with other options of its Gateway's deployment."""
+def with_gateway(**options: Any) -> dict[str, Any]:
+    """Return the application of fakes with other options of its Gateway's deployment."""
     deployments = [d | options if d["name"] == "Gateway" else d for d in FAKES["deployments"]]
     return FAKES | {"deployments": deployments}
 
 
 def replicas() -> set[str]:
-    """The names of the replicas that live, which are those of their actors."""
+    """Return the names of the actors of all live replicas."""
     import ray
 
     actors = ray.util.list_named_actors(all_namespaces=True)
@@ -71,6 +77,7 @@ def replicas() -> set[str]:
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float) -> None:
+    """Fail the test if ``condition`` does not become true in time."""
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end, f"not within {timeout_s} s"
@@ -78,15 +85,18 @@ def wait_until(condition: Callable[[], bool], timeout_s: float) -> None:
 
 
 def wav(samples: np.ndarray, subtype: str = "PCM_16") -> bytes:
-    """A WAV at 16 kHz."""
+    """Return a WAV file of samples at 16 kHz."""
     target = io.BytesIO()
     soundfile.write(target, samples, 16_000, format="WAV", subtype=subtype)
     return target.getvalue()
 
 
 @contextmanager
-def asked(url: str, *, receive_bytes: int | None = None, **parts: Any) -> Iterator[socket.socket]:
-    """A request that was sent; leaving the context hangs up. ``receive_bytes`` is how much may come unread."""
+def sent(url: str, *, receive_bytes: int | None = None, **parts: Any) -> Iterator[socket.socket]:
+    """Send a POST request and yield its connection, which is closed with the context.
+
+    ``receive_bytes`` limits how much of the response is buffered unread.
+    """
     address = urlsplit(url)
     request = httpx.Request("POST", url, **parts)
     head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())

@@ -1,4 +1,4 @@
-"""Clients that leave, places that run out, replicas that die: what the graph does about each."""
+"""Clients that disconnect, queues that are full, replicas that die."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.serve.serve_fakes import APPLICATION, PICTURE, asked, wait_until, wav
+from tests.serve.serve_fakes import APPLICATION, PICTURE, sent, wait_until, wav
 
-LONG = "One two three four. " * 100  # five seconds of thinking, which ends at the limit of tokens
-SOUND = wav(np.sin(np.arange(16_000) / 10))
+LONG = "One two three four. " * 100  # an answer of five seconds, cut at the limit of tokens
+RECORDING = wav(np.sin(np.arange(16_000) / 10))
 
 Stats = Callable[[str], Any]
 
@@ -24,29 +24,27 @@ Stats = Callable[[str], Any]
 @pytest.mark.parametrize(
     ("deployment", "parts"),
     [
-        ("SpeechToText", {"files": {"audio": SOUND}}),
+        ("SpeechToText", {"files": {"audio": RECORDING}}),
         ("TextLLM", {"json": {"text": LONG}}),
         ("TextLLM", {"json": {"text": LONG}, "headers": {"accept": "text/event-stream"}}),
         ("VisionLLM", {"files": {"image": PICTURE, "text": (None, LONG)}}),
         ("TextToSpeech", {"json": {"text": LONG, "output": "voice"}}),
         ("TextLLM", {"json": {"text": LONG, "output": "voice"}}),
     ],
-    ids=["asr", "llm", "llm streaming", "vision", "tts", "llm beside tts"],
+    ids=["asr", "llm", "llm streaming", "vision", "tts", "llm of a spoken answer"],
 )
-def test_a_client_that_leaves_stops_the_engine(
-    fakes: str, stats: Stats, deployment: str, parts: dict[str, Any]
-) -> None:
+def test_a_disconnect_stops_the_engine(fakes: str, stats: Stats, deployment: str, parts: dict[str, Any]) -> None:
     before = stats(deployment)
-    with asked(f"{fakes}/chat", **parts):
+    with sent(f"{fakes}/chat", **parts):
         wait_until(lambda: stats(deployment).active > 0, 10)
-    # Not only until nothing is active: so it is between two sentences, too.
+    # To wait for no active request is not enough: between two sentences there is none either.
     wait_until(lambda: stats(deployment).cancelled > before.cancelled and stats(deployment).active == 0, 5)
     after = stats(deployment)
     assert after.failed == before.failed
     assert after.produced - before.produced < 200  # of the 256 words of a whole answer
 
 
-def test_a_client_that_leaves_while_sending_harms_nobody(fakes: str, client: httpx.Client) -> None:
+def test_a_disconnect_during_the_upload_affects_no_other_request(fakes: str, client: httpx.Client) -> None:
     address = urlsplit(fakes)
     with socket.create_connection((address.hostname or "", address.port or 0)) as connection:
         connection.sendall(
@@ -55,13 +53,13 @@ def test_a_client_that_leaves_while_sending_harms_nobody(fakes: str, client: htt
     assert client.post("/chat", json={"text": "Good day."}).json()["text"] == "Good day."
 
 
-def test_when_every_place_is_taken_the_rest_are_told_when_to_come_back(fakes: str) -> None:
-    async def ask_all() -> list[httpx.Response]:
+def test_requests_beyond_a_full_queue_are_refused_with_retry_after(fakes: str) -> None:
+    async def send_all() -> list[httpx.Response]:
         parts = {"files": {"image": PICTURE, "text": (None, "word " * 50)}}
         async with httpx.AsyncClient(base_url=fakes, timeout=60) as client:
             return await asyncio.gather(*(client.post("/chat", **parts) for _ in range(12)))
 
-    responses = asyncio.run(ask_all())
+    responses = asyncio.run(send_all())
     assert {response.status_code for response in responses} == {200, 503}
     refused = next(response for response in responses if response.status_code == 503)
     assert refused.json()["error"]["code"] == "overloaded"
@@ -69,7 +67,7 @@ def test_when_every_place_is_taken_the_rest_are_told_when_to_come_back(fakes: st
 
 
 def kill(deployment: str) -> None:
-    """End the replicas of a deployment as a crash would."""
+    """Kill the replicas of a deployment, as a crash does."""
     import ray
 
     for actor in ray.util.list_named_actors(all_namespaces=True):
@@ -77,26 +75,26 @@ def kill(deployment: str) -> None:
             ray.kill(ray.get_actor(actor["name"], namespace=actor["namespace"]))
 
 
-def recovers(client: httpx.Client, **parts: Any) -> None:
+def wait_for_recovery(client: httpx.Client, **parts: Any) -> None:
     wait_until(lambda: client.post("/chat", **parts).status_code == 200, 60)
 
 
 @pytest.mark.parametrize("deployment", ["TextLLM", "Gateway"])
-def test_a_replica_that_dies_before_the_headers_is_a_503_and_comes_back(
+def test_a_replica_that_dies_before_the_headers_is_a_503_and_is_replaced(
     client: httpx.Client, stats: Stats, deployment: str
 ) -> None:
     with ThreadPoolExecutor() as pool:
-        answer = pool.submit(client.post, "/chat", json={"text": LONG})
+        pending = pool.submit(client.post, "/chat", json={"text": LONG})
         wait_until(lambda: stats("TextLLM").active > 0, 10)
         kill(deployment)
-        response = answer.result()
+        response = pending.result()
     assert response.status_code == 503, response.text
     assert response.json()["error"]["code"] == "engine_unavailable"
     assert int(response.headers["retry-after"]) >= 1
-    recovers(client, json={"text": "Good day."})
+    wait_for_recovery(client, json={"text": "Good day."})
 
 
-def test_a_replica_that_dies_in_the_middle_is_an_error_event_and_an_unfinished_voice(client: httpx.Client) -> None:
+def test_a_replica_that_dies_later_is_an_error_event_or_truncated_audio(client: httpx.Client) -> None:
     request = {"json": {"text": LONG}, "headers": {"accept": "text/event-stream"}}
     with client.stream("POST", "/chat", **request) as response:  # type: ignore[arg-type]
         lines = response.iter_lines()
@@ -105,13 +103,13 @@ def test_a_replica_that_dies_in_the_middle_is_an_error_event_and_an_unfinished_v
         rest = list(lines)
     assert "event: error" in rest
     assert "engine_unavailable" in rest[-2]
-    recovers(client, json={"text": "Good day."})
+    wait_for_recovery(client, json={"text": "Good day."})
 
     with client.stream("POST", "/chat", json={"text": LONG, "output": "voice"}) as response:
-        sound = response.iter_raw()
-        assert next(sound).startswith(b"RIFF")
+        audio = response.iter_raw()
+        assert next(audio).startswith(b"RIFF")
         kill("TextToSpeech")
         with pytest.raises(httpx.RemoteProtocolError):
-            list(sound)
-    recovers(client, json={"text": "Good day.", "output": "voice"})
+            list(audio)
+    wait_for_recovery(client, json={"text": "Good day.", "output": "voice"})
     wait_until(lambda: client.get("/health").status_code == 200, 30)

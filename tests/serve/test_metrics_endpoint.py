@@ -1,4 +1,4 @@
-"""Known requests, read back from Ray's Prometheus endpoint."""
+"""What Ray's Prometheus endpoint exports after known requests."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 
 from tests.serve.serve_fakes import APPLICATION, SPEECH, wait_until
 
-REPORTED_S = 60  # Ray's processes report every ten seconds
+EXPORTED_S = 60  # Ray's processes export every ten seconds
 
 
 class Endpoint:
-    """What Ray's Prometheus endpoint says now."""
+    """The current values of Ray's Prometheus endpoint."""
 
     def __init__(self) -> None:
         import ray
@@ -23,7 +23,7 @@ class Endpoint:
         self._url = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
 
     def value(self, name: str, **labels: str) -> float:
-        """The sum of the samples of this name that have these labels."""
+        """Return the sum of the samples of this name that have these labels."""
         from prometheus_client.parser import text_string_to_metric_families
 
         text = httpx.get(self._url, timeout=30, trust_env=False).text
@@ -41,7 +41,7 @@ def endpoint(fakes: str) -> Endpoint:
 
 
 def replica_labels(deployment: str) -> dict[str, str]:
-    """The labels of what its one replica has reported; the endpoint still tells of the replicas of earlier tests."""
+    """Return the labels of the one running replica; the endpoint still has the replicas of earlier tests."""
     from ray.serve.context import _get_global_client
 
     details = _get_global_client().get_serve_details()["applications"][APPLICATION]["deployments"][deployment]
@@ -51,22 +51,20 @@ def replica_labels(deployment: str) -> dict[str, str]:
 
 @pytest.fixture
 def settled(endpoint: Endpoint, stats: Callable[[str], Any]) -> Callable[[str], None]:
-    """Waits until the endpoint has every request that the deployment's replica has finished."""
+    """Wait until the endpoint has every request that the deployment's replica has finished."""
 
     def wait(deployment: str) -> None:
-        def told() -> bool:
+        def exported() -> bool:
             counted = endpoint.value("ray_parley_requests_total", outcome="finished", **replica_labels(deployment))
             return counted >= stats(deployment).finished > 0
 
-        wait_until(told, REPORTED_S)
+        wait_until(exported, EXPORTED_S)
 
     return wait
 
 
-def test_requests_and_tokens_arrive(
-    client: httpx.Client, endpoint: Endpoint, settled: Callable[[str], None], stats: Callable[[str], Any]
-) -> None:
-    def ask() -> None:
+def test_exports_requests_and_tokens(client: httpx.Client, endpoint: Endpoint, settled: Callable[[str], None]) -> None:
+    def send() -> None:
         assert client.post("/chat", json={"text": "one two three"}).status_code == 200
 
     labels = replica_labels("TextLLM")
@@ -77,17 +75,17 @@ def test_requests_and_tokens_arrive(
             endpoint.value("ray_parley_first_token_seconds_count", **labels),
         )
 
-    ask()
+    send()
     settled("TextLLM")
-    made, answers = tokens()
+    generated, answers = tokens()
     for _ in range(4):
-        ask()
+        send()
     settled("TextLLM")
-    assert tokens() == (made + 4 * 3, answers + 4)
+    assert tokens() == (generated + 4 * 3, answers + 4)
     assert endpoint.value("ray_parley_engine_active_requests", **labels) == 0
 
 
-def test_a_spoken_turn_is_timed_at_every_stage(
+def test_exports_the_times_of_every_stage_of_a_spoken_turn(
     client: httpx.Client, endpoint: Endpoint, settled: Callable[[str], None]
 ) -> None:
     assert client.post("/chat?output=voice", content=SPEECH, headers={"Content-Type": "audio/wav"}).status_code == 200
@@ -102,11 +100,11 @@ def test_a_spoken_turn_is_timed_at_every_stage(
     assert endpoint.value("ray_parley_first_audio_seconds_count", deployment="TextToSpeech") > 0
 
 
-def test_a_refusal_is_counted_by_its_reason(client: httpx.Client, endpoint: Endpoint) -> None:
+def test_counts_a_refusal_by_its_reason(client: httpx.Client, endpoint: Endpoint) -> None:
     def refusals() -> float:
         return endpoint.value("ray_parley_refusals_total", deployment="Gateway", reason="unsupported_media")
 
     before = refusals()
     refused = client.post("/chat", content=b"<svg/>", headers={"Content-Type": "image/svg+xml"})
     assert refused.json()["error"]["code"] == "unsupported_media"
-    wait_until(lambda: refusals() >= before + 1, REPORTED_S)
+    wait_until(lambda: refusals() >= before + 1, EXPORTED_S)

@@ -1,4 +1,4 @@
-"""POST /v1/audio/speech, /transcriptions and /translations through the stock client, sync and async, on fakes."""
+"""/v1/audio/speech, /transcriptions and /translations through OpenAI's Python client, sync and async, on fakes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import numpy as np
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
-from serve_fakes import PICTURE, SPEECH, wav
+
+from tests.serve.serve_fakes import PICTURE, SPEECH, wav
 
 TEXT = "One two three. Four five six."
 CONTAINERS = {"mp3": ("mp3", 24_000), "opus": ("ogg", 48_000), "aac": ("aac", 24_000), "flac": ("flac", 16_000),
@@ -42,24 +43,24 @@ def seconds(data: bytes, name: str) -> float:
 # --- speech -----------------------------------------------------------------------------------------------------------
 
 
-def say(api: OpenAI, **more: Any) -> bytes:
+def speech(api: OpenAI, **more: Any) -> bytes:
     return api.audio.speech.create(**{"model": "fake-tts", "voice": "alloy", "input": TEXT, **more}).content
 
 
 @pytest.mark.parametrize("name", [*CONTAINERS, "pcm"])
-def test_a_text_is_spoken_in_every_format(api: OpenAI, name: str) -> None:
-    assert seconds(say(api, response_format=name), name) == pytest.approx(6 * 0.05, abs=0.12)
+def test_speech_in_every_format(api: OpenAI, name: str) -> None:
+    assert seconds(speech(api, response_format=name), name) == pytest.approx(6 * 0.05, abs=0.12)
 
 
-def test_without_a_word_about_it_the_format_is_mp3(api: OpenAI) -> None:
-    assert seconds(say(api), "mp3") > 0
+def test_the_default_format_of_speech_is_mp3(api: OpenAI) -> None:
+    assert seconds(speech(api), "mp3") > 0
 
 
-def test_speed(api: OpenAI) -> None:
-    assert seconds(say(api, response_format="pcm", speed=0.5), "pcm") == pytest.approx(0.6, abs=0.05)
+def test_half_the_speed_is_twice_the_duration(api: OpenAI) -> None:
+    assert seconds(speech(api, response_format="pcm", speed=0.5), "pcm") == pytest.approx(0.6, abs=0.05)
 
 
-def test_it_is_sent_while_it_is_spoken(api: OpenAI) -> None:
+def test_speech_is_sent_while_it_is_synthesized(api: OpenAI) -> None:
     with api.audio.speech.with_streaming_response.create(
         model="fake-tts", voice="nova", input="word " * 30, response_format="pcm"
     ) as response:
@@ -77,17 +78,17 @@ def test_speech_as_events(fakes: str) -> None:
     assert {event["type"] for event in events[:-1]} == {"speech.audio.delta"}
     assert events[-1]["type"] == "speech.audio.done"
     assert seconds(b"".join(base64.b64decode(event["audio"]) for event in events[:-1]), "pcm") > 0.2
-    # Characters in, and each 50 ms of sound out: six words of as much.
+    # Input in characters, output in units of 50 ms: six words of one unit each.
     assert events[-1]["usage"] == {"input_tokens": len(TEXT), "output_tokens": 6, "total_tokens": len(TEXT) + 6}
 
 
 def test_speech_async(fakes: str) -> None:
-    async def speak() -> bytes:
+    async def create() -> bytes:
         async with AsyncOpenAI(base_url=f"{fakes}/v1", api_key="none") as client:
             answer = await client.audio.speech.create(model="parley", voice="alloy", input=TEXT, response_format="flac")
             return answer.content
 
-    assert seconds(asyncio.run(speak()), "flac") > 0.2
+    assert seconds(asyncio.run(create()), "flac") > 0.2
 
 
 @pytest.mark.parametrize(
@@ -101,44 +102,44 @@ def test_speech_async(fakes: str) -> None:
         ({"instructions": "Whisper."}, "instructions"),
     ],
 )
-def test_what_cannot_be_spoken_is_refused_by_its_name(api: OpenAI, more: dict[str, Any], param: str) -> None:
+def test_rejects_invalid_speech_parameters_by_name(api: OpenAI, more: dict[str, Any], param: str) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
-        say(api, **more)
+        speech(api, **more)
     assert caught.value.param == param
 
 
-def test_nothing_to_pronounce_is_unprocessable(api: OpenAI) -> None:
+def test_rejects_a_text_without_a_word(api: OpenAI) -> None:
     with pytest.raises(openai.UnprocessableEntityError):
-        say(api, input="...")
+        speech(api, input="...")
 
 
 # --- transcriptions ---------------------------------------------------------------------------------------------------
 
 
-def write(api: OpenAI, **more: Any) -> Any:
+def transcribe(api: OpenAI, **more: Any) -> Any:
     return api.audio.transcriptions.create(**{"model": "fake-asr", "file": FILE, **more})
 
 
-def test_a_recording_is_written_down(api: OpenAI) -> None:
-    answer = write(api, language="en", prompt="A question.", temperature=0.5)
+def test_transcribes_a_recording(api: OpenAI) -> None:
+    answer = transcribe(api, language="en", prompt="A question.", temperature=0.5)
     assert answer.text.startswith("it lasted")
     assert answer.usage.seconds >= 1
 
 
-def test_as_text_with_times_and_as_subtitles(api: OpenAI) -> None:
-    assert write(api, response_format="text").strip().startswith("it lasted")
-    verbose = write(api, response_format="verbose_json", timestamp_granularities=["segment"])
+def test_transcription_as_text_with_times_and_as_subtitles(api: OpenAI) -> None:
+    assert transcribe(api, response_format="text").strip().startswith("it lasted")
+    verbose = transcribe(api, response_format="verbose_json", timestamp_granularities=["segment"])
     assert " ".join(segment.text for segment in verbose.segments) == verbose.text
     assert [segment.id for segment in verbose.segments] == [0, 1, 2]
     assert verbose.segments[-1].end == pytest.approx(verbose.duration, abs=0.01)
-    srt = write(api, response_format="srt")
+    srt = transcribe(api, response_format="srt")
     assert srt.startswith("1\n00:00:00,000 --> 00:00:0")
-    vtt = write(api, response_format="vtt")
+    vtt = transcribe(api, response_format="vtt")
     assert vtt.startswith("WEBVTT\n\n00:00:00.000 --> 00:00:0")
 
 
-def test_as_it_is_heard(api: OpenAI) -> None:
-    events = list(write(api, stream=True))
+def test_transcription_is_streamed(api: OpenAI) -> None:
+    events = list(transcribe(api, stream=True))
     assert [event.type for event in events] == ["transcript.text.delta"] * 3 + ["transcript.text.done"]
     assert "".join(event.delta for event in events[:-1]) == events[-1].text
 
@@ -155,9 +156,9 @@ def test_transcription_async(fakes: str) -> None:
     assert whole == streamed
 
 
-def test_a_long_recording_is_heard_in_pieces(api: OpenAI) -> None:
+def test_transcribes_a_long_recording_in_pieces(api: OpenAI) -> None:
     minutes = wav(np.tile(np.sin(np.arange(16_000) / 10).astype(np.float32), 100))
-    answer = write(api, file=("long.wav", minutes), response_format="verbose_json")
+    answer = transcribe(api, file=("long.wav", minutes), response_format="verbose_json")
     assert answer.text.count("it lasted") in (4, 5)  # pieces of 20 to 30 s out of 100 s
     starts = [segment.start for segment in answer.segments]
     assert starts == sorted(starts)
@@ -165,8 +166,8 @@ def test_a_long_recording_is_heard_in_pieces(api: OpenAI) -> None:
     assert answer.segments[-1].end == pytest.approx(100, abs=0.1)
 
 
-def test_silence_is_no_text(api: OpenAI) -> None:
-    assert write(api, file=("silence.wav", wav(np.zeros(16_000)))).text == ""
+def test_the_transcript_of_silence_is_empty(api: OpenAI) -> None:
+    assert transcribe(api, file=("silence.wav", wav(np.zeros(16_000)))).text == ""
 
 
 @pytest.mark.parametrize(
@@ -182,25 +183,25 @@ def test_silence_is_no_text(api: OpenAI) -> None:
         ({"file": ("a.wav", b"RIFF0000WAVEjunk")}, "file"),
     ],
 )
-def test_what_cannot_be_written_down_is_refused_by_its_name(api: OpenAI, more: dict[str, Any], param: str) -> None:
+def test_rejects_invalid_transcription_parameters_by_name(api: OpenAI, more: dict[str, Any], param: str) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
-        write(api, **more)
+        transcribe(api, **more)
     assert caught.value.param == param
 
 
-def test_what_is_no_sound_is_refused(api: OpenAI) -> None:
+def test_rejects_a_file_that_is_not_audio(api: OpenAI) -> None:
     with pytest.raises(openai.APIStatusError) as caught:
-        write(api, file=("a.png", PICTURE))
+        transcribe(api, file=("a.png", PICTURE))
     assert caught.value.status_code == 415
 
 
-def test_a_form_without_a_file_is_refused(fakes: str) -> None:
+def test_rejects_a_form_without_a_file(fakes: str) -> None:
     response = httpx.post(f"{fakes}/v1/audio/transcriptions", files={"model": (None, "parley")})
     assert response.status_code == 400
     assert response.json()["error"]["param"] == "file"
     assert httpx.post(f"{fakes}/v1/audio/transcriptions", json={}).status_code == 415
 
 
-def test_translation_is_refused_in_clear_words(api: OpenAI) -> None:
+def test_rejects_translation(api: OpenAI) -> None:
     with pytest.raises(openai.BadRequestError, match="does not translate"):
         api.audio.translations.create(model="parley", file=FILE)

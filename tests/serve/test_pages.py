@@ -1,4 +1,4 @@
-"""What the service says of itself: /graph, /health, /docs and /openapi.json."""
+"""/graph, /health, /docs and /openapi.json."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ import re
 import httpx
 
 
-def test_graph_lists_the_eight_rows(client: httpx.Client) -> None:
+def test_graph_lists_the_rows_of_chats_of_transcription_and_of_speech(client: httpx.Client) -> None:
     rows = client.get("/graph").json()["rows"]
-    assert len(rows) == 8
+    assert len([row for row in rows if row["model"] is None]) == 8
     assert {
         "needs": ["image", "speech"],
         "may": ["text"],
         "output": "voice",
+        "model": None,
         "stages": ["asr", "vision", "tts"],
     } in rows
+    assert [row for row in rows if row["model"] is not None] == [
+        {"needs": ["speech"], "may": [], "output": "text", "model": "asr", "stages": ["asr"]},
+        {"needs": ["text"], "may": [], "output": "voice", "model": "tts", "stages": ["tts"]},
+    ]
 
 
 def test_health_names_every_deployment(client: httpx.Client) -> None:
@@ -24,14 +29,14 @@ def test_health_names_every_deployment(client: httpx.Client) -> None:
     assert set(body["deployments"]) == {"Gateway", "SpeechToText", "TextLLM", "VisionLLM", "TextToSpeech"}
 
 
-def test_the_page_of_documentation_needs_no_network(client: httpx.Client) -> None:
+def test_the_documentation_page_loads_nothing_from_other_hosts(client: httpx.Client) -> None:
     response = client.get("/docs")
     assert response.headers["content-type"].startswith("text/html")
     assert "curl" in response.text
     assert not re.findall(r"(?:src|href)=[\"']?(?:https?:)?//", response.text)
 
 
-def test_openapi_tells_of_every_form_answer_and_error(client: httpx.Client) -> None:
+def test_openapi_describes_every_form_response_and_error(client: httpx.Client) -> None:
     spec = client.get("/openapi.json").json()
     openai = {
         "chat/completions",

@@ -1,4 +1,4 @@
-"""All eight rows through HTTP, and the answers' forms. The fake models say back what they were given."""
+"""The eight rows of POST /chat, and the forms of its responses. The fake chat models repeat their input."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from PIL import Image
 
 from tests.serve.serve_fakes import PICTURE, SPEECH
 
-SPOKEN_S = soundfile.info(io.BytesIO(SPEECH)).duration
-TRANSCRIPT = f"it lasted {SPOKEN_S:.1f} seconds"
+RECORDING_S = soundfile.info(io.BytesIO(SPEECH)).duration
+TRANSCRIPT = f"it lasted {RECORDING_S:.1f} seconds"
 
 INPUTS: dict[str, dict[str, Any]] = {
     "text": {"text": (None, "Good day.")},
@@ -32,8 +32,8 @@ STAGES = {
 
 
 def expected(name: str) -> str:
-    said = TRANSCRIPT if "speech" in name else "Good day."
-    return f"a picture of {_size()}. {said}" if "picture" in name else said
+    text = TRANSCRIPT if "speech" in name else "Good day."
+    return f"a picture of {_size()}. {text}" if "picture" in name else text
 
 
 def _size() -> str:
@@ -42,7 +42,7 @@ def _size() -> str:
 
 
 @pytest.mark.parametrize("name", INPUTS)
-def test_anything_to_text(client: httpx.Client, name: str) -> None:
+def test_answers_each_kind_of_input_in_text(client: httpx.Client, name: str) -> None:
     response = client.post("/chat", files=INPUTS[name])
     assert response.status_code == 200, response.text
     body = response.json()
@@ -57,17 +57,17 @@ def test_anything_to_text(client: httpx.Client, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", INPUTS)
-def test_anything_to_voice(client: httpx.Client, name: str) -> None:
+def test_answers_each_kind_of_input_in_voice(client: httpx.Client, name: str) -> None:
     response = client.post("/chat", files=INPUTS[name] | {"output": (None, "voice")})
     assert response.status_code == 200, response.text
     assert response.headers["content-type"] == "audio/wav"
     assert response.headers["x-graph"] == ",".join([*STAGES[name], "tts"])
     samples, rate = soundfile.read(io.BytesIO(response.content))
-    words = len(expected(name).replace(".", " ").split())  # a decimal is two words to the fake voice
+    words = len(expected(name).replace(".", " ").split())  # the fake voice reads a decimal as two words
     assert len(samples) / rate == pytest.approx(0.05 * words, abs=0.06)
 
 
-def test_a_voice_in_json(client: httpx.Client) -> None:
+def test_json_contains_the_audio_of_a_spoken_answer(client: httpx.Client) -> None:
     response = client.post("/chat", json={"text": "Good day."}, headers={"accept": "application/json"})
     assert "audio" not in response.json()
     body = client.post(
@@ -77,7 +77,7 @@ def test_a_voice_in_json(client: httpx.Client) -> None:
     assert base64.b64decode(body["audio"]).startswith(b"RIFF")
 
 
-def test_text_comes_while_it_is_thought(client: httpx.Client) -> None:
+def test_text_is_streamed_while_it_is_generated(client: httpx.Client) -> None:
     words = 40
     with client.stream(
         "POST", "/chat", json={"text": "word " * words}, headers={"accept": "text/event-stream"}
@@ -89,23 +89,23 @@ def test_text_comes_while_it_is_thought(client: httpx.Client) -> None:
     assert json.loads(lines[-1].removeprefix("data: "))["text"].split() == ["word"] * words
 
 
-def test_a_voice_comes_while_the_rest_is_thought(client: httpx.Client) -> None:
-    sentences = "One two three four. " * 30  # over two seconds of thinking
+def test_audio_is_streamed_while_the_text_is_generated(client: httpx.Client) -> None:
+    sentences = "One two three four. " * 30  # generated in more than two seconds
     with client.stream("POST", "/chat", json={"text": sentences, "output": "voice"}) as response:
         first = next(response.iter_raw())
         assert first.startswith(b"RIFF")
-        # The model had not finished when the headers left.
+        # The headers are sent before the last stage has ended.
         assert "server-timing" not in response.headers
 
 
-def test_a_raw_body_and_accept(client: httpx.Client) -> None:
+def test_a_raw_body_is_answered_in_the_form_of_the_accept_header(client: httpx.Client) -> None:
     response = client.post("/chat", content=b"Good day.", headers={"content-type": "text/plain", "accept": "audio/wav"})
     assert response.content.startswith(b"RIFF")
     response = client.post("/chat", content=SPEECH, headers={"content-type": "audio/wav", "accept": "text/plain"})
     assert response.text == TRANSCRIPT
 
 
-def test_the_request_id_of_the_client_is_kept(client: httpx.Client) -> None:
+def test_the_response_has_the_request_id_of_the_client(client: httpx.Client) -> None:
     response = client.post("/chat", json={"text": "Good day."}, headers={"x-request-id": "mine-1"})
     assert response.headers.get_list("x-request-id") == ["mine-1"]
     assert response.json()["id"] == "mine-1"

@@ -1,4 +1,4 @@
-"""A recording of hours: heard in pieces, and nothing grows with its length. On fakes that hear at once."""
+"""A recording of two hours is transcribed in pieces, in bounded memory. On fakes without delay."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ import numpy as np
 import psutil
 import pytest
 from openai import OpenAI
-from serve_fakes import FAKES
+
+from tests.serve.serve_fakes import FAKES
 
 MINUTES = 120
-WHOLE_BYTES = MINUTES * 60 * 16_000 * 4  # what the recording would be as samples: 460 MB
+WHOLE_BYTES = MINUTES * 60 * 16_000 * 4  # of the recording as samples: 460 MB
 GROWTH_BYTES = 120 * 2**20
 
 
 @pytest.fixture(scope="module")
 def quick(service: Callable[[dict[str, Any]], str]) -> Iterator[str]:
-    """A recognizer that hears at once; the usual one comes back after these tests."""
-    heard = {"engine": "fake", "served_name": "fake-asr", "transcript": "it lasted {seconds} seconds", "steps": 1}
-    yield service(FAKES | {"args": FAKES["args"] | {"speech_to_text": heard}})
+    """A recognizer without delay; the usual one is restored after these tests."""
+    recognizer = {"engine": "fake", "served_name": "fake-asr", "transcript": "it lasted {seconds} seconds", "steps": 1}
+    yield service(FAKES | {"args": FAKES["args"] | {"speech_to_text": recognizer}})
     service(FAKES)
 
 
 def minute() -> bytes:
-    """A minute of tones of half a second with pauses, as MP3."""
+    """Return a minute of tones of half a second, each followed by a pause, as MP3."""
     seconds = np.arange(16_000) / 16_000
     tone = np.where(seconds < 0.5, 0.3 * np.sin(2 * np.pi * 300 * seconds), 0).astype(np.float32)
     sink = io.BytesIO()
@@ -44,20 +45,20 @@ def minute() -> bytes:
 
 
 def resident(name: str) -> int:
-    """The memory of the service's processes whose names hold ``name``, in bytes."""
+    """Return the memory, in bytes, of this service's processes with ``name`` in their command line."""
     found = [process.memory_info() for process in psutil.process_iter(["cmdline"])
-             if name in " ".join(process.info["cmdline"] or ()) and _is_ours(process)]  # fmt: skip
+             if name in " ".join(process.info["cmdline"] or ()) and _is_child(process)]  # fmt: skip
     assert found
     return sum(info.rss - info.shared for info in found)
 
 
-def _is_ours(process: psutil.Process) -> bool:
+def _is_child(process: psutil.Process) -> bool:
     return any(parent.pid == psutil.Process().pid for parent in process.parents())
 
 
 @contextmanager
 def peak(name: str) -> Iterator[list[int]]:
-    """What the processes grow by at most while the context is open."""
+    """Yield a list with the largest growth, in bytes, of the processes while the context is open."""
     before = resident(name)
     grown = [0]
     ended = threading.Event()
@@ -78,11 +79,13 @@ def peak(name: str) -> Iterator[list[int]]:
 def test_memory_does_not_grow_with_the_recording(quick: str) -> None:
     recording = minute()
     with OpenAI(base_url=f"{quick}/v1", api_key="none", max_retries=0, timeout=280) as api:
-        hear = api.audio.transcriptions.create
-        hear(model="fake-asr", file=("short.mp3", recording))  # what the first request loads is not counted
+        transcribe = api.audio.transcriptions.create
+        transcribe(model="fake-asr", file=("short.mp3", recording))  # the first request loads libraries
         with peak("Gateway") as gateway, peak("ProxyActor") as proxy, peak("SpeechToText") as recognizer:
-            answer = hear(model="fake-asr", file=("long.mp3", recording * MINUTES), response_format="verbose_json")
-    print(f"\n{answer.duration:.0f} s in {len(answer.segments)} pieces; grown by at most (MiB): ", end="")
+            answer = transcribe(
+                model="fake-asr", file=("long.mp3", recording * MINUTES), response_format="verbose_json"
+            )
+    print(f"\n{answer.duration:.0f} s in {len(answer.segments)} segments; largest growth (MiB): ", end="")
     print(", ".join(f"{name} {grown[0] / 2**20:.0f}" for name, grown in
                     (("gateway", gateway), ("proxy", proxy), ("recognizer", recognizer))))  # fmt: skip
     assert answer.duration == pytest.approx(MINUTES * 60, rel=0.01)
