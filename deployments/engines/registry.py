@@ -15,6 +15,7 @@ from pydantic import Field
 from deployments.engines.base import ChatModel, Recognizer, Synthesizer
 from deployments.engines.coqui.settings import CoquiArgs
 from deployments.engines.fake.settings import FakeChatArgs, FakeRecognizerArgs, FakeSynthesizerArgs
+from deployments.engines.kokoro.settings import KokoroArgs
 from deployments.engines.llama.settings import LlamaArgs, LlamaConfig
 from deployments.engines.whisper.settings import WhisperArgs, WhisperConfig
 from deployments.settings import ChatConfig, ModelArgs, Settings, SpeechToTextConfig, TextToSpeechConfig
@@ -53,6 +54,7 @@ CHAT_MODELS = (
 )
 SYNTHESIZERS = (
     EngineEntry(CoquiArgs, TextToSpeechConfig, "coqui.engine.CoquiSynthesizer"),
+    EngineEntry(KokoroArgs, TextToSpeechConfig, "kokoro.engine.KokoroSynthesizer"),
     EngineEntry(FakeSynthesizerArgs, TextToSpeechConfig, "fake.engine.FakeSynthesizer"),
 )
 

@@ -1,0 +1,25 @@
+"""Settings of the Kokoro engine."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveInt
+
+from deployments.settings import PooledArgs
+
+
+class KokoroArgs(PooledArgs):
+    """Kokoro-82M on a CPU through kokoro-onnx, an optional dependency.
+
+    The speed may be 0.5 to 2. The default language is English, whatever the voice: set both. The first letter of a
+    voice's name is its language: a en-us, b en-gb, e es, f fr, h hi, i it, j ja, p pt-br, z zh. Text becomes phonemes
+    through espeak-ng, which reads Japanese in kana only.
+    """
+
+    engine: Literal["kokoro"] = "kokoro"
+    model: str = Field(min_length=1, description="Path of the model, an .onnx file.")
+    voices: str = Field(min_length=1, description="Path of the voices, a .bin or .npz file.")
+    workers: PositiveInt = Field(
+        default=1, description="Sentences synthesized concurrently; they share one pool of `threads` threads."
+    )
