@@ -1,4 +1,4 @@
-"""Every shipped configuration holds against the settings, without starting anything."""
+"""Every shipped configuration is valid, and its limits fit each other. Nothing is started."""
 
 from __future__ import annotations
 
@@ -7,27 +7,24 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 from ray.serve.schema import ServeDeploySchema
 
-from deployments.settings import (
-    AppArgs,
-    ChatConfig,
-    GatewayConfig,
-    LlamaArgs,
-    Settings,
-    SpeechToTextConfig,
-    TextToSpeechConfig,
-)
+from deployments.engines.llama.settings import LlamaArgs, LlamaConfig
+from deployments.engines.registry import entry_of
+from deployments.engines.whisper.settings import WhisperConfig
+from deployments.settings import ChatConfig, Settings
+from graphs.settings import AppArgs, GatewayConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = [ROOT / "serve_config.yaml", *sorted((ROOT / "configs").glob("*.yaml"))]
-LIVE: dict[str, type[Settings]] = {
-    "SpeechToText": SpeechToTextConfig,
-    "TextLLM": ChatConfig,
-    "VisionLLM": ChatConfig,
-    "TextToSpeech": TextToSpeechConfig,
-    "Gateway": GatewayConfig,
+ENGINE_ARGS = {
+    "SpeechToText": "speech_to_text",
+    "TextLLM": "text_llm",
+    "VisionLLM": "vision_llm",
+    "TextToSpeech": "text_to_speech",
 }
+NAMES = {*ENGINE_ARGS, "Gateway"}
 
 
 @pytest.fixture(params=SHIPPED, ids=lambda path: path.name)
@@ -35,48 +32,76 @@ def config(request: pytest.FixtureRequest) -> dict[str, Any]:
     return yaml.safe_load(request.param.read_text())
 
 
+def default() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "serve_config.yaml").read_text())
+
+
 def deployments(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {d["name"]: d for d in config["applications"][0]["deployments"]}
+
+
+def args_of(config: dict[str, Any]) -> AppArgs:
+    return AppArgs.model_validate(config["applications"][0]["args"])
+
+
+def live_settings(config: dict[str, Any]) -> dict[str, Settings]:
+    """Return the live settings of every deployment, validated by the class that its replicas use."""
+    args = args_of(config)
+    kinds: dict[str, type[Settings]] = {"Gateway": GatewayConfig}
+    kinds |= {name: entry_of(getattr(args, field)).config for name, field in ENGINE_ARGS.items()}
+    return {
+        name: kind.model_validate(deployments(config)[name].get("user_config") or {}) for name, kind in kinds.items()
+    }
 
 
 def test_ray_serve_accepts_the_file(config: dict[str, Any]) -> None:
     ServeDeploySchema.model_validate(config)
 
 
-def test_every_argument_is_a_setting(config: dict[str, Any]) -> None:
-    AppArgs.model_validate(config["applications"][0]["args"])
+def test_the_arguments_are_valid(config: dict[str, Any]) -> None:
+    args_of(config)
 
 
-def test_every_live_setting_is_a_setting(config: dict[str, Any]) -> None:
-    for name, model in LIVE.items():
-        model.model_validate(deployments(config)[name].get("user_config") or {})
+def test_the_live_settings_are_valid_for_the_configured_engines(config: dict[str, Any]) -> None:
+    assert live_settings(config).keys() == NAMES == deployments(config).keys()
 
 
-def test_every_deployment_says_its_share_and_its_queues(config: dict[str, Any]) -> None:
-    for name in LIVE:
+def test_live_settings_are_those_of_the_configured_engine() -> None:
+    live = live_settings(default())
+    assert type(live["SpeechToText"]) is WhisperConfig
+    assert type(live["TextLLM"]) is type(live["VisionLLM"]) is LlamaConfig
+    with_fake = default()
+    with_fake["applications"][0]["args"]["text_llm"] = {"engine": "fake"}
+    assert type(live_settings(with_fake)["TextLLM"]) is ChatConfig
+    deployments(with_fake)["TextLLM"]["user_config"]["top_k"] = 40  # a setting of llama.cpp
+    with pytest.raises(ValidationError, match="top_k"):
+        live_settings(with_fake)
+
+
+def test_every_deployment_sets_its_resources_and_the_limits_of_its_queues(config: dict[str, Any]) -> None:
+    for name in NAMES:
         deployment = deployments(config)[name]
         assert {"max_ongoing_requests", "max_queued_requests"} <= deployment.keys()
         assert ("num_replicas" in deployment) != ("autoscaling_config" in deployment)
         assert {"num_cpus", "num_gpus"} <= deployment["ray_actor_options"].keys()
 
 
-def test_the_gateway_refuses_before_rays_proxy_does(config: dict[str, Any]) -> None:
-    """The proxy's own refusals are plain text, and come late."""
+def test_the_gateway_refuses_requests_before_rays_proxy_does(config: dict[str, Any]) -> None:
+    """The proxy refuses in plain text, and only after a wait."""
     gateway = deployments(config)["Gateway"]
-    places = GatewayConfig.model_validate(gateway.get("user_config") or {}).max_concurrent_requests
+    limit = GatewayConfig.model_validate(gateway.get("user_config") or {}).max_concurrent_requests
     assert gateway["max_queued_requests"] == -1
-    assert gateway["max_ongoing_requests"] >= 8 * places
+    assert gateway["max_ongoing_requests"] >= 8 * limit
 
 
-def test_whom_the_gateway_lets_in_no_stage_refuses(config: dict[str, Any]) -> None:
-    """A request may have two recordings being heard, and two sentences being spoken, at a time."""
-    places = GatewayConfig.model_validate(deployments(config)["Gateway"]["user_config"]).max_concurrent_requests
+def test_every_deployment_can_queue_all_requests_that_the_gateway_accepts(config: dict[str, Any]) -> None:
+    """A request has up to two recordings that are transcribed, and two sentences that are synthesized, concurrently."""
+    limit = GatewayConfig.model_validate(deployments(config)["Gateway"]["user_config"]).max_concurrent_requests
     for name, calls in (("SpeechToText", 2), ("TextLLM", 1), ("VisionLLM", 1), ("TextToSpeech", 2)):
-        assert deployments(config)[name]["max_queued_requests"] >= calls * places
+        assert deployments(config)[name]["max_queued_requests"] >= calls * limit
 
 
-def test_a_deployment_that_scales_has_room_for_it(config: dict[str, Any]) -> None:
-    """Replicas come before the places of those that are there run out, and leave when they have answered."""
+def test_a_deployment_scales_before_its_replicas_are_full_and_drains_them(config: dict[str, Any]) -> None:
     for deployment in deployments(config).values():
         if scaling := deployment.get("autoscaling_config"):
             assert "num_replicas" not in deployment
@@ -85,14 +110,14 @@ def test_a_deployment_that_scales_has_room_for_it(config: dict[str, Any]) -> Non
             assert deployment["graceful_shutdown_timeout_s"] >= 60
 
 
-def test_a_chat_replica_holds_what_its_engine_holds(config: dict[str, Any]) -> None:
-    args = AppArgs.model_validate(config["applications"][0]["args"])
+def test_a_chat_replica_accepts_as_many_requests_as_its_engine(config: dict[str, Any]) -> None:
+    args = args_of(config)
     for name, engine in (("TextLLM", args.text_llm), ("VisionLLM", args.vision_llm)):
         assert isinstance(engine, LlamaArgs)
         assert deployments(config)[name]["max_ongoing_requests"] == engine.parallel + engine.max_waiting
 
 
-def test_gpu_shares_add_up_to_whole_cards(config: dict[str, Any]) -> None:
+def test_gpu_shares_add_up_to_whole_gpus(config: dict[str, Any]) -> None:
     shares = [d["ray_actor_options"]["num_gpus"] * d.get("num_replicas", 1) for d in deployments(config).values()]
     assert sum(shares) == pytest.approx(round(sum(shares)))
 
@@ -101,20 +126,17 @@ def test_there_is_no_runtime_environment(config: dict[str, Any]) -> None:
     assert "runtime_env" not in config["applications"][0]
 
 
-def test_the_default_runs_on_two_cores() -> None:
-    default = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
-    shares = [d["ray_actor_options"]["num_cpus"] * d["num_replicas"] for d in deployments(default).values()]
+def test_the_default_fits_two_cores() -> None:
+    shares = [d["ray_actor_options"]["num_cpus"] * d["num_replicas"] for d in deployments(default()).values()]
     assert sum(shares) <= 2
 
 
-PATHS = ("model", "mmproj", "config", "vocoder", "vocoder_config", "language_model")
+PATHS = ("model", "mmproj", "config", "vocoder", "vocoder_config")
 
 
-def test_the_default_needs_no_network() -> None:
-    default = AppArgs.model_validate(
-        yaml.safe_load((ROOT / "serve_config.yaml").read_text())["applications"][0]["args"]
-    )
-    models = (default.speech_to_text, default.text_llm, default.vision_llm, default.text_to_speech)
-    paths = [path for args in models for name in PATHS if (path := getattr(args, name, None))]
+def test_the_default_models_are_in_the_repository() -> None:
+    args = args_of(default())
+    models = (args.speech_to_text, args.text_llm, args.vision_llm, args.text_to_speech)
+    paths = [path for model in models for name in PATHS if (path := getattr(model, name, None))]
     assert len(paths) >= 8
     assert [path for path in paths if not (ROOT / path).exists()] == []

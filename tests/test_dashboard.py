@@ -1,4 +1,4 @@
-"""The Grafana dashboard and the table of metrics in the documents hold against deployments/metrics.py."""
+"""The Grafana dashboard and the table of metrics in docs/operations.md agree with deployments/metrics.py."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FILE = ROOT / "configs" / "grafana" / "parley.json"
 SHOWN = panels(FILE)
 
 EXPORTED = {metric.exported: metric for metric in ALL}
-OF_A_HISTOGRAM = ("_bucket", "_sum", "_count")
+HISTOGRAM_SUFFIXES = ("_bucket", "_sum", "_count")
 
 
 @pytest.fixture(scope="module")
@@ -31,27 +31,27 @@ def dashboard() -> dict[str, Any]:
 
 
 def named(expression: str) -> set[str]:
-    """The names of our metrics in a query."""
+    """Return the names of Parley's metrics in a query."""
     return set(re.findall(r"ray_parley_\w+", expression))
 
 
 @pytest.mark.parametrize("panel", SHOWN, ids=lambda panel: panel.title)
-def test_every_panel_asks_for_metrics_that_there_are(panel: Panel) -> None:
+def test_every_panel_queries_existing_metrics(panel: Panel) -> None:
     assert panel.queries
     for query in panel.queries:
         assert named(query.expression)
         for name in named(query.expression):
-            base = re.sub(f"({'|'.join(OF_A_HISTOGRAM)})$", "", name)
+            base = re.sub(f"({'|'.join(HISTOGRAM_SUFFIXES)})$", "", name)
             assert base in EXPORTED
             assert (name != base) == (EXPORTED[base].kind == "histogram")
 
 
 @pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.name)
-def test_every_metric_is_shown(metric: Metric) -> None:
+def test_every_metric_has_a_panel(metric: Metric) -> None:
     assert any(metric.exported in query.expression for panel in SHOWN for query in panel.queries)
 
 
-def test_only_labels_that_there_are_group_or_select(dashboard: dict[str, Any]) -> None:
+def test_queries_use_existing_labels() -> None:
     known = {"le", "deployment", *(label for metric in ALL for label in metric.labels)}
     for panel in SHOWN:
         for query in panel.queries:
@@ -62,44 +62,44 @@ def test_only_labels_that_there_are_group_or_select(dashboard: dict[str, Any]) -
             assert set(re.findall(r"{{(\w+)}}", query.legend)) <= labels
 
 
-def test_panels_have_ids_and_places_of_their_own(dashboard: dict[str, Any]) -> None:
+def test_panels_have_unique_ids_and_do_not_overlap(dashboard: dict[str, Any]) -> None:
     all_ = dashboard["panels"]
     assert len({panel["id"] for panel in all_}) == len(all_)
     covered = [
         (x, y)
-        for place in (panel["gridPos"] for panel in all_)
-        for x in range(place["x"], place["x"] + place["w"])
-        for y in range(place["y"], place["y"] + place["h"])
+        for cell in (panel["gridPos"] for panel in all_)
+        for x in range(cell["x"], cell["x"] + cell["w"])
+        for y in range(cell["y"], cell["y"] + cell["h"])
     ]
     assert len(set(covered)) == len(covered)
     assert max(x for x, _ in covered) < 24
 
 
-def test_no_data_source_is_built_in(dashboard: dict[str, Any]) -> None:
+def test_the_data_source_is_a_variable(dashboard: dict[str, Any]) -> None:
     sources = re.findall(r'"uid": "([^"]*)"', json.dumps(dashboard["panels"]))
     assert set(sources) == {"${datasource}"}
 
 
-def test_grafanas_own_schema_knows_every_field(dashboard: dict[str, Any]) -> None:
+def test_every_field_is_in_grafanas_schema(dashboard: dict[str, Any]) -> None:
     plugins.register_default_plugins()
     written = json.loads(JSONEncoder().encode(Dashboard.from_json(deepcopy(dashboard))))
     assert not [*unknown(dashboard, written)]
 
 
 def unknown(ours: Any, written: Any, at: str = "") -> Iterator[str]:
-    """Where ``written`` lacks something of ours, or says something else."""
+    """Yield the paths of values that are missing in ``written`` or that differ there."""
     if isinstance(ours, dict) and isinstance(written, dict):
         for key, value in ours.items():
             yield from unknown(value, written.get(key), f"{at}/{key}")
     elif isinstance(ours, list) and isinstance(written, list) and len(ours) == len(written):
-        for place, (one, other) in enumerate(zip(ours, written, strict=True)):
-            yield from unknown(one, other, f"{at}/{place}")
+        for index, (one, other) in enumerate(zip(ours, written, strict=True)):
+            yield from unknown(one, other, f"{at}/{index}")
     elif ours != written:
         yield at
 
 
 @pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.name)
-def test_the_documents_list_every_metric(metric: Metric) -> None:
+def test_the_documentation_lists_every_metric(metric: Metric) -> None:
     rows = [line for line in (ROOT / "docs" / "operations.md").read_text().splitlines() if line.startswith("| `")]
     (row,) = [row for row in rows if row.startswith(f"| `{metric.exported}` |")]
     assert metric.kind in row

@@ -1,4 +1,4 @@
-"""What `make serve` says when it cannot start."""
+"""The errors of `make serve` when the service cannot start."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_port_that_is_taken_is_named_with_a_remedy(config: Path) -> None:
+def test_names_a_port_in_use_and_a_remedy(config: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -29,13 +29,13 @@ def test_a_port_that_is_taken_is_named_with_a_remedy(config: Path) -> None:
             serve.serve(config, LOOPBACK | {"port": port}, open_to_all=False)
 
 
-def test_other_machines_are_not_served_without_keys(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refuses_to_listen_on_all_interfaces_without_keys(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PARLEY_API_KEYS", raising=False)
     with pytest.raises(serve.CannotStart, match="PARLEY_API_KEYS"):
         serve.serve(config, {"host": "0.0.0.0"}, open_to_all=False)
 
 
-def test_keys_in_the_environment_are_enough(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finds_keys_in_the_environment(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARLEY_API_KEYS", "a-key-of-sixteen-characters")
     assert serve.has_keys(serve.load(config))
 
@@ -43,18 +43,18 @@ def test_keys_in_the_environment_are_enough(config: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("host", "loopback"), [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False)]
 )
-def test_loopback_is_known(host: str, loopback: bool) -> None:
+def test_recognizes_loopback_addresses(host: str, loopback: bool) -> None:
     assert serve.is_loopback(host) is loopback
 
 
-@pytest.mark.parametrize(("text", "words"), [("a: [", "not YAML"), ("- a", "no mapping")])
-def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path, text: str, words: str) -> None:
+@pytest.mark.parametrize(("text", "message"), [("a: [", "not YAML"), ("- a", "no mapping")])
+def test_rejects_a_file_that_is_no_configuration(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "broken.yaml"
     path.write_text(text)
-    with pytest.raises(serve.CannotStart, match=words):
+    with pytest.raises(serve.CannotStart, match=message):
         serve.load(path)
 
 
-def test_a_missing_file_names_those_that_are_shipped(tmp_path: Path) -> None:
+def test_names_the_shipped_files_if_the_file_is_missing(tmp_path: Path) -> None:
     with pytest.raises(serve.CannotStart, match=r"serve_config\.yaml and configs"):
         serve.load(tmp_path / "none.yaml")

@@ -1,4 +1,4 @@
-"""The whole service on the bundled models, started as a user starts it."""
+"""The service with the bundled models, started as a user starts it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ import pytest
 import soundfile
 import yaml
 
-from deployments.engines.base import recognizer
+from deployments.engines.registry import entry_of, recognizer
 from deployments.messages import Audio
-from deployments.settings import AppArgs, SpeechToTextConfig
+from deployments.settings import SpeechToTextConfig
+from graphs.settings import AppArgs
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "data"
@@ -29,7 +30,7 @@ START_TIMEOUT_S = 240
 
 @pytest.fixture(scope="package")
 def base_url() -> Iterator[str]:
-    """Address of a service that runs serve_config.yaml for as long as the tests do."""
+    """Start a service with serve_config.yaml and return its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -67,17 +68,19 @@ def client(base_url: str) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="session")
-def hear() -> Callable[[bytes], str]:
-    """Reads a WAV with the recognizer that serve_config.yaml names, outside the service."""
+def transcribe() -> Callable[[bytes], str]:
+    """Return a function that transcribes a WAV file outside the service, with the engine of serve_config.yaml."""
     config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
-    engine = recognizer(AppArgs.model_validate(config["applications"][0]["args"]).speech_to_text)
+    args = AppArgs.model_validate(config["applications"][0]["args"]).speech_to_text
+    engine = recognizer(args)
+    live = entry_of(args).live_settings(SpeechToTextConfig)
 
-    async def listen(audio: Audio) -> str:
-        return " ".join([segment.text async for segment in engine.transcribe(audio, SpeechToTextConfig())])
+    async def joined(audio: Audio) -> str:
+        return " ".join([segment.text async for segment in engine.transcribe(audio, live)])
 
     def read(wav: bytes) -> str:
         samples, rate_hz = soundfile.read(io.BytesIO(wav), dtype="float32")
         assert rate_hz == 16_000
-        return asyncio.run(listen(Audio(samples, rate_hz))).lower()
+        return asyncio.run(joined(Audio(samples, rate_hz))).lower()
 
     return read

@@ -1,4 +1,4 @@
-"""Pictures for the tests."""
+"""Encoding of pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sound of any format as the recognizer reads it, and sound as an MP3."""
+"""Conversion of audio."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graphs.http.media.encode import AudioFormat, whole_file
 
 
 def as_wav(data: bytes, container: str | None) -> bytes:
-    """Any format as a WAV of 16 kHz, as the recognizer reads it; headerless PCM is OpenAI's 24 kHz."""
+    """Return audio in any container as a WAV file at 16 kHz; without a container it is 16-bit PCM at 24 kHz."""
     resampler = av.AudioResampler(format="s16", layout="mono", rate=16_000)
     if container is None:
         frame = av.AudioFrame.from_ndarray(np.frombuffer(data, np.int16)[np.newaxis], format="s16", layout="mono")
@@ -30,5 +30,5 @@ def as_wav(data: bytes, container: str | None) -> bytes:
 
 
 def mp3(samples: NDArray[np.float32]) -> bytes:
-    """Sound of 16 kHz as an MP3."""
+    """Return samples at 16 kHz as an MP3 file."""
     return whole_file(AudioFormat.MP3, [Audio(samples, 16_000)])

@@ -1,4 +1,4 @@
-"""A changed prompt in the YAML file, deployed again: the next answer follows it, nothing restarts, nothing is lost."""
+"""A system prompt that is changed in the YAML file and deployed again applies to the next answer, without a restart."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ SERVED = ROOT / ".run" / "serve_config.yaml"
 
 
 def replicas() -> dict[str, list[str]]:
-    """The identity of every replica, by deployment."""
-    with urllib.request.urlopen(DASHBOARD, timeout=10) as answer:
-        application = json.load(answer)["applications"]["parley"]
+    """Return the ids of all replicas, by deployment."""
+    with urllib.request.urlopen(DASHBOARD, timeout=10) as response:
+        application = json.load(response)["applications"]["parley"]
     return {
         name: sorted(replica["replica_id"] for replica in deployment["replicas"])
         for name, deployment in application["deployments"].items()
@@ -53,7 +53,7 @@ def restored(base_url: str, tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("restored")
-def test_a_changed_prompt_is_followed_without_a_restart_or_a_lost_request(base_url: str, tmp_path: Path) -> None:
+def test_a_changed_prompt_applies_without_a_restart_or_a_failed_request(base_url: str, tmp_path: Path) -> None:
     before = replicas()
     statuses: list[int] = []
     stop = threading.Event()

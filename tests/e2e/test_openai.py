@@ -1,4 +1,4 @@
-"""OpenAI's stock client against the bundled models: what comes back means what it should."""
+"""OpenAI's Python client with the bundled models: answers, speech and transcripts have the right content."""
 
 from __future__ import annotations
 
@@ -36,25 +36,25 @@ def spoken(name: str) -> dict[str, Any]:
     return {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": b64(name), "format": "wav"}}]}
 
 
-def written(words: str) -> dict[str, Any]:
-    return {"role": "user", "content": words}
+def written(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}
 
 
-def pictured(name: str, words: str) -> dict[str, Any]:
+def pictured(name: str, text: str) -> dict[str, Any]:
     url = f"data:image/png;base64,{b64(name)}"
     return {
         "role": "user",
-        "content": [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": words}],
+        "content": [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": text}],
     }
 
 
-def ask(api: OpenAI, *messages: Any, **more: Any) -> Any:
+def complete(api: OpenAI, *messages: Any, **more: Any) -> Any:
     return api.chat.completions.create(model="parley", messages=list(messages), **more)
 
 
-def test_a_text_is_answered_whole_and_streamed(api: OpenAI) -> None:
-    whole = ask(api, written(CAPITAL)).choices[0].message.content
-    streamed = ask(api, written(CAPITAL), stream=True)
+def test_a_streamed_answer_equals_the_whole_one(api: OpenAI) -> None:
+    whole = complete(api, written(CAPITAL)).choices[0].message.content
+    streamed = complete(api, written(CAPITAL), stream=True)
     assert "paris" in whole.lower()
     assert "".join(chunk.choices[0].delta.content or "" for chunk in streamed) == whole
 
@@ -67,31 +67,33 @@ def test_a_text_is_answered_whole_and_streamed(api: OpenAI) -> None:
     ],
     ids=["speech", "picture"],
 )
-def test_speech_and_pictures_are_understood(api: OpenAI, message: Any, expected: list[str]) -> None:
-    text = ask(api, message).choices[0].message.content.lower()
+def test_answers_speech_and_pictures(api: OpenAI, message: Any, expected: list[str]) -> None:
+    text = complete(api, message).choices[0].message.content.lower()
     assert [word for word in expected if word not in text] == []
 
 
 @pytest.mark.parametrize("name", [*FORMATS, "pcm16"])
-def test_a_spoken_answer_in_every_format_can_be_heard(api: OpenAI, hear: Callable[[bytes], str], name: str) -> None:
+def test_a_spoken_answer_is_intelligible_in_every_format(
+    api: OpenAI, transcribe: Callable[[bytes], str], name: str
+) -> None:
     audio = {"voice": "alloy", "format": name}
-    message = ask(api, written(CAPITAL), modalities=["text", "audio"], audio=audio).choices[0].message
+    message = complete(api, written(CAPITAL), modalities=["text", "audio"], audio=audio).choices[0].message
     assert "paris" in message.audio.transcript.lower()
-    assert "paris" in hear(as_wav(base64.b64decode(message.audio.data), FORMATS.get(name)))
+    assert "paris" in transcribe(as_wav(base64.b64decode(message.audio.data), FORMATS.get(name)))
 
 
-def test_a_spoken_answer_in_a_stream_can_be_heard(api: OpenAI, hear: Callable[[bytes], str]) -> None:
+def test_a_streamed_spoken_answer_is_intelligible(api: OpenAI, transcribe: Callable[[bytes], str]) -> None:
     audio = {"voice": "alloy", "format": "pcm16"}
-    chunks = ask(api, written(CAPITAL), modalities=["text", "audio"], audio=audio, stream=True)
+    chunks = complete(api, written(CAPITAL), modalities=["text", "audio"], audio=audio, stream=True)
     deltas = [delta for chunk in chunks if (delta := getattr(chunk.choices[0].delta, "audio", None))]
     assert "paris" in "".join(delta.transcript or "" for delta in deltas).lower()
-    assert "paris" in hear(as_wav(b"".join(base64.b64decode(d.data) for d in deltas if d.data), None))
+    assert "paris" in transcribe(as_wav(b"".join(base64.b64decode(d.data) for d in deltas if d.data), None))
 
 
-def test_six_turns_of_all_kinds_remember_the_first(api: OpenAI) -> None:
+def test_the_sixth_answer_uses_the_first_message_of_a_mixed_conversation(api: OpenAI) -> None:
     turns: list[Any] = []
-    said: list[str] = []
-    for message, aloud in [
+    answers: list[str] = []
+    for message, in_voice in [
         (written("My name is Anna."), False),
         (spoken("question.wav"), True),
         (pictured("two_red_circles.png", "What do you see?"), False),
@@ -100,14 +102,14 @@ def test_six_turns_of_all_kinds_remember_the_first(api: OpenAI) -> None:
         (written("What is my name?"), False),
     ]:
         turns.append(message)
-        more = {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}} if aloud else {}
-        answer = ask(api, *turns, **more).choices[0].message
-        said.append((answer.audio.transcript if aloud else answer.content).lower())
-        turns.append({"role": "assistant", "audio": {"id": answer.audio.id}} if aloud else answer)
-    assert "anna" in said[-1], said
+        more = {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}} if in_voice else {}
+        answer = complete(api, *turns, **more).choices[0].message
+        answers.append((answer.audio.transcript if in_voice else answer.content).lower())
+        turns.append({"role": "assistant", "audio": {"id": answer.audio.id}} if in_voice else answer)
+    assert "anna" in answers[-1], answers
 
 
-def test_json_that_fits_a_schema(api: OpenAI) -> None:
+def test_an_answer_conforms_to_a_json_schema(api: OpenAI) -> None:
     schema = {
         "type": "object",
         "properties": {"city": {"type": "string", "maxLength": 20}, "sure": {"type": "boolean"}},
@@ -115,33 +117,33 @@ def test_json_that_fits_a_schema(api: OpenAI) -> None:
         "additionalProperties": False,
     }
     format_ = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
-    answer = json.loads(ask(api, written(CAPITAL), response_format=format_).choices[0].message.content)
+    answer = json.loads(complete(api, written(CAPITAL), response_format=format_).choices[0].message.content)
     assert answer.keys() == {"city", "sure"}
     assert isinstance(answer["sure"], bool)
 
 
 @pytest.mark.parametrize("name", [*FORMATS, "pcm"])
-def test_what_is_read_aloud_can_be_heard(api: OpenAI, hear: Callable[[bytes], str], name: str) -> None:
+def test_speech_is_intelligible_in_every_format(api: OpenAI, transcribe: Callable[[bytes], str], name: str) -> None:
     data = api.audio.speech.create(
         model="pocket-tts",
         voice="alloy",
         input="The capital of France is Paris.",
         response_format=name,  # type: ignore[arg-type]
     ).content
-    assert "paris" in hear(as_wav(data, FORMATS.get(name)))
+    assert "paris" in transcribe(as_wav(data, FORMATS.get(name)))
 
 
-def test_what_was_said_is_written_down(api: OpenAI) -> None:
+def test_transcribes_a_recording_whole_and_streamed(api: OpenAI) -> None:
     recording = ("question.wav", (DATA / "question.wav").read_bytes())
     assert "capital of france" in api.audio.transcriptions.create(model="parley", file=recording).text.lower()
     events = list(api.audio.transcriptions.create(model="parley", file=recording, stream=True))
     assert "capital of france" in events[-1].text.lower()  # type: ignore[union-attr]
 
 
-def test_a_recording_of_minutes_is_written_down_with_its_times(api: OpenAI) -> None:
-    """Three questions by turns, ten seconds apart, for five minutes; as MP3, in pieces of half a minute."""
-    said = {"question.wav": "france", "seven_plus_five.wav": "seven", "what_is_your_name.wav": "name"}
-    clips = [soundfile.read(DATA / name, dtype="float32")[0] for name in said]
+def test_the_segments_of_a_long_recording_have_the_right_times(api: OpenAI) -> None:
+    """Three questions in turn, ten seconds apart, for five minutes, as MP3; transcribed in pieces of half a minute."""
+    words = {"question.wav": "france", "seven_plus_five.wav": "seven", "what_is_your_name.wav": "name"}
+    clips = [soundfile.read(DATA / name, dtype="float32")[0] for name in words]
     padded = [np.pad(clip, (0, 160_000 - len(clip))) for clip in clips]
     minutes = np.concatenate(padded * 10)
     recording = ("minutes.mp3", mp3(minutes))
@@ -151,20 +153,20 @@ def test_a_recording_of_minutes_is_written_down_with_its_times(api: OpenAI) -> N
     assert starts == sorted(starts)
     found = [
         (word, second)
-        for second, word in enumerate(list(said.values()) * 10)
+        for second, word in enumerate(list(words.values()) * 10)
         if any(word in s.text.lower() and second * 10 - 1 <= s.start < second * 10 + 9 for s in answer.segments)
     ]
-    assert len(found) >= 24, answer.text  # of thirty, each at its time; a recognizer may mishear a few
+    assert len(found) >= 24, answer.text  # of thirty; the recognizer makes a few errors
 
 
 def recognizer() -> str:
-    """The engine that serve_config.yaml names."""
+    """Return the name of the recognizer in serve_config.yaml."""
     config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
     return str(config["applications"][0]["args"]["speech_to_text"]["engine"])
 
 
-@pytest.mark.skipif(recognizer() != "whisper", reason="this recognizer does not tell when each word was spoken")
-def test_each_word_has_its_time(api: OpenAI) -> None:
+@pytest.mark.skipif(recognizer() != "whisper", reason="this recognizer reports no times of words")
+def test_transcribes_with_the_times_of_each_word(api: OpenAI) -> None:
     answer = api.audio.transcriptions.create(
         model="parley",
         file=("question.wav", (DATA / "question.wav").read_bytes()),
@@ -185,19 +187,19 @@ def test_each_word_has_its_time(api: OpenAI) -> None:
         ("vtt", r"^WEBVTT\n\n00:00:0\d\.\d{3} --> 00:00:0\d\.\d{3}\n."),
     ],
 )
-def test_subtitles(api: OpenAI, name: Any, line: str) -> None:
+def test_transcribes_as_subtitles(api: OpenAI, name: Any, line: str) -> None:
     recording = ("question.wav", (DATA / "question.wav").read_bytes())
     answer = api.audio.transcriptions.create(model="parley", file=recording, response_format=name)
     assert re.match(line, answer)
     assert "capital of france" in answer.lower()
 
 
-def test_the_models_have_names(api: OpenAI) -> None:
+def test_lists_the_models(api: OpenAI) -> None:
     names = [model.id for model in api.models.list()]
     assert names[0] == "parley"
     assert len(names) == 5
 
 
-def test_a_schema_of_the_service_is_there(base_url: str) -> None:
+def test_the_openapi_schema_has_the_openai_routes(base_url: str) -> None:
     paths = httpx.get(f"{base_url}/openapi.json").json()["paths"]
     assert {"/v1/chat/completions", "/v1/audio/speech", "/v1/audio/transcriptions", "/v1/models"} <= paths.keys()

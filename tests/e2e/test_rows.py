@@ -1,4 +1,4 @@
-"""The eight rows of the graph, each judged by what it says."""
+"""The eight rows of POST /chat with the bundled models: each answer has the right content."""
 
 from __future__ import annotations
 
@@ -25,41 +25,41 @@ ROWS = {
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_is_answered_in_text(client: httpx.Client, row: str) -> None:
+def test_answers_in_text(client: httpx.Client, row: str) -> None:
     files, fields, stages, expected = ROWS[row]
-    answer = client.post("/chat", files=files or None, data=fields)
-    assert answer.status_code == 200, answer.text
-    body = answer.json()
+    response = client.post("/chat", files=files or None, data=fields)
+    assert response.status_code == 200, response.text
+    body = response.json()
     assert body["graph"] == stages
     assert [word for word in expected if word not in body["text"].lower()] == []
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_is_answered_in_voice(client: httpx.Client, hear: Callable[[bytes], str], row: str) -> None:
+def test_answers_in_voice(client: httpx.Client, transcribe: Callable[[bytes], str], row: str) -> None:
     files, fields, stages, expected = ROWS[row]
-    answer = client.post("/chat", files=files or None, data={**fields, "output": "voice"})
-    assert answer.status_code == 200, answer.text
-    assert answer.headers["content-type"].startswith("audio/wav")
-    assert answer.headers["x-graph"] == ",".join([*stages, "tts"])
-    heard = hear(answer.content)
-    assert [word for word in expected if word not in heard] == []
+    response = client.post("/chat", files=files or None, data={**fields, "output": "voice"})
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"].startswith("audio/wav")
+    assert response.headers["x-graph"] == ",".join([*stages, "tts"])
+    transcript = transcribe(response.content)
+    assert [word for word in expected if word not in transcript] == []
 
 
-def test_the_transcript_of_a_spoken_question_comes_with_the_answer(client: httpx.Client) -> None:
+def test_the_response_to_speech_has_its_transcript(client: httpx.Client) -> None:
     answer = client.post("/chat", files=[speech("question.wav")]).json()
     assert "capital of france" in answer["transcript"].lower()
 
 
-def test_what_was_said_three_turns_ago_is_remembered(client: httpx.Client) -> None:
+def test_the_answer_uses_a_message_of_three_turns_ago(client: httpx.Client) -> None:
     messages: list[dict[str, str]] = []
-    for said in ("My name is Anna.", "What is three plus four?", "What is the opposite of hot?"):
-        answer = client.post("/chat", json={"text": said, "messages": messages}).json()["text"]
-        messages += [{"role": "user", "content": said}, {"role": "assistant", "content": answer}]
+    for question in ("My name is Anna.", "What is three plus four?", "What is the opposite of hot?"):
+        answer = client.post("/chat", json={"text": question, "messages": messages}).json()["text"]
+        messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
     answer = client.post("/chat", json={"text": "What is my name?", "messages": messages}).json()
     assert "anna" in answer["text"].lower()
 
 
-def test_each_picture_is_answered_for_itself(client: httpx.Client) -> None:
+def test_the_answer_to_a_picture_does_not_depend_on_earlier_pictures(client: httpx.Client) -> None:
     from PIL import Image, ImageDraw
 
     from tests.e2e.pictures import png

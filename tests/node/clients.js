@@ -1,4 +1,4 @@
-// Asks Parley through OpenAI's own Node client and says what came, as one line of JSON. Sound goes into files.
+// Sends requests through OpenAI's Node client and prints the results as one line of JSON. Audio is written to files.
 // node clients.js BASE_URL RECORDING FOLDER
 
 const fs = require("fs");
@@ -12,7 +12,7 @@ const write = (name, data) => fs.writeFileSync(path.join(folder, name), data);
 const question = [{ role: "user", content: "What is the capital of France?" }];
 const data = fs.readFileSync(recording).toString("base64");
 const spoken = [{ role: "user", content: [{ type: "input_audio", input_audio: { data, format: "wav" } }] }];
-const aloud = (format) => ({ modalities: ["text", "audio"], audio: { voice: "alloy", format } });
+const voice = (format) => ({ modalities: ["text", "audio"], audio: { voice: "alloy", format } });
 
 const create = (messages, more) => client.chat.completions.create({ model: "parley", messages, ...more });
 
@@ -28,18 +28,18 @@ async function text() {
 }
 
 async function audio() {
-  const { audio: whole } = (await create(spoken, aloud("mp3"))).choices[0].message;
+  const { audio: whole } = (await create(spoken, voice("mp3"))).choices[0].message;
   write("whole.mp3", Buffer.from(whole.data, "base64"));
   let transcript = "";
-  const sound = [];
-  for await (const chunk of await create(spoken, { ...aloud("pcm16"), stream: true })) {
+  const pcm = [];
+  for await (const chunk of await create(spoken, { ...voice("pcm16"), stream: true })) {
     const delta = chunk.choices[0]?.delta.audio ?? {};
     transcript += delta.transcript ?? "";
-    if (delta.data) sound.push(Buffer.from(delta.data, "base64"));
+    if (delta.data) pcm.push(Buffer.from(delta.data, "base64"));
   }
-  write("streamed.pcm", Buffer.concat(sound));
-  const back = [...spoken, { role: "assistant", audio: { id: whole.id } }, ...question];
-  return { whole: whole.transcript, streamed: transcript, again: (await create(back)).choices[0].message.content };
+  write("streamed.pcm", Buffer.concat(pcm));
+  const messages = [...spoken, { role: "assistant", audio: { id: whole.id } }, ...question];
+  return { whole: whole.transcript, streamed: transcript, again: (await create(messages)).choices[0].message.content };
 }
 
 async function speech() {
@@ -48,7 +48,7 @@ async function speech() {
   });
   write("speech.flac", Buffer.from(await whole.arrayBuffer()));
   const file = fs.createReadStream(recording);
-  return { heard: (await client.audio.transcriptions.create({ model: "parley", file })).text };
+  return { transcript: (await client.audio.transcriptions.create({ model: "parley", file })).text };
 }
 
 async function refused() {
@@ -60,6 +60,6 @@ async function refused() {
 }
 
 (async () => {
-  const said = { text: await text(), audio: await audio(), speech: await speech(), refused: await refused() };
-  console.log(JSON.stringify(said));
+  const results = { text: await text(), audio: await audio(), speech: await speech(), refused: await refused() };
+  console.log(JSON.stringify(results));
 })();

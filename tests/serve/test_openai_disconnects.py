@@ -18,9 +18,7 @@ STEP_S = 0.5  # between tokens, chunks or segments; a cancellation is much faste
 LIMITS = {"SpeechToText": 2, "TextLLM": 2, "VisionLLM": 2, "TextToSpeech": 3, "Gateway": 16}  # stats() is one of these
 SENTENCES = 2  # of one answer that are synthesized concurrently
 
-LONG = (
-    "One two three four five six. " * 60
-)  # minutes of generation; a sentence takes three seconds to generate and to synthesize
+LONG = "One two three four five six. " * 60  # generated in minutes; the synthesis of a sentence takes three seconds
 MESSAGES = [{"role": "user", "content": LONG}]
 VOICE = {"modalities": ["text", "audio"], "stream": True}
 EVENTS = {"accept": "text/event-stream"}
