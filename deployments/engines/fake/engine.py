@@ -85,7 +85,7 @@ class FakeRecognizer(_Fake):
 
 
 class FakeChat(_Fake):
-    """Generates the answer of its settings, or repeats the last message, so that a test can tell answers apart.
+    """Generates the answer of its settings, or repeats the last message, so that a test can distinguish answers.
 
     A word is a token. A JSON schema is ignored.
     """

@@ -100,7 +100,7 @@ class WhisperRecognizer(PooledEngine):
 
 
 def _whisper_config(config: SpeechToTextConfig) -> WhisperConfig:
-    """Return ``config`` as this engine's settings; settings of its own that ``config`` does not have are defaults."""
+    """Return ``config`` as settings of this engine; what ``config`` does not have gets its default."""
     return config if isinstance(config, WhisperConfig) else WhisperConfig(**config.model_dump())
 
 
