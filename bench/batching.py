@@ -1,24 +1,22 @@
-"""What the batching chat engine gives to many at once, each figure beside the same engine with one caller.
+"""What does continuous batching give, without Ray and HTTP: many concurrent chats compared with one, on one engine?
 
-    python -m bench.batching [--model FILE.gguf] [--mmproj FILE.gguf] [--callers 16] [--rounds 3] [--tokens 64]
+    python -m bench.batching [--model FILE.gguf] [--mmproj FILE.gguf] [--concurrency 16] [--rounds 3] [--tokens 64]
         [--workers 2] [--server http://127.0.0.1:8001]
 
-The engine alone: no Ray, no HTTP; its deltas are read in one event loop, as in a replica. Always the likeliest token.
-Every timed prompt begins with words of its own, so that nothing but the system message can be spared. One caller has
-one of the ``--workers`` to himself, the many are shared out to all; each is to have a core that nothing else uses. The
-service as shipped has one (``--workers 1``), since hearing and speaking want the other core.
+Method: the llama engine runs in this process, at temperature 0, and its deltas are read by one event loop, as in a
+replica; one chat and ``--concurrency`` chats alternate. Every timed prompt starts differently, so that only the system
+prompt is in the KV cache. Each of the ``--workers`` needs an otherwise idle core; the shipped configuration has one.
 
-``streams``: tokens per second while ``--callers`` callers speak, from the moment at which all do to that at which the
-first has ended (where an answer is too short for that, others are asked), beside those of one, and the median over the
-rounds of the ratio. ``throughput``: the same for callers who ask again as soon as they are answered, the reading of
-their prompts included; ``cpu_ratio`` is that of tokens per second of the processor, for machines that have other work.
-``--server`` names an OpenAI-compatible server of the same file, such as ``python -m llama_cpp.server --model FILE.gguf
---n_threads 1 --n_ctx 2048 --port 8001``: as many callers ask it in every round, for whole answers, and ``server_ratio``
-is ours by its. ``first_token``: from the call to the first delta, alone and with ``callers`` - 1 others who talk all
-the time, for 100 to 400 tokens at once. ``gap``: time between two deltas of those others (which hold text for 20 ms at
-most before they send it), in quiet and while a prompt of ``--long`` words is being read. ``same``: how many of
-``--prompts`` answers are the same letter for letter alone and at once; with a projector, every other one is about a
-picture. The last line is JSON.
+JSON:
+``decode``: tokens per second while all sequences decode (``bench.decode_window``), one chat, many, and their ratio.
+``throughput``: the same for clients that send their next prompt after each answer, prefill included; ``cpu_ratio``
+compares tokens per CPU second, for a machine with other work. With ``--server``, an OpenAI-compatible server with the
+same model (``python -m llama_cpp.server --model FILE.gguf --n_threads 1 --n_ctx 2048 --port 8001``) answers as many
+concurrent requests in each round; ``server_ratio`` is our rate relative to its.
+``first_token``: time to the first delta on an idle engine, and with the other slots decoding answers of 100 to 400
+tokens. ``gap``: time between two deltas of those answers (the engine joins deltas for 20 ms), without other work and
+during the prefill of ``--long`` words. ``same``: how many of ``--prompts`` answers are identical when generated alone
+and concurrently; with a projector, every other prompt has a picture.
 """
 
 from __future__ import annotations
@@ -35,21 +33,22 @@ from statistics import median
 import httpx
 import numpy as np
 
-from bench.client import connect, median_ratio, report, spread_ms
-from bench.talk import EndedEarly, Talk
-from deployments.engines.llama import LlamaChat
+from bench.client import connect
+from bench.command import argument_parser, report
+from bench.decode_window import DecodeWindow, NeverConcurrent
+from bench.figures import median_ratio, spread_ms
+from deployments.engines.llama.engine import LlamaChat
+from deployments.engines.llama.settings import LlamaArgs, LlamaConfig
 from deployments.messages import ChatEnd, ChatMessage, Image, TextDelta
-from deployments.settings import ChatConfig, LlamaArgs
 
-TEXT = "red cat old house big river small bird green tree quick fox blue boat warm bread cold night long road"
-WORDS = TEXT.split()
-STREAMS = 5  # times in a round, since it takes a tenth of a second
-SYSTEM = "You are Parley, a friendly assistant. Answer briefly and in plain words."
+WORDS = "red cat old house big river small bird green tree quick fox blue boat warm bread cold night long road".split()
+DECODE_REPEATS = 5  # per round: one takes a tenth of a second
+SYSTEM_PROMPT = "You are Parley, a friendly assistant. Answer briefly and in plain words."
 
 
 @dataclass
-class Answer:
-    """One whole answer."""
+class Generation:
+    """One complete answer."""
 
     text: str = ""
     tokens: int = 0
@@ -57,18 +56,18 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Tokens per second, and per second of this process's own work, which other programs hardly touch."""
+    """Tokens per second, and per CPU second of this process, which other processes hardly affect."""
 
     per_s: float
     per_cpu_s: float
 
 
-class _Watch:
+class _RateTimer:
     def __init__(self) -> None:
         self._last = time.perf_counter(), time.process_time()
 
     def rate(self, tokens: int) -> Rate:
-        """Of ``tokens`` made since the last call."""
+        """Return the rate of ``tokens`` generated since the last call."""
         now = time.perf_counter(), time.process_time()
         rate = Rate(*(tokens / (after - before) for before, after in zip(self._last, now, strict=True)))
         self._last = now
@@ -76,217 +75,220 @@ class _Watch:
 
 
 class Bench:
-    """An engine and what is asked of it."""
+    """An engine and the measurements on it."""
 
     def __init__(self, engine: LlamaChat, tokens: int) -> None:
         self._engine = engine
-        self._config = ChatConfig(temperature=0, max_tokens=tokens)
+        self._config = LlamaConfig(temperature=0, max_tokens=tokens)
         self._numbers = count(1)
         self._rng = np.random.default_rng(0)
 
-    def question(self) -> str:
-        """A request that no other begins like."""
+    def prompt(self) -> str:
+        """Return a prompt with a new beginning."""
         words = " ".join(self._rng.choice(WORDS, 6))
         return f"{next(self._numbers)} is my number. Tell me a long story about the {words}, please."
 
-    async def ask(self, text: str, image: Image | None = None, talk: Talk | None = None) -> Answer:
-        """The whole answer."""
-        answer = Answer()
+    async def generate(self, text: str, image: Image | None = None, window: DecodeWindow | None = None) -> Generation:
+        """Return the complete answer."""
+        answer = Generation()
         async for value in self._engine.chat(_messages(text, image), self._config):
             if isinstance(value, TextDelta):
-                if talk and not answer.text:
-                    talk.begun()
+                if window and not answer.text:
+                    window.sequence_begins()
                 answer.text += value.text
             elif isinstance(value, ChatEnd):
                 answer.tokens = value.completion_tokens
-                if talk:
-                    talk.ended()
+                if window:
+                    window.sequence_ends()
         return answer
 
-    async def streams(self, callers: int) -> float:
-        """Tokens per second while ``callers`` speak, whose questions have been read."""
+    async def decode_rate(self, concurrency: int) -> float:
+        """Return tokens per second while ``concurrency`` sequences decode, whose prompts are in the KV cache."""
         while True:
-            questions = [self.question() for _ in range(callers)]
-            await asyncio.gather(*(self.first(question) for question in questions))
-            talk = Talk(self._engine, callers)
-            await asyncio.gather(*(self.ask(question, talk=talk) for question in questions))
-            with suppress(EndedEarly):  # by a short answer, once in some hundred times
-                return talk.rate()
+            prompts = [self.prompt() for _ in range(concurrency)]
+            await asyncio.gather(*(self.first_delta_s(prompt) for prompt in prompts))
+            window = DecodeWindow(self._engine, concurrency)
+            await asyncio.gather(*(self.generate(prompt, window=window) for prompt in prompts))
+            with suppress(NeverConcurrent):  # after a very short answer, about once in some hundred times
+                return window.tokens_per_s()
 
-    async def rates(self, callers: int) -> tuple[Rate, Rate]:
-        """One caller's, and that of ``callers`` who each ask again as soon as they are answered."""
+    async def throughput(self, concurrency: int) -> tuple[Rate, Rate]:
+        """Return the rate of one client, and that of ``concurrency`` clients in a closed loop."""
 
-        async def one(times: int) -> int:
-            return sum([(await self.ask(self.question())).tokens for _ in range(times)])
+        async def client(answers: int) -> int:
+            return sum([(await self.generate(self.prompt())).tokens for _ in range(answers)])
 
-        watch = _Watch()
-        alone = watch.rate(await one(callers))
-        return alone, watch.rate(sum(await asyncio.gather(*(one(3) for _ in range(callers)))))
+        timer = _RateTimer()
+        single = timer.rate(await client(concurrency))
+        return single, timer.rate(sum(await asyncio.gather(*(client(3) for _ in range(concurrency)))))
 
-    async def server_rate(self, client: httpx.AsyncClient, callers: int) -> float:
-        """Tokens per second of a server whom as many callers ask at once, one question each."""
+    async def server_throughput(self, client: httpx.AsyncClient, concurrency: int) -> float:
+        """Return tokens per second of an OpenAI-compatible server for ``concurrency`` requests."""
 
-        async def one() -> int:
-            messages = [{"role": message.role, "content": message.text} for message in _messages(self.question())]
+        async def request() -> int:
+            messages = [{"role": message.role, "content": message.text} for message in _messages(self.prompt())]
             body = {"messages": messages, "max_tokens": self._config.max_tokens, "temperature": 0}
             response = await client.post("/v1/chat/completions", json=body)
             response.raise_for_status()
             return int(response.json()["usage"]["completion_tokens"])
 
         start_s = time.perf_counter()
-        tokens = sum(await asyncio.gather(*(one() for _ in range(callers))))
+        tokens = sum(await asyncio.gather(*(request() for _ in range(concurrency))))
         return tokens / (time.perf_counter() - start_s)
 
-    async def first_tokens(self, times: int) -> list[float]:
-        """Seconds to the first delta of ``times`` questions, one after another."""
-        return [await self.first(self.question()) for _ in range(times)]
+    async def first_deltas_s(self, times: int) -> list[float]:
+        """Return the seconds to the first delta of ``times`` prompts, one after another."""
+        return [await self.first_delta_s(self.prompt()) for _ in range(times)]
 
-    async def first(self, text: str) -> float:
-        """Seconds to the first delta; then the caller leaves."""
-        asked_s = time.perf_counter()
+    async def first_delta_s(self, text: str) -> float:
+        """Return the seconds to the first delta, then cancel the answer."""
+        start_s = time.perf_counter()
         async with aclosing(self._engine.chat(_messages(text), self._config)) as values:
             await anext(values)
-            return time.perf_counter() - asked_s
+            return time.perf_counter() - start_s
 
     @asynccontextmanager
-    async def company(self, callers: int) -> AsyncIterator[list[list[float]]]:
-        """Callers who talk all the time; the times of each one's deltas, an answer a list."""
-        talks: list[list[float]] = []
+    async def background(self, concurrency: int) -> AsyncIterator[list[list[float]]]:
+        """Keep ``concurrency`` sequences decoding. The list has the times of the deltas of each answer."""
+        answers: list[list[float]] = []
 
-        async def talk() -> None:
+        async def client() -> None:
             while True:
-                talks.append(times := [])
-                longer = self._config.model_copy(update={"max_tokens": int(self._rng.integers(100, 400))})
-                async for _ in self._engine.chat(_messages(self.question()), longer):
+                answers.append(times := [])
+                config = self._config.model_copy(update={"max_tokens": int(self._rng.integers(100, 400))})
+                async for _ in self._engine.chat(_messages(self.prompt()), config):
                     times.append(time.perf_counter())
 
-        tasks = [asyncio.create_task(talk()) for _ in range(callers)]
-        await asyncio.gather(*(self.first(self.question()) for _ in tasks))  # by then all have begun
+        tasks = [asyncio.create_task(client()) for _ in range(concurrency)]
+        await asyncio.gather(*(self.first_delta_s(self.prompt()) for _ in tasks))  # then all tasks have begun
         try:
-            yield talks
+            yield answers
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def gaps(self, talks: list[list[float]], long: str, quiet_s: float) -> tuple[list[float], list[float]]:
-        """Seconds between deltas in quiet, and until the first delta of an answer to ``long``."""
-        start = time.perf_counter()
-        await asyncio.sleep(quiet_s)
-        asked = time.perf_counter()
-        await self.first(f"{next(self._numbers)} {long}")
-        return _gaps(talks, start, asked), _gaps(talks, asked, time.perf_counter())
+    async def gaps_s(
+        self, answers: list[list[float]], long: str, without_s: float
+    ) -> tuple[list[float], list[float]]:
+        """Return the gaps of the background answers for ``without_s``, and during the prefill of ``long``."""
+        start_s = time.perf_counter()
+        await asyncio.sleep(without_s)
+        prefill_s = time.perf_counter()
+        await self.first_delta_s(f"{next(self._numbers)} {long}")
+        return _gaps(answers, start_s, prefill_s), _gaps(answers, prefill_s, time.perf_counter())
 
-    async def same(self, prompts: int, callers: int, pictures: bool) -> int:
-        """How many answers are the same alone and in company."""
-        asked = [(self.question(), self._noise() if pictures and n % 2 else None) for n in range(prompts)]
-        alone = [(await self.ask(*question)).text for question in asked]
-        together: list[str] = []
-        for at in range(0, prompts, callers):
-            group = asked[at : at + callers]
-            together += [answer.text for answer in await asyncio.gather(*(self.ask(*question) for question in group))]
-        return sum(one == other for one, other in zip(alone, together, strict=True))
+    async def same(self, prompts: int, concurrency: int, pictures: bool) -> int:
+        """Return how many answers are identical alone and concurrently."""
+        inputs = [(self.prompt(), self._noise() if pictures and n % 2 else None) for n in range(prompts)]
+        alone = [(await self.generate(*one)).text for one in inputs]
+        concurrent: list[str] = []
+        for start in range(0, prompts, concurrency):
+            group = inputs[start : start + concurrency]
+            concurrent += [answer.text for answer in await asyncio.gather(*(self.generate(*one) for one in group))]
+        return sum(one == other for one, other in zip(alone, concurrent, strict=True))
 
     def _noise(self) -> Image:
         return Image(self._rng.integers(0, 256, (200, 300, 3), dtype=np.uint8))
 
 
 def _messages(text: str, image: Image | None = None) -> list[ChatMessage]:
-    return [ChatMessage("system", SYSTEM), ChatMessage("user", text, (image,) if image else ())]
+    return [ChatMessage("system", SYSTEM_PROMPT), ChatMessage("user", text, (image,) if image else ())]
 
 
-def _gaps(talks: Sequence[Sequence[float]], start_s: float, end_s: float) -> list[float]:
-    """Times between neighbours that both lie between start and end."""
+def _gaps(answers: Sequence[Sequence[float]], start_s: float, end_s: float) -> list[float]:
+    """Return the gaps that are completely between start and end."""
     return [
-        after - before for talk in talks for before, after in pairwise(talk) if start_s <= before and after <= end_s
+        after - before
+        for times in answers
+        for before, after in pairwise(times)
+        if start_s <= before and after <= end_s
     ]
 
 
-async def measure(args: argparse.Namespace) -> dict[str, object]:
-    """All figures of one engine."""
+async def measure(options: argparse.Namespace) -> dict[str, object]:
     settings = LlamaArgs(
-        model=args.model,
-        mmproj=args.mmproj,
-        threads=args.threads,
-        batch_threads=args.batch_threads,
-        gpu_layers=args.gpu_layers,
-        parallel=args.callers,
-        workers=args.workers,
-        max_waiting=args.callers,
-        prefill_chunk=args.chunk,
+        model=options.model,
+        mmproj=options.mmproj,
+        threads=options.threads,
+        batch_threads=options.batch_threads,
+        gpu_layers=options.gpu_layers,
+        parallel=options.concurrency,
+        workers=options.workers,
+        max_waiting=options.concurrency,
+        prefill_chunk=options.prefill_chunk,
     )
     engine = LlamaChat(settings)
-    bench = Bench(engine, args.tokens)
-    others = args.callers - 1
-    await bench.ask(bench.question())
-    streams, rates = list[tuple[float, float]](), list[tuple[Rate, Rate]]()
-    served: list[float] = []
-    for _ in range(args.rounds):
-        for _ in range(STREAMS):
-            streams.append((await bench.streams(1), await bench.streams(args.callers)))
-        rates.append(await bench.rates(args.callers))
-        if args.server:
-            async with connect(args.server) as client:
-                served.append(await bench.server_rate(client, args.callers))
-    alone = await bench.first_tokens(10 * args.rounds)
-    quiet: list[float] = []
-    disturbed: list[float] = []
-    async with bench.company(others) as talks:
-        busy = await bench.first_tokens(10 * args.rounds)
-        for _ in range(args.rounds):
-            before, during = await bench.gaps(talks, "the cat sat on it " * (args.long // 5), quiet_s=2)
-            quiet += before
-            disturbed += during
-    if not disturbed:
-        raise SystemExit("nobody said anything while the long prompt was read; it needs more words (--long)")
-    same = await bench.same(args.prompts, args.callers, engine.vision)
+    bench = Bench(engine, options.tokens)
+    await bench.generate(bench.prompt())
+    decode, rates, server = list[tuple[float, float]](), list[tuple[Rate, Rate]](), list[float]()
+    for _ in range(options.rounds):
+        for _ in range(DECODE_REPEATS):
+            decode.append((await bench.decode_rate(1), await bench.decode_rate(options.concurrency)))
+        rates.append(await bench.throughput(options.concurrency))
+        if options.server:
+            async with connect(options.server) as client:
+                server.append(await bench.server_throughput(client, options.concurrency))
+    first_idle = await bench.first_deltas_s(10 * options.rounds)
+    gaps_idle, gaps_prefill = list[float](), list[float]()
+    async with bench.background(options.concurrency - 1) as answers:
+        first_busy = await bench.first_deltas_s(10 * options.rounds)
+        for _ in range(options.rounds):
+            idle, prefill = await bench.gaps_s(answers, "the cat sat on it " * (options.long // 5), without_s=2)
+            gaps_idle += idle
+            gaps_prefill += prefill
+    if not gaps_prefill:
+        raise SystemExit("batching: no delta arrived during the prefill of the long prompt; raise --long")
+    same = await bench.same(options.prompts, options.concurrency, engine.vision)
     await engine.close()
-    first_alone, first_busy, gap_quiet, gap_long = map(spread_ms, (alone, busy, quiet, disturbed))
     return {
-        "callers": args.callers,
-        "streams": {
-            "alone_per_s": round(median(alone for alone, _ in streams)),
-            "together_per_s": round(median(together for _, together in streams)),
-            "ratio": median_ratio([together for _, together in streams], [alone for alone, _ in streams]),
+        "concurrency": options.concurrency,
+        "decode": {
+            "single_per_s": round(median(single for single, _ in decode)),
+            "concurrent_per_s": round(median(concurrent for _, concurrent in decode)),
+            "ratio": median_ratio([concurrent for _, concurrent in decode], [single for single, _ in decode]),
         },
-        "throughput": {
-            "alone_per_s": [round(alone.per_s) for alone, _ in rates],
-            "together_per_s": [round(together.per_s) for _, together in rates],
-            "ratio": median_ratio([together.per_s for _, together in rates], [alone.per_s for alone, _ in rates]),
-            "cpu_ratio": median_ratio(
-                [together.per_cpu_s for _, together in rates], [alone.per_cpu_s for alone, _ in rates]
-            ),
-            "server_per_s": [round(rate) for rate in served],
-            "server_ratio": median_ratio([together.per_s for _, together in rates], served) if served else None,
-        },
-        "first_token": {"alone": first_alone, "in_company": first_busy, "p95_ratio": _ratio(first_busy, first_alone)},
-        "gap": {"quiet": gap_quiet, "long_prompt": gap_long, "p95_ratio": _ratio(gap_long, gap_quiet)},
-        "same": {"answers": same, "of": args.prompts},
+        "throughput": _throughput(rates, server),
+        "first_token": _compared("idle", first_idle, "busy", first_busy),
+        "gap": _compared("idle", gaps_idle, "long_prefill", gaps_prefill),
+        "same": {"answers": same, "of": options.prompts},
     }
 
 
-def _ratio(one: dict[str, float], other: dict[str, float]) -> float:
-    return round(one["p95_ms"] / other["p95_ms"], 2)
+def _throughput(rates: Sequence[tuple[Rate, Rate]], server: Sequence[float]) -> dict[str, object]:
+    single, concurrent = [rate for rate, _ in rates], [rate for _, rate in rates]
+    return {
+        "single_per_s": [round(rate.per_s) for rate in single],
+        "concurrent_per_s": [round(rate.per_s) for rate in concurrent],
+        "ratio": median_ratio([rate.per_s for rate in concurrent], [rate.per_s for rate in single]),
+        "cpu_ratio": median_ratio([rate.per_cpu_s for rate in concurrent], [rate.per_cpu_s for rate in single]),
+        "server_per_s": [round(rate) for rate in server],
+        "server_ratio": median_ratio([rate.per_s for rate in concurrent], server) if server else None,
+    }
+
+
+def _compared(name: str, seconds: Sequence[float], other_name: str, other: Sequence[float]) -> dict[str, object]:
+    first, second = spread_ms(seconds), spread_ms(other)
+    return {name: first, other_name: second, "p95_ratio": round(second["p95_ms"] / first["p95_ms"], 2)}
 
 
 def main() -> None:
     defaults = LlamaArgs()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("--model", default=defaults.model)
-    parser.add_argument("--mmproj")
+    parser.add_argument("--mmproj", help="vision encoder; with it, `same` includes pictures")
     parser.add_argument("--threads", type=int, default=defaults.threads)
     parser.add_argument("--batch-threads", type=int)
-    parser.add_argument("--workers", type=int, default=2, help="Each takes a core; for a GPU, 1.")
+    parser.add_argument("--workers", type=int, default=2, help="each uses a core; 1 for a GPU")
     parser.add_argument("--gpu-layers", type=int, default=0)
-    parser.add_argument("--callers", type=int, default=16)
-    parser.add_argument("--chunk", type=int, default=defaults.prefill_chunk)
+    parser.add_argument("--concurrency", type=int, default=16)
+    parser.add_argument("--prefill-chunk", type=int, default=defaults.prefill_chunk)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--tokens", type=int, default=64, help="Longest answer.")
-    parser.add_argument("--long", type=int, default=1500, help="Words of the long prompt.")
-    parser.add_argument("--server", help="An OpenAI-compatible server of the same model to compare with.")
-    parser.add_argument("--prompts", type=int, default=64, help="Answers that are compared.")
-    args = parser.parse_args()
-    report("batching", asyncio.run(measure(args)))
+    parser.add_argument("--tokens", type=int, default=64, help="longest answer")
+    parser.add_argument("--long", type=int, default=1500, help="words of the long prompt")
+    parser.add_argument("--server", help="URL of an OpenAI-compatible server with the same model")
+    parser.add_argument("--prompts", type=int, default=64, help="answers that are compared for `same`")
+    report("batching", asyncio.run(measure(parser.parse_args())))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-"""Memory and open handles of the whole application by process, Ray's own included.
+"""How much memory and how many open handles does the whole application use, per process and with Ray's own?
 
     python -m bench.memory [--port 8265]
 
-Memory is the proportional set size (PSS): a page that several processes share counts in equal parts, so that the total
-is what the application really takes. Handles are file descriptors: files, sockets, pipes.
-The application is the Ray whose dashboard listens on the port: the processes that name its session, all that descend
-from them, and the ``serve`` commands that started it. The last line is the figures in JSON.
+Method: memory is the proportional set size (PSS), in which a page shared by n processes counts as 1/n for each, so that
+the sum is the memory in use. Handles are file descriptors: files, sockets and pipes. The processes are those that name
+the session of the Ray whose dashboard listens on ``--port``, their descendants, and the ``serve`` commands above them.
+
+JSON: ``total_pss_mib``, ``total_handles``, and per process ``name``, ``pid``, ``pss_mib`` and ``handles``.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import re
@@ -24,21 +24,21 @@ from typing import Literal, Self
 
 import psutil  # type: ignore[import-untyped]
 
-from bench.client import report
+from bench.command import argument_parser, report
 
 MIB = 2**20
 _SESSION = re.compile(r"session_\d{4}-[\w-]+")
 
 
 def application(port: int) -> list[psutil.Process]:
-    """The processes of the Ray with this dashboard port. Raises ``LookupError`` when there is none."""
-    everything = list(psutil.process_iter(["cmdline"]))
+    """Return the processes of the Ray with this dashboard port. Raise ``LookupError`` if there is none."""
+    processes = list(psutil.process_iter(["cmdline"]))
     dashboard = _listener(port)
     found = _SESSION.search(" ".join(dashboard.cmdline()))
     if not found:
-        raise LookupError(f"port {port} belongs to {dashboard.name()}, which is no Ray dashboard")
-    named = [p for p in everything if found.group() in " ".join(p.info["cmdline"] or ())]
-    starters = [p for one in named for p in one.parents() if readable(_cmdline(p)).startswith("serve")]
+        raise LookupError(f"port {port} belongs to {dashboard.name()}, not to a Ray dashboard")
+    named = [p for p in processes if found.group() in " ".join(p.info["cmdline"] or ())]
+    starters = [p for process in named for p in process.parents() if readable(_cmdline(p)).startswith("serve")]
     return sorted({*starters, *named, *(child for p in named for child in p.children(recursive=True))}, key=_pid)
 
 
@@ -46,12 +46,12 @@ def _listener(port: int) -> psutil.Process:
     for connection in psutil.net_connections("tcp"):
         if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
             return psutil.Process(connection.pid)
-    raise LookupError(f"no process of yours listens on port {port}; is the service running?")
+    raise LookupError(f"no process of this user listens on port {port}; is the service running?")
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """What one process takes."""
+class ProcessUsage:
+    """Memory and open handles of one process."""
 
     name: str
     pid: int
@@ -59,84 +59,84 @@ class Taken:
     handles: int
 
 
-def measured(processes: Iterable[psutil.Process]) -> list[Taken]:
-    """What each process takes that is still there, the largest first."""
+def usage_of(processes: Iterable[psutil.Process]) -> list[ProcessUsage]:
+    """Return the usage of each process that still exists, the largest first."""
     found = []
     for process in processes:
         try:
             pss_mib = process.memory_full_info().pss / MIB
-            found.append(Taken(readable(process.cmdline()), process.pid, round(pss_mib, 1), process.num_fds()))
+            found.append(ProcessUsage(readable(process.cmdline()), process.pid, round(pss_mib, 1), process.num_fds()))
         except (psutil.NoSuchProcess, psutil.ZombieProcess):
             continue
-    return sorted(found, key=lambda taken: -taken.pss_mib)
+    return sorted(found, key=lambda usage: -usage.pss_mib)
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """All processes at one moment, ``at_s`` seconds after the first."""
+class Snapshot:
+    """The usage of all processes, ``at_s`` seconds after the start."""
 
     at_s: float
-    taken: Sequence[Taken]
+    processes: Sequence[ProcessUsage]
 
     @property
     def pss_mib(self) -> float:
-        return round(sum(taken.pss_mib for taken in self.taken), 1)
+        return round(sum(usage.pss_mib for usage in self.processes), 1)
 
     @property
     def handles(self) -> int:
-        return sum(taken.handles for taken in self.taken)
+        return sum(usage.handles for usage in self.processes)
 
     def by_name(self, what: Literal["pss_mib", "handles"]) -> dict[str, float]:
-        """The sum over the processes of each name."""
+        """Return the sum over the processes of each name."""
         totals: dict[str, float] = {}
-        for taken in self.taken:
-            totals[taken.name] = totals.get(taken.name, 0.0) + getattr(taken, what)
+        for usage in self.processes:
+            totals[usage.name] = totals.get(usage.name, 0.0) + getattr(usage, what)
         return totals
 
 
-def _measured(port: int, only: str) -> list[Taken]:
-    return measured(process for process in application(port) if only in readable(_cmdline(process)))
+def _usage(port: int, only: str) -> list[ProcessUsage]:
+    return usage_of(process for process in application(port) if only in readable(_cmdline(process)))
 
 
 class Sampler:
-    """Measures the application behind a dashboard port, once or, while it is entered, every ``period_s``.
+    """Takes snapshots of the application behind a dashboard port: one at a time, or every ``period_s`` while entered.
 
-    ``only`` keeps the processes with this in their names. Every measurement stops a process for some milliseconds. A
-    process apart looks through them all: in this one it would hold up whoever measures times meanwhile.
+    ``only`` selects processes by a part of their name. The measurement suspends each process for a few milliseconds. It
+    runs in a process with low priority, as it would block the event loop of the bench.
     """
 
     def __init__(self, port: int, period_s: float, only: str = "") -> None:
         self._port = port
         self._period_s = period_s
         self._only = only
-        self._apart = ProcessPoolExecutor(1, get_context("spawn"), os.nice, (10,))
+        self._executor = ProcessPoolExecutor(1, get_context("spawn"), os.nice, (10,))
         self._started_s = time.monotonic()
-        self.samples: list[Sample] = []
+        self.snapshots: list[Snapshot] = []
 
-    async def take(self) -> Sample:
-        """The application now. Raises ``LookupError`` when there is none."""
+    async def take(self) -> Snapshot:
+        """Return the current usage. Raise ``LookupError`` if the application does not run."""
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._apart, _measured, self._port, self._only)
-        return Sample(time.monotonic() - self._started_s, found)
+        found = await loop.run_in_executor(self._executor, _usage, self._port, self._only)
+        return Snapshot(time.monotonic() - self._started_s, found)
 
     async def __aenter__(self) -> Self:
         self._started_s = time.monotonic()
-        self.samples.append(await self.take())
-        self._task = asyncio.create_task(self._go_on())
+        self.snapshots.append(await self.take())
+        self._task = asyncio.create_task(self._repeat())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._task.cancel()
-        self.samples.append(await self.take())
+        self.snapshots.append(await self.take())
 
-    async def _go_on(self) -> None:
+    async def _repeat(self) -> None:
         while True:
             await asyncio.sleep(self._period_s)
-            self.samples.append(await self.take())
+            self.snapshots.append(await self.take())
 
 
 def readable(command: list[str]) -> str:
-    """What a process is, in a word or two: ``ray::ServeReplica:default:TextLLM``, ``raylet``, ``serve run``."""
+    """Return a short name for a process: ``ray::ServeReplica:default:TextLLM``, ``raylet``, ``serve run``."""
     if not command:
         return "?"
     if command[0].startswith("ray"):
@@ -152,7 +152,7 @@ def readable(command: list[str]) -> str:
 
 
 def _package(command: list[str]) -> str:
-    """The folder of a ``main.py``, such as that of Ray's runtime_env agent."""
+    """Return the folder of a ``main.py``, such as that of Ray's runtime_env agent."""
     return next(PurePath(word).parent.name for word in command if word.endswith("main.py"))
 
 
@@ -168,17 +168,17 @@ def _pid(process: psutil.Process) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--port", default=8265, type=int, help="of the Ray dashboard")
+    parser = argument_parser(__doc__)
+    parser.add_argument("--port", default=8265, type=int, help="port of the Ray dashboard")
     try:
-        found = measured(application(parser.parse_args().port))
-    except LookupError as problem:
-        raise SystemExit(f"memory: {problem}") from None
-    for taken in found:
-        print(f"{taken.pss_mib:8.1f} MiB  {taken.handles:>5} handles  {taken.pid:>7}  {taken.name}")
-    total = {"total_pss_mib": round(sum(t.pss_mib for t in found), 1), "total_handles": sum(t.handles for t in found)}
+        found = usage_of(application(parser.parse_args().port))
+    except LookupError as error:
+        raise SystemExit(f"memory: {error}") from None
+    for usage in found:
+        print(f"{usage.pss_mib:8.1f} MiB  {usage.handles:>5} handles  {usage.pid:>7}  {usage.name}")
+    total = {"total_pss_mib": round(sum(u.pss_mib for u in found), 1), "total_handles": sum(u.handles for u in found)}
     print(f"{total['total_pss_mib']:8.1f} MiB  {total['total_handles']:>5} handles  in {len(found)} processes")
-    report("memory", {**total, "processes": [asdict(taken) for taken in found]})
+    report("memory", {**total, "processes": [asdict(usage) for usage in found]})
 
 
 if __name__ == "__main__":
