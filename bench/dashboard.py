@@ -1,10 +1,11 @@
-"""The panels of the Grafana dashboard, asked of a Prometheus and drawn: does each of them show something?
+"""Does every panel of the Grafana dashboard show data?
 
     python -m bench.dashboard [--prometheus http://127.0.0.1:9090] [--minutes 10] [--png dashboard.png]
 
-Every query of configs/grafana/parley.json is asked as Grafana would ask it, with all deployments and a rate interval of
-one minute. Grafana itself has no part in this: the picture shows what the queries return, not how Grafana draws it.
-The last line is JSON; the exit status is 1 unless every panel has data.
+Method: every query of configs/grafana/parley.json is sent to a Prometheus as Grafana would send it, for all deployments
+and with a rate interval of one minute. Grafana itself is not involved: the picture shows the results of the queries.
+
+JSON: ``curves``, the number of curves per panel. The exit status is 1 unless every panel has data.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from typing import Any
 
 import httpx
 
-from bench.client import connect, report
+from bench.client import connect
+from bench.command import argument_parser, report
 
 FILE = Path(__file__).parent.parent / "configs" / "grafana" / "parley.json"
 VARIABLES = {"$deployment": ".*", "$__rate_interval": "1m"}
@@ -34,7 +36,7 @@ UNITS = {"s": "seconds", "reqps": "requests / s", "percentunit": "share", "short
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A PromQL expression, and the names of the curves it gives."""
+    """A PromQL expression, and the template of the names of its curves."""
 
     expression: str
     legend: str
@@ -42,7 +44,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One picture of the dashboard."""
+    """One panel of the dashboard."""
 
     title: str
     unit: str
@@ -51,7 +53,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """What a query returned for one set of labels: ``at_s`` are seconds before now, all below 0."""
+    """The result of a query for one set of labels; ``at_s`` are seconds relative to now, all below 0."""
 
     name: str
     at_s: Sequence[float]
@@ -59,7 +61,7 @@ class Curve:
 
 
 def panels(file: Path) -> list[Panel]:
-    """The panels of a dashboard, without the titles of its rows."""
+    """Return the panels of a dashboard, without the titles of its rows."""
     return [
         Panel(
             panel["title"],
@@ -72,14 +74,14 @@ def panels(file: Path) -> list[Panel]:
 
 
 async def curves(client: httpx.AsyncClient, query: Query, seconds: float) -> list[Curve]:
-    """What the query gave in the last ``seconds``; values that are no numbers are left out."""
+    """Return the results of the last ``seconds``, without values that are not finite."""
     expression = query.expression
     for variable, value in VARIABLES.items():
         expression = expression.replace(variable, value)
     now = time.time()
-    asked: dict[str, str | float] = {"query": expression, "start": now - seconds, "end": now, "step": STEP_S}
-    answer = (await client.get("/api/v1/query_range", params=asked)).raise_for_status().json()
-    found = [_curve(series, query.legend, now) for series in answer["data"]["result"]]
+    parameters: dict[str, str | float] = {"query": expression, "start": now - seconds, "end": now, "step": STEP_S}
+    body = (await client.get("/api/v1/query_range", params=parameters)).raise_for_status().json()
+    found = [_curve(series, query.legend, now) for series in body["data"]["result"]]
     return [curve for curve in found if curve.values]
 
 
@@ -90,7 +92,7 @@ def _curve(series: dict[str, Any], legend: str, now: float) -> Curve:
 
 
 def draw(shown: Sequence[tuple[Panel, Sequence[Curve]]], file: Path) -> None:
-    """All panels in one PNG."""
+    """Draw all panels into one PNG."""
     from matplotlib.figure import Figure
 
     rows = math.ceil(len(shown) / COLUMNS)
@@ -108,22 +110,22 @@ def draw(shown: Sequence[tuple[Panel, Sequence[Curve]]], file: Path) -> None:
     figure.savefig(file, dpi=80)
 
 
-async def measure(asked: argparse.Namespace) -> dict[str, int]:
-    """The number of curves of each panel."""
+async def measure(options: argparse.Namespace) -> dict[str, int]:
+    """Return the number of curves per panel; 0 if any of its queries has no result."""
     shown: list[tuple[Panel, list[Curve]]] = []
-    async with connect(asked.prometheus) as client:
+    async with connect(options.prometheus) as client:
         for panel in panels(FILE):
-            found = [await curves(client, query, 60 * asked.minutes) for query in panel.queries]
-            shown.append((panel, [curve for some in found for curve in some] if all(found) else []))
-    if asked.png:
-        draw(shown, asked.png)
+            found = [await curves(client, query, 60 * options.minutes) for query in panel.queries]
+            shown.append((panel, [curve for of_query in found for curve in of_query] if all(found) else []))
+    if options.png:
+        draw(shown, options.png)
     return {panel.title: len(found) for panel, found in shown}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("--prometheus", default="http://127.0.0.1:9090")
-    parser.add_argument("--minutes", default=10.0, type=float, help="how far back")
+    parser.add_argument("--minutes", default=10.0, type=float, help="range of the queries")
     parser.add_argument("--png", type=Path, help="draw the panels into this file")
     counts = asyncio.run(measure(parser.parse_args()))
     for title, count in counts.items():

@@ -1,15 +1,14 @@
-"""A GGUF file of Mistral-7B's shape in Q4_0 with random weights: as fast as the real one, and it talks nonsense.
+"""Write a GGUF file in the shape of Mistral-7B (Q4_0) with random weights, as the model of ``bench.gpu``.
 
     python -m bench.mistral FILE.gguf [--layers 32] [--width 4096] [--feed 14336] [--heads 32] [--seed 0]
 
-Written matrix by matrix: 3.8 GiB in a few seconds, in little memory. Every weight is a random nibble times one size for
-the whole matrix, which keeps what goes through the layers at the same size. The row of the token that ends an answer
-is zero, so that token is never among the likeliest and every answer has its full length.
+It is as fast as the real model and generates random text. Each weight is a random nibble times one scale per matrix,
+chosen so that activations keep their magnitude through the layers. The output row of the end token is zero, so that
+every answer has its full length. 3.8 GiB are written in a few seconds, matrix by matrix; there is no JSON line.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, islice, product
@@ -20,9 +19,11 @@ import numpy as np
 from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType, TokenType
 from numpy.typing import NDArray
 
+from bench.command import argument_parser
+
 BLOCK = np.dtype([("scale", "<f2"), ("nibbles", "u1", 16)])  # Q4_0: 32 weights of -8 to 7 times the scale
 BLOCK_WEIGHTS = 32
-NIBBLE_SIZE = 4.64  # root mean square of the integers from -8 to 7
+NIBBLE_SIZE = 4.64  # root mean square of the integers -8 to 7
 
 CONTROL = ("<unk>", "<s>", "</s>", "[INST]", "[/INST]")
 END = CONTROL.index("</s>")
@@ -36,7 +37,7 @@ TEMPLATE = (
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Mistral-7B's; a smaller one is for trying things out."""
+    """The dimensions of the model; the defaults are Mistral-7B's."""
 
     layers: int = 32
     width: int = 4096
@@ -47,14 +48,14 @@ class Shape:
     context: int = 32_768
 
     def matrices(self) -> Iterator[tuple[str, int, int]]:
-        """Name, rows and columns of every matrix."""
-        of_keys = self.width // self.heads * self.heads_kv
+        """Yield the name, rows and columns of every matrix."""
+        kv_rows = self.width // self.heads * self.heads_kv
         yield "token_embd", self.vocabulary, self.width
         for layer in range(self.layers):
             block = f"blk.{layer}"
             yield f"{block}.attn_q", self.width, self.width
-            yield f"{block}.attn_k", of_keys, self.width
-            yield f"{block}.attn_v", of_keys, self.width
+            yield f"{block}.attn_k", kv_rows, self.width
+            yield f"{block}.attn_v", kv_rows, self.width
             yield f"{block}.attn_output", self.width, self.width
             yield f"{block}.ffn_gate", self.feed, self.width
             yield f"{block}.ffn_up", self.feed, self.width
@@ -62,7 +63,7 @@ class Shape:
         yield "output", self.vocabulary, self.width
 
     def norms(self) -> Iterator[str]:
-        """Names of the vectors of ones."""
+        """Yield the names of the norms, all of ones."""
         for layer in range(self.layers):
             yield f"blk.{layer}.attn_norm"
             yield f"blk.{layer}.ffn_norm"
@@ -70,7 +71,7 @@ class Shape:
 
 
 def write(path: Path, shape: Shape, seed: int = 0) -> None:
-    """The whole file."""
+    """Write the complete file."""
     writer = GGUFWriter(path, "llama")
     _describe(writer, shape)
     for name in shape.norms():
@@ -94,10 +95,10 @@ def write(path: Path, shape: Shape, seed: int = 0) -> None:
 
 
 def random_blocks(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.void]:
-    """A matrix of ``BLOCK`` whose products are about as large as what it is multiplied with.
+    """Return a matrix of ``BLOCK`` whose products have about the magnitude of its input.
 
-    The signs of the scales are random, as nibbles are a little below zero on average: matrix by matrix, all that goes
-    through them would come to point the same way.
+    The signs of the scales are random, as the mean of the nibbles is below zero: with equal signs all activations would
+    approach the same direction, layer by layer.
     """
     blocks = np.frombuffer(rng.bytes(rows * columns // BLOCK_WEIGHTS * BLOCK.itemsize), BLOCK).copy()
     size = 1 / (NIBBLE_SIZE * columns**0.5)
@@ -106,9 +107,9 @@ def random_blocks(rng: np.random.Generator, rows: int, columns: int) -> NDArray[
 
 
 def vocabulary(size: int) -> list[str]:
-    """Control tokens, all bytes, then the shortest strings of small letters, with a space before them and without."""
-    letters = ("".join(word) for length in count(1) for word in product(ascii_lowercase, repeat=length))
-    words = (space + word for word in letters for space in ("▁", ""))
+    """Return control tokens, all bytes, then the shortest lower-case strings, each with and without a leading space."""
+    strings = ("".join(word) for length in count(1) for word in product(ascii_lowercase, repeat=length))
+    words = (space + word for word in strings for space in ("▁", ""))
     tokens = [*CONTROL, *(f"<0x{byte:02X}>" for byte in range(256)), "▁"]
     return tokens + list(islice(words, size - len(tokens)))
 
@@ -140,7 +141,7 @@ def _describe(writer: GGUFWriter, shape: Shape) -> None:
 
 def main() -> None:
     shape = Shape()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("file", type=Path)
     for name in ("layers", "width", "feed", "heads"):
         parser.add_argument(f"--{name}", type=int, default=getattr(shape, name))

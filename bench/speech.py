@@ -1,17 +1,18 @@
-"""What hearing and speaking give to many callers at once, each figure beside the same engine with one caller.
+"""How many recordings and sentences do the speech engines process concurrently, compared with one at a time?
 
-    python -m bench.speech [--callers 8] [--voices 4] [--sentences 100] [--rounds 3] [--seconds 4]
+    python -m bench.speech [--asr-concurrency 8] [--tts-concurrency 4] [--sentences 100] [--rounds 3] [--seconds 4]
 
-The engines alone: no Ray, no HTTP. Loops are closed: a caller asks again as soon as he is answered.
+Method: the recognizer and the synthesizer of ``--config`` run in this process, without Ray and HTTP. One client and
+many alternate for ``--rounds`` rounds of ``--seconds``, each in a closed loop; a client of the synthesizer speaks an
+answer of three sentences, one call per sentence. ``cores`` is the CPU time that the concurrent rounds had: the ratios
+hold only if it is close to the number of workers.
 
-``hearing``: clips of tests/data per second with one caller and with ``--callers``, in turns, ``--rounds`` times, and
-the median of the ratio; ``same`` is how many of the clips heard in company have the transcript that they have alone.
-``speaking``: from asking for a first sentence to its sound, with one caller and with ``--voices``; each asks for an
-answer of three sentences, one call per sentence with its number, the next one once the one before it has come.
-``reading``: ``--sentences`` different ones of 3 to 14 words, one after another: the time to the first sound of each and
-how many seconds a second of sound takes. What was said before costs a library less that compiles for each length.
-``cores`` is how much of the processor the company's rounds got: on a machine with other work the ratios are worth as
-much as it is near the number of workers. The last line is JSON.
+JSON:
+``asr``: recordings of tests/data per second (``single_per_s``, ``concurrent_per_s``, ``ratio``), and how many
+transcripts are the ``same`` as alone.
+``tts``: time from the call to the first chunk of an answer, single and concurrent, and ``sentences_ratio``.
+``sentences``: different sentences of 3 to 14 words, one after another (libraries that compile for each input length
+are slower on new lengths): the time to the first chunk, and ``real_time_factor``, seconds per second of audio.
 """
 
 from __future__ import annotations
@@ -23,140 +24,141 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import yaml
-
-from bench.client import median_ratio, read_wav, report, spread_ms
-from deployments.engines.base import Recognizer, Synthesizer, recognizer, synthesizer
+from bench.audio import CLIPS, read_wav
+from bench.command import CONFIG, argument_parser, report
+from bench.direct import Configuration
+from bench.figures import median_ratio, spread_ms
+from deployments.engines.base import Recognizer, Synthesizer
+from deployments.engines.registry import recognizer, synthesizer
 from deployments.messages import Audio
-from deployments.settings import AppArgs, SpeechToTextConfig, TextToSpeechConfig
+from deployments.settings import SpeechToTextConfig, TextToSpeechConfig
 
-CLIPS = Path(__file__).resolve().parent.parent / "tests" / "data"
+# Short sentences without symbols: deployments.sentence.prepare would return them unchanged.
 ANSWER = ("I see two red circles.", "There is a blue square beside them.", "Would you like to know more?")
-
 WORDS = (
     *("the", "a", "small", "brown", "dog", "lived", "in", "house", "by", "river", "with", "seven", "red", "apples"),
     *("and", "one", "green", "tree", "while", "its", "friend", "was", "singing", "old", "songs", "about", "rain"),
 )
 
 Loop = Callable[[float], Awaitable[int]]
+"""Works until a time of ``perf_counter``, and returns how many values it has processed."""
 
 
-async def hear(ear: Recognizer, clip: Audio) -> str:
-    """The transcript."""
-    return " ".join([segment.text async for segment in ear.transcribe(clip, SpeechToTextConfig())])
+async def transcribe(engine: Recognizer, clip: Audio, config: SpeechToTextConfig) -> str:
+    return " ".join([segment.text async for segment in engine.transcribe(clip, config)])
 
 
 async def rate(loops: list[Loop], seconds: float) -> tuple[float, float]:
-    """What all loops do per second in about so many seconds, and the cores that this process had meanwhile."""
-    start, work = time.perf_counter(), time.process_time()
-    done = sum(await asyncio.gather(*(loop(start + seconds) for loop in loops)))
-    took = time.perf_counter() - start
-    return done / took, (time.process_time() - work) / took
+    """Return the values per second of all loops, and the cores that this process used meanwhile."""
+    start_s, cpu_s = time.perf_counter(), time.process_time()
+    values = sum(await asyncio.gather(*(loop(start_s + seconds) for loop in loops)))
+    wall_s = time.perf_counter() - start_s
+    return values / wall_s, (time.process_time() - cpu_s) / wall_s
 
 
-async def measure_hearing(ear: Recognizer, callers: int, rounds: int, seconds: float) -> dict[str, object]:
-    """Clips per second, and whether company changes a transcript."""
+async def measure_asr(
+    engine: Recognizer, config: SpeechToTextConfig, concurrency: int, rounds: int, seconds: float
+) -> dict[str, object]:
     clips = [read_wav(file.read_bytes()) for file in sorted(CLIPS.glob("*.wav"))]
-    alone = [await hear(ear, clip) for clip in clips]
-    verdicts: list[bool] = []
+    alone = [await transcribe(engine, clip, config) for clip in clips]
+    same: list[bool] = []
 
-    def caller(first: int) -> Loop:
+    def client(first: int) -> Loop:
         async def loop(until: float) -> int:
-            asked = 0
+            clips_done = 0
             while time.perf_counter() < until:
-                which = (first + asked) % len(clips)
-                verdicts.append(await hear(ear, clips[which]) == alone[which])
-                asked += 1
-            return asked
+                index = (first + clips_done) % len(clips)
+                same.append(await transcribe(engine, clips[index], config) == alone[index])
+                clips_done += 1
+            return clips_done
 
         return loop
 
     pairs = [
-        (await rate([caller(0)], seconds), await rate([caller(first) for first in range(callers)], seconds))
+        (await rate([client(0)], seconds), await rate([client(first) for first in range(concurrency)], seconds))
         for _ in range(rounds)
     ]
     return {
-        "alone_per_s": [round(one, 2) for (one, _), _ in pairs],
-        "together_per_s": [round(many, 2) for _, (many, _) in pairs],
-        "ratio": median_ratio([many for _, (many, _) in pairs], [one for (one, _), _ in pairs]),
+        "single_per_s": [round(single, 2) for (single, _), _ in pairs],
+        "concurrent_per_s": [round(concurrent, 2) for _, (concurrent, _) in pairs],
+        "ratio": median_ratio([concurrent for _, (concurrent, _) in pairs], [single for (single, _), _ in pairs]),
         "cores": [round(cores, 2) for _, (_, cores) in pairs],
-        "same": {"clips": sum(verdicts), "of": len(verdicts)},
+        "same": {"clips": sum(same), "of": len(same)},
     }
 
 
-async def measure_speaking(voice: Synthesizer, callers: int, rounds: int, seconds: float) -> dict[str, object]:
-    """Seconds to the first sound of an answer."""
-
-    def caller(firsts: list[float]) -> Loop:
+async def measure_tts(
+    engine: Synthesizer, config: TextToSpeechConfig, concurrency: int, rounds: int, seconds: float
+) -> dict[str, object]:
+    def client(first_chunks_s: list[float]) -> Loop:
         async def loop(until: float) -> int:
-            spoken = 0
+            sentences = 0
             while time.perf_counter() < until:
-                asked = time.perf_counter()
-                for number, sentence in enumerate(ANSWER):
-                    async for _ in voice.speak(sentence, TextToSpeechConfig(), number):
-                        pass
-                    if number == 0:
-                        firsts.append(time.perf_counter() - asked)
-                    spoken += 1
-            return spoken
+                start_s = time.perf_counter()
+                for index, sentence in enumerate(ANSWER):
+                    first = index == 0
+                    async for _ in engine.speak(sentence, config, index):
+                        if first:
+                            first_chunks_s.append(time.perf_counter() - start_s)
+                            first = False
+                    sentences += 1
+            return sentences
 
         return loop
 
-    alone: list[float] = []
-    together: list[float] = []
+    single_s, concurrent_s = list[float](), list[float]()
     pairs = [
-        (await rate([caller(alone)], seconds), await rate([caller(together)] * callers, seconds)) for _ in range(rounds)
+        (await rate([client(single_s)], seconds), await rate([client(concurrent_s)] * concurrency, seconds))
+        for _ in range(rounds)
     ]
-    first_alone, first_together = spread_ms(alone), spread_ms(together)
+    single, concurrent = spread_ms(single_s), spread_ms(concurrent_s)
     return {
-        "first_sound_alone": first_alone,
-        "first_sound_together": first_together,
-        "p95_ratio": round(first_together["p95_ms"] / first_alone["p95_ms"], 2),
+        "first_chunk_single": single,
+        "first_chunk_concurrent": concurrent,
+        "p95_ratio": round(concurrent["p95_ms"] / single["p95_ms"], 2),
         "sentences_ratio": median_ratio([many for _, (many, _) in pairs], [one for (one, _), _ in pairs]),
         "cores": [round(cores, 2) for _, (_, cores) in pairs],
     }
 
 
-async def measure_reading(voice: Synthesizer, sentences: int) -> dict[str, object]:
-    """Different sentences, each once."""
-    chance = random.Random(1)
-    firsts: list[float] = []
-    took = sound = 0.0
-    for _ in range(sentences):
-        text = " ".join(chance.choices(WORDS, k=chance.randint(3, 14))).capitalize() + "."
-        asked, first = time.perf_counter(), None
-        async for piece in voice.speak(text, TextToSpeechConfig()):
-            first = first or time.perf_counter() - asked
-            sound += piece.duration_s
-        took += time.perf_counter() - asked
-        firsts.append(first or 0.0)
-    return {"first_sound": spread_ms(firsts), "of_real_time": round(took / sound, 4)}
+async def measure_sentences(engine: Synthesizer, config: TextToSpeechConfig, count: int) -> dict[str, object]:
+    rng = random.Random(1)
+    first_chunks_s: list[float] = []
+    total_s = audio_s = 0.0
+    for _ in range(count):
+        sentence = " ".join(rng.choices(WORDS, k=rng.randint(3, 14))).capitalize() + "."
+        start_s, first_s = time.perf_counter(), None
+        async for chunk in engine.speak(sentence, config):
+            first_s = first_s or time.perf_counter() - start_s
+            audio_s += chunk.duration_s
+        total_s += time.perf_counter() - start_s
+        first_chunks_s.append(first_s or 0.0)
+    return {"first_chunk": spread_ms(first_chunks_s), "real_time_factor": round(total_s / audio_s, 4)}
 
 
-async def measure(args: argparse.Namespace) -> dict[str, object]:
-    """All figures."""
-    application = yaml.safe_load(args.config.read_text())["applications"][0]
-    settings = AppArgs.model_validate(application["args"])
-    ear, voice = recognizer(settings.speech_to_text), synthesizer(settings.text_to_speech)
-    hearing = await measure_hearing(ear, args.callers, args.rounds, args.seconds)
-    reading = await measure_reading(voice, args.sentences)
-    speaking = await measure_speaking(voice, args.voices, args.rounds, args.seconds)
-    await ear.close()
-    await voice.close()
-    return {
-        "callers": args.callers,
-        "voices": args.voices,
-        "hearing": hearing,
-        "reading": reading,
-        "speaking": speaking,
+async def measure(options: argparse.Namespace) -> dict[str, object]:
+    configuration = Configuration.load(options.config)
+    asr_args, tts_args = configuration.args.speech_to_text, configuration.args.text_to_speech
+    asr_config = configuration.live_settings("SpeechToText", asr_args, SpeechToTextConfig)
+    tts_config = configuration.live_settings("TextToSpeech", tts_args, TextToSpeechConfig)
+    asr, tts = recognizer(asr_args), synthesizer(tts_args)
+    figures = {
+        "asr_concurrency": options.asr_concurrency,
+        "tts_concurrency": options.tts_concurrency,
+        "asr": await measure_asr(asr, asr_config, options.asr_concurrency, options.rounds, options.seconds),
+        "sentences": await measure_sentences(tts, tts_config, options.sentences),
+        "tts": await measure_tts(tts, tts_config, options.tts_concurrency, options.rounds, options.seconds),
     }
+    await asr.close()
+    await tts.close()
+    return figures
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", default="serve_config.yaml", type=Path, help="whose engines are measured")
-    parser.add_argument("--callers", type=int, default=8)
-    parser.add_argument("--voices", type=int, default=4)
+    parser = argument_parser(__doc__)
+    parser.add_argument("--config", default=CONFIG, type=Path, help="the configuration whose engines are measured")
+    parser.add_argument("--asr-concurrency", type=int, default=8)
+    parser.add_argument("--tts-concurrency", type=int, default=4)
     parser.add_argument("--sentences", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4)
