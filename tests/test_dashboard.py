@@ -86,15 +86,15 @@ def test_every_field_is_in_grafanas_schema(dashboard: dict[str, Any]) -> None:
     assert not [*unknown(dashboard, written)]
 
 
-def unknown(ours: Any, written: Any, at: str = "") -> Iterator[str]:
+def unknown(expected: Any, written: Any, at: str = "") -> Iterator[str]:
     """Yield the paths of values that are missing in ``written`` or that differ there."""
-    if isinstance(ours, dict) and isinstance(written, dict):
-        for key, value in ours.items():
+    if isinstance(expected, dict) and isinstance(written, dict):
+        for key, value in expected.items():
             yield from unknown(value, written.get(key), f"{at}/{key}")
-    elif isinstance(ours, list) and isinstance(written, list) and len(ours) == len(written):
-        for index, (one, other) in enumerate(zip(ours, written, strict=True)):
+    elif isinstance(expected, list) and isinstance(written, list) and len(expected) == len(written):
+        for index, (one, other) in enumerate(zip(expected, written, strict=True)):
             yield from unknown(one, other, f"{at}/{index}")
-    elif ours != written:
+    elif expected != written:
         yield at
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e import node
 from tests.e2e.conftest import DATA
-from tests.e2e.sounds import as_wav
+from tests.e2e.audio import as_wav
 
 
 @pytest.fixture(scope="module")

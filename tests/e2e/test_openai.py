@@ -16,7 +16,7 @@ import yaml
 from openai import OpenAI
 
 from tests.e2e.conftest import DATA, ROOT
-from tests.e2e.sounds import as_wav, mp3
+from tests.e2e.audio import as_wav, mp3
 
 FORMATS = {"mp3": "mp3", "opus": "ogg", "aac": "aac", "flac": "flac", "wav": "wav"}
 CAPITAL = "What is the capital of France?"

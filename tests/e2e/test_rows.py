@@ -69,12 +69,12 @@ def test_the_answer_to_a_picture_does_not_depend_on_earlier_pictures(client: htt
         ImageDraw.Draw(picture).polygon([(150, 60), (60, 240), (240, 240)], fill=(0, 140, 0))
         return png(picture)
 
-    def ask(picture: bytes) -> str:
+    def describe(picture: bytes) -> str:
         files = {"image": ("p.png", picture, "image/png")}
         return client.post("/chat", files=files, data={"text": "What do you see?"}).json()["text"].lower()
 
     circles = CIRCLES[1][1]
-    answers = [ask(circles), ask(triangle()), ask(circles)]
+    answers = [describe(circles), describe(triangle()), describe(circles)]
     assert "circles" in answers[0]
     assert "green triangle" in answers[1]
     assert answers[2] == answers[0]

@@ -26,7 +26,7 @@ from deployments.messages import (
 from graphs.pipeline.plan import Stage
 from graphs.pipeline.stages import Handles, HandleStages
 
-SOUND = Audio(np.zeros(160, np.float32), 16_000)
+AUDIO = Audio(np.zeros(160, np.float32), 16_000)
 
 
 class FakeCall:
@@ -165,7 +165,7 @@ def test_sums_the_queue_waits_of_each_stage_and_does_not_yield_them() -> None:
 @pytest.mark.parametrize(
     ("stage", "method", "call", "arguments"),
     [
-        (Stage.ASR, "transcribe", lambda s, _: s.transcribe(SOUND, TranscribeOptions()), (SOUND, TranscribeOptions())),
+        (Stage.ASR, "transcribe", lambda s, _: s.transcribe(AUDIO, TranscribeOptions()), (AUDIO, TranscribeOptions())),
         *(
             (
                 stage,
