@@ -1,4 +1,4 @@
-"""API keys: what opens the service, what does not, and that nobody is told a key."""
+"""API keys: which requests pass, and that no key is in a message."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from graphs.http.auth import Guard, Keys
+from graphs.http.auth import ApiKeys, AuthMiddleware
 
 FIRST, SECOND = "sk-parley-0123456789", "sk-parley-abcdefghij"
-KEYS = Keys.load(None, {"PARLEY_API_KEYS": f"{FIRST}, {SECOND}"})
+KEYS = ApiKeys.load(None, {"PARLEY_API_KEYS": f"{FIRST}, {SECOND}"})
 
 
 async def hello(_: object) -> PlainTextResponse:
     return PlainTextResponse("hello")
 
 
-async def talk(socket: WebSocket) -> None:
+async def accept(socket: WebSocket) -> None:
     await socket.accept()
     await socket.close()
 
 
-def client(keys: Keys) -> TestClient:
-    routes = [Route("/chat", hello), Route("/health", hello), WebSocketRoute("/v1/realtime", talk)]
-    return TestClient(Guard(Starlette(routes=routes), keys))
+def client(keys: ApiKeys) -> TestClient:
+    routes = [Route("/chat", hello), Route("/health", hello), WebSocketRoute("/v1/realtime", accept)]
+    return TestClient(AuthMiddleware(Starlette(routes=routes), keys))
 
 
 @pytest.mark.parametrize("header", [f"Bearer {FIRST}", f"bearer {SECOND}", f"Bearer  {FIRST} "])
-def test_any_of_the_keys_opens(header: str) -> None:
+def test_passes_a_request_with_any_of_the_keys(header: str) -> None:
     assert client(KEYS).get("/chat", headers={"Authorization": header}).text == "hello"
 
 
 @pytest.mark.parametrize(
     "header", [None, "", FIRST, f"Basic {FIRST}", f"Bearer {FIRST}x", f"Bearer {FIRST[:-1]}", "Bearer"]
 )
-def test_nothing_else_does(header: str | None) -> None:
+def test_refuses_a_request_without_a_valid_key(header: str | None) -> None:
     response = client(KEYS).get("/chat", headers={} if header is None else {"Authorization": header})
     assert response.status_code == 401
     assert response.json()["error"]["code"] == "invalid_api_key"
@@ -51,39 +51,39 @@ def test_nothing_else_does(header: str | None) -> None:
 
 
 @given(st.text(max_size=60))
-def test_no_guess_does(guess: str) -> None:
-    assert bool(KEYS.named_by(f"Bearer {guess}")) == (guess.strip() in (FIRST, SECOND))
+def test_matches_only_the_keys(guess: str) -> None:
+    assert bool(KEYS.match(f"Bearer {guess}")) == (guess.strip() in (FIRST, SECOND))
 
 
-def test_health_is_open_to_all() -> None:
+def test_health_needs_no_key() -> None:
     assert client(KEYS).get("/health").status_code == 200
 
 
-def test_without_keys_everything_is() -> None:
-    assert client(Keys.load(None, {})).get("/chat").status_code == 200
-    assert client(Keys.load(None, {"PARLEY_API_KEYS": ""})).get("/chat").status_code == 200
+def test_without_keys_every_request_passes() -> None:
+    assert client(ApiKeys.load(None, {})).get("/chat").status_code == 200
+    assert client(ApiKeys.load(None, {"PARLEY_API_KEYS": ""})).get("/chat").status_code == 200
 
 
-def test_a_socket_without_a_key_is_refused() -> None:
+def test_refuses_a_websocket_without_a_key() -> None:
     with pytest.raises(WebSocketDisconnect), client(KEYS).websocket_connect("/v1/realtime"):
         pass
     with client(KEYS).websocket_connect("/v1/realtime", headers={"Authorization": f"Bearer {FIRST}"}):
         pass
 
 
-def test_keys_of_a_file(tmp_path: Path) -> None:
+def test_reads_keys_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "keys"
-    path.write_text(f"# of the office\n{FIRST}\n\n{SECOND}\n")
-    assert Keys.load(path, {}).named_by(f"Bearer {SECOND}")
-    path.write_text("# none yet\n")
+    path.write_text(f"# a comment\n{FIRST}\n\n{SECOND}\n")
+    assert ApiKeys.load(path, {}).match(f"Bearer {SECOND}")
+    path.write_text("# only a comment\n")
     with pytest.raises(ValueError, match="no API key"):
-        Keys.load(path, {})
+        ApiKeys.load(path, {})
     with pytest.raises(FileNotFoundError):
-        Keys.load(tmp_path / "nowhere", {})
+        ApiKeys.load(tmp_path / "missing", {})
 
 
-def test_a_key_is_never_told() -> None:
+def test_no_key_is_in_a_message_or_a_repr() -> None:
     assert FIRST not in repr(KEYS)
     with pytest.raises(ValueError, match="fewer than 16") as caught:
-        Keys.load(None, {"PARLEY_API_KEYS": "tooshort"})
+        ApiKeys.load(None, {"PARLEY_API_KEYS": "tooshort"})
     assert "tooshort" not in str(caught.value)

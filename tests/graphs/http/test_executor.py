@@ -1,4 +1,4 @@
-"""What is short is not behind what is long, and what is little does not go away at all."""
+"""The Gateway's threads: small inputs do not queue behind large ones, and small text needs no thread."""
 
 from __future__ import annotations
 
@@ -8,80 +8,80 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from graphs.http.executor import LARGE_BYTES, LITTLE_BYTES, Lanes
+from graphs.http.executor import INLINE_BYTES, LARGE_BYTES, DecodeExecutor
 
-PATIENCE_S = 10
-
-
-def run(what: Callable[[Lanes], Awaitable[None]], each: int = 1) -> None:
-    async def within() -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            await what(Lanes(each))
-
-    asyncio.run(within())
+TIMEOUT_S = 10
 
 
-def on_loop() -> bool:
+def run(test: Callable[[DecodeExecutor], Awaitable[None]], threads: int = 1) -> None:
+    async def within_timeout() -> None:
+        async with asyncio.timeout(TIMEOUT_S):
+            await test(DecodeExecutor(threads))
+
+    asyncio.run(within_timeout())
+
+
+def in_event_loop() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-@pytest.mark.parametrize(("size_bytes", "at_once"), [(0, True), (LITTLE_BYTES, True), (LITTLE_BYTES + 1, False)])
-def test_a_little_text_is_read_at_once(size_bytes: int, at_once: bool) -> None:
-    async def what(lanes: Lanes) -> None:
-        assert await lanes.text(size_bytes, on_loop) is at_once
+@pytest.mark.parametrize(("size_bytes", "inline"), [(0, True), (INLINE_BYTES, True), (INLINE_BYTES + 1, False)])
+def test_parses_small_text_in_the_event_loop(size_bytes: int, inline: bool) -> None:
+    async def test(executor: DecodeExecutor) -> None:
+        assert await executor.parse(size_bytes, in_event_loop) is inline
 
-    run(what)
-
-
-def test_media_are_never_decoded_in_the_event_loop() -> None:
-    async def what(lanes: Lanes) -> None:
-        assert not await lanes.media(1, on_loop)
-
-    run(what)
+    run(test)
 
 
-@pytest.mark.parametrize("kind", ["text", "media"])
-def test_what_is_short_does_not_wait_for_what_is_large(kind: str) -> None:
-    async def what(lanes: Lanes) -> None:
-        over = threading.Event()
-        large = asyncio.create_task(getattr(lanes, kind)(LARGE_BYTES + 1, over.wait, PATIENCE_S))
+def test_never_decodes_media_in_the_event_loop() -> None:
+    async def test(executor: DecodeExecutor) -> None:
+        assert not await executor.decode(1, in_event_loop)
+
+    run(test)
+
+
+@pytest.mark.parametrize("method", ["parse", "decode"])
+def test_small_work_does_not_wait_for_large_work(method: str) -> None:
+    async def test(executor: DecodeExecutor) -> None:
+        release = threading.Event()
+        large = asyncio.create_task(getattr(executor, method)(LARGE_BYTES + 1, release.wait, TIMEOUT_S))
         await asyncio.sleep(0)
-        assert await lanes.media(LARGE_BYTES, int, "7") == 7
+        assert await executor.decode(LARGE_BYTES, int, "7") == 7
         assert not large.done()
-        over.set()
+        release.set()
         assert await large
 
-    run(what)
+    run(test)
 
 
-def test_as_many_at_once_as_the_settings_say() -> None:
-    async def what(lanes: Lanes) -> None:
+def test_runs_as_many_calls_at_once_as_it_has_threads() -> None:
+    async def test(executor: DecodeExecutor) -> None:
         together = threading.Barrier(2)
-        await asyncio.gather(*(lanes.media(1, together.wait, PATIENCE_S) for _ in range(2)))
+        await asyncio.gather(*(executor.decode(1, together.wait, TIMEOUT_S) for _ in range(2)))
 
-    run(what, each=2)
+    run(test, threads=2)
 
 
-def test_one_that_nobody_waits_for_any_more_is_not_begun() -> None:
-    async def what(lanes: Lanes) -> None:
-        over, begun = threading.Event(), threading.Event()
-        first = asyncio.create_task(lanes.media(1, over.wait, PATIENCE_S))
-        second = asyncio.create_task(lanes.media(1, begun.set))
+def test_does_not_start_cancelled_work() -> None:
+    async def test(executor: DecodeExecutor) -> None:
+        release, started = threading.Event(), threading.Event()
+        first = asyncio.create_task(executor.decode(1, release.wait, TIMEOUT_S))
+        second = asyncio.create_task(executor.decode(1, started.set))
         await asyncio.sleep(0)
         second.cancel()
         await asyncio.gather(second, return_exceptions=True)
-        over.set()
+        release.set()
         assert await first
-        await lanes.media(1, int)
-        assert not begun.is_set()
+        await executor.decode(1, int)
+        assert not started.is_set()
 
-    run(what)
+    run(test)
 
 
-def test_what_it_raises_is_raised() -> None:
-    async def what(lanes: Lanes) -> None:
+def test_raises_the_error_of_the_work() -> None:
+    async def test(executor: DecodeExecutor) -> None:
         for size_bytes in (0, LARGE_BYTES + 1):
             with pytest.raises(ValueError, match="seven"):
-                await lanes.text(size_bytes, int, "seven")
+                await executor.parse(size_bytes, int, "seven")
 
-    run(what)
+    run(test)
