@@ -1,7 +1,8 @@
-"""A model and its slots in llama.cpp: the batches and the cache. Knows nothing of who asked for what.
+"""A model and a context of llama.cpp: the ``Backend`` of a scheduler.
 
-Every slot has a stream of the cache to itself. A step then costs each sequence only what it has read, whatever the
-others hold, and its numbers do not depend on where its neighbours' lie.
+The sequence id of llama.cpp is the number of the slot. Each sequence has its own part ("stream") of the KV cache
+(``kv_unified`` is false): attention covers only the sequence's own cells, and its result does not depend on the cells
+of other sequences.
 """
 
 from __future__ import annotations
@@ -18,23 +19,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deployments.engines.llama.request import Sampling
 from deployments.engines.llama.samplers import Candidates, Sampler, choose
-from deployments.engines.llama.scheduler import Run, Sampling, nothing
+from deployments.engines.llama.scheduler import SlotInput, no_op
 from deployments.engines.llama.vocabulary import Vocabulary
 
 logger = logging.getLogger("ray.serve")
 
-ERROR_LEVEL = 4  # ggml's own scale
+ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """What a context is made for.
+class ContextParams:
+    """Sizes and threads of a context.
 
-    ``batch_threads`` are those of a pass over several tokens, ``threads`` of one over a single token.
-    llama.cpp takes sequences into one pass only if their numbers are consecutive: up to ``gap`` slots between them get
-    a token that is forgotten at once, where that is cheaper than a pass more. With ``blocks`` so do others beside them
-    where tokens are multiplied in blocks, and what is left over one by one; see ``lacking``.
+    ``threads`` compute a batch of one token, ``batch_threads`` a larger one. ``max_gap`` and ``fill_blocks`` control
+    the padding of batches: see ``padding_slots`` and ``block_padding``.
     """
 
     slots: int
@@ -43,21 +43,21 @@ class Shape:
     threads: int
     batch_threads: int
     flash_attention: bool = False
-    gap: int = 2
-    blocks: bool = True
+    max_gap: int = 2
+    fill_blocks: bool = True
 
 
 class Model:
-    """A GGUF file, loaded."""
+    """The weights of a GGUF file."""
 
     def __init__(self, path: Path, gpu_layers: int) -> None:
-        """Raises ``ValueError`` for a file that llama.cpp does not take."""
+        """Raise ``ValueError`` if llama.cpp cannot load the file."""
         from llama_cpp import llama_cpp as lib
         from llama_cpp import mtmd_cpp
 
         lib.llama_backend_init()
-        for listen in (lib.llama_log_set, mtmd_cpp.mtmd_log_set, mtmd_cpp.mtmd_helper_log_set):
-            listen(_listener(), None)
+        for set_log in (lib.llama_log_set, mtmd_cpp.mtmd_log_set, mtmd_cpp.mtmd_helper_log_set):
+            set_log(_log_callback(), None)
         params = lib.llama_model_default_params()
         params.n_gpu_layers = gpu_layers
         self._lib = lib
@@ -66,65 +66,70 @@ class Model:
             raise ValueError(f"llama.cpp cannot load {path}")
         self.vocabulary = Vocabulary(self.handle)
         self.width = lib.llama_model_n_embd_inp(self.handle)
-        # Others keep a summary of what they have read, which cannot be undone by a token.
-        self.forgets = not (lib.llama_model_is_recurrent(self.handle) or lib.llama_model_is_hybrid(self.handle))
-        # All of a pass is then made by a GPU, and goes on when llama.cpp has returned; not so with some layers here.
-        whole = not 0 <= gpu_layers <= lib.llama_model_n_layer(self.handle)
-        self.elsewhere = whole and bool(lib.llama_supports_gpu_offload())
+        # The state of a recurrent model cannot be reset to an earlier position.
+        self.can_remove_tokens = not (
+            lib.llama_model_is_recurrent(self.handle) or lib.llama_model_is_hybrid(self.handle)
+        )
+        # With all layers on the GPU, llama_decode returns before the computation ends.
+        all_layers = not 0 <= gpu_layers <= lib.llama_model_n_layer(self.handle)
+        self.asynchronous = all_layers and bool(lib.llama_supports_gpu_offload())
         template = lib.llama_model_chat_template(self.handle, None)
         self.chat_template = template.decode() if template else None
 
     def close(self) -> None:
-        """Give back the memory. Idempotent."""
+        """Release the memory. Idempotent."""
         if self.handle is not None:
             self._lib.llama_model_free(self.handle)
             self.handle = None
 
 
 class Context:
-    """A ``Backend`` of the scheduler. All but ``sampler`` and ``release`` belong to one thread at a time."""
+    """One ``llama_context``. One thread at a time may use it; any thread may call ``sampler`` and ``release``."""
 
-    def __init__(self, model: Model, shape: Shape) -> None:
-        """Raises ``ValueError`` if there is no memory for it."""
+    def __init__(self, model: Model, params: ContextParams) -> None:
+        """Raise ``ValueError`` if there is not enough memory."""
         from llama_cpp import llama_cpp as lib
 
         self._lib = lib
         self._model = model
         self._vocabulary = model.vocabulary
-        self.slots = shape.slots
-        self.context_length = shape.context_length
-        self.ends, self.text = self._vocabulary.ends, self._vocabulary.text
-        self._gap = shape.gap if model.forgets else 0
-        self._blocks = shape.blocks and model.forgets
-        self._meanwhile = nothing
-        capacity = shape.batch_size + 2 * shape.slots  # readers, speakers and the fillers of gaps
-        self._context = lib.llama_init_from_model(model.handle, self._params(shape, capacity))
+        self.slots = params.slots
+        self.context_length = params.context_length
+        self.is_end, self.piece = self._vocabulary.is_end, self._vocabulary.piece
+        self._max_gap = params.max_gap if model.can_remove_tokens else 0
+        self._fill_blocks = params.fill_blocks and model.can_remove_tokens
+        self._overlap = no_op
+        capacity = params.batch_size + 2 * params.slots  # with padding
+        self._context = lib.llama_init_from_model(model.handle, self._llama_params(params, capacity))
         if self._context is None:
-            raise ValueError(f"llama.cpp has no memory for {shape.slots} contexts of {shape.context_length:,} tokens")
+            raise ValueError(
+                f"not enough memory for the KV cache of {params.slots} slots of {params.context_length:,} tokens"
+            )
         self._memory = lib.llama_get_memory(self._context)
-        self._lengths = [0] * shape.slots
-        self._batch = _Batch(lib, capacity, shape.slots)
+        self._lengths = [0] * params.slots
+        self._batch = _Batch(lib, capacity, params.slots)
         self._candidates = Candidates(self._vocabulary.size)
 
-    def decode(self, runs: Sequence[Run], meanwhile: Callable[[], None] = nothing) -> list[tuple[int, int]]:
-        """Single tokens go in one pass, longer runs and pictures each in a pass of their own.
+    def decode(self, inputs: Sequence[SlotInput], overlap: Callable[[], None] = no_op) -> list[tuple[int, int]]:
+        """See ``Backend.decode``. Inputs of one token share a batch; each other input has its own.
 
-        llama.cpp would cut longer runs to equal lengths; their numbers would then depend on their neighbours.
+        llama.cpp would cut longer inputs in one batch to equal lengths (``llama_batch_allocr::split_equal``), and their
+        results would depend on the lengths of the others.
         """
-        if self._model.elsewhere:
-            self._meanwhile = meanwhile
+        if self._model.asynchronous:
+            self._overlap = overlap
         else:
-            meanwhile()
-        single = [run for run in runs if run.cells.shape == (1,)]
-        long = [run for run in runs if run.cells.shape != (1,)] if len(single) < len(runs) else []
-        chosen = [*self._together(single)] if single else []
-        for run in long:
-            chosen += self._apart(run)
+            overlap()
+        single = [one for one in inputs if one.content.shape == (1,)]
+        longer = [one for one in inputs if one.content.shape != (1,)] if len(single) < len(inputs) else []
+        chosen = [*self._decode_single(single)] if single else []
+        for one in longer:
+            chosen += self._decode_longer(one)
         return chosen
 
     def trim(self, slot: int, length: int) -> int:
         if length < self._lengths[slot]:
-            if not self._lib.llama_memory_seq_rm(self._memory, slot, length, -1):  # some models forget all or nothing
+            if not self._lib.llama_memory_seq_rm(self._memory, slot, length, -1):  # a recurrent model
                 self._lib.llama_memory_seq_rm(self._memory, slot, -1, -1)
                 length = 0
             self._lengths[slot] = length
@@ -143,161 +148,167 @@ class Context:
         sampler.close()
 
     def close(self) -> None:
-        """Give back the memory. Idempotent."""
+        """Release the memory. Idempotent."""
         if self._context is not None:
             self._lib.llama_free(self._context)
             self._context = None
 
-    def _params(self, shape: Shape, capacity: int) -> Any:
-        params = self._lib.llama_context_default_params()
-        params.n_ctx = shape.slots * shape.context_length
-        params.n_seq_max = shape.slots
-        params.n_batch = params.n_ubatch = capacity
-        params.n_threads, params.n_threads_batch = shape.threads, shape.batch_threads
-        params.flash_attn_type = int(shape.flash_attention)  # off and on, as llama.cpp counts them
-        params.kv_unified = False
-        params.no_perf = True
-        return params
+    def _llama_params(self, params: ContextParams, capacity: int) -> Any:
+        llama = self._lib.llama_context_default_params()
+        llama.n_ctx = params.slots * params.context_length
+        llama.n_seq_max = params.slots
+        llama.n_batch = llama.n_ubatch = capacity
+        llama.n_threads, llama.n_threads_batch = params.threads, params.batch_threads
+        llama.flash_attn_type = int(params.flash_attention)  # LLAMA_FLASH_ATTN_TYPE_DISABLED or _ENABLED
+        llama.kv_unified = False
+        llama.no_perf = True
+        return llama
 
-    def _together(self, runs: list[Run]) -> Iterable[tuple[int, int]]:
-        runs = self._bridged(runs)
-        return self._pass(runs, self._batch.single(runs, self._lengths))
+    def _decode_single(self, inputs: list[SlotInput]) -> Iterable[tuple[int, int]]:
+        """Compute one token for each of several slots, in the order of the slots, with padding.
 
-    def _apart(self, run: Run) -> Iterable[tuple[int, int]]:
-        end = self._lengths[run.slot] + len(run.cells)
-        blocks = self._blocks and run.cells.ndim == 1
-        spare = min(lacking(len(run.cells)), self.context_length - end) if blocks else 0
-        chosen = self._pass([run], self._batch.long(run, self._lengths[run.slot], spare))
-        if spare:
-            self._lib.llama_memory_seq_rm(self._memory, run.slot, end, -1)
+        A padding slot has a free position: the last token of an answer is never an input.
+        """
+        slots = padding_slots(tuple([one.slot for one in inputs]), self.slots, self._max_gap, self._fill_blocks)
+        padding = (SlotInput(slot, np.zeros(1, np.int64), _PADDING) for slot in slots)
+        inputs = sorted([*inputs, *padding], key=attrgetter("slot"))
+        return self._run(inputs, self._batch.single(inputs, self._lengths))
+
+    def _decode_longer(self, one: SlotInput) -> Iterable[tuple[int, int]]:
+        """Compute several tokens or embeddings for one slot."""
+        end = self._lengths[one.slot] + len(one.content)
+        padded = self._fill_blocks and one.content.ndim == 1
+        padding = min(block_padding(len(one.content)), self.context_length - end) if padded else 0
+        chosen = self._run([one], self._batch.longer(one, self._lengths[one.slot], padding))
+        if padding:
+            self._lib.llama_memory_seq_rm(self._memory, one.slot, end, -1)
         return chosen
 
-    def _pass(self, runs: list[Run], batch: Any) -> Iterable[tuple[int, int]]:
-        """The slots of which a token is wanted, and the token."""
-        if failed := self._lib.llama_decode(self._context, batch):
-            raise RuntimeError(f"llama.cpp could not decode a batch: code {failed}")
-        self._meanwhile()
-        self._meanwhile = nothing
-        for run in runs:
-            self._lengths[run.slot] += len(run.cells)
-            if run.sampler is _FILLER:
-                self.trim(run.slot, self._lengths[run.slot] - 1)
-        wanted = [run for run in runs if _wanted(run)]
-        if not wanted:  # whoever takes the time would be misled
-            self._lib.llama_synchronize(self._context)
+    def _run(self, inputs: list[SlotInput], batch: Any) -> Iterable[tuple[int, int]]:
+        """Compute a batch; return (slot, next token) for the inputs with a sampler."""
+        if code := self._lib.llama_decode(self._context, batch):
+            raise RuntimeError(f"llama_decode failed with code {code}")
+        self._overlap()
+        self._overlap = no_op
+        for one in inputs:
+            self._lengths[one.slot] += len(one.content)
+            if one.sampler is _PADDING:
+                self.trim(one.slot, self._lengths[one.slot] - 1)
+        sampled = [one for one in inputs if _needs_logits(one)]
+        if not sampled:
+            self._lib.llama_synchronize(self._context)  # so that timings include the GPU's work
             return ()
-        tokens = choose(self._scores(len(wanted)), [run.sampler for run in wanted], self._candidates)
-        return zip([run.slot for run in wanted], tokens, strict=True)
+        tokens = choose(self._logits(len(sampled)), [one.sampler for one in sampled], self._candidates)
+        return zip([one.slot for one in sampled], tokens, strict=True)
 
-    def _bridged(self, runs: list[Run]) -> list[Run]:
-        """``runs`` in the order of their slots, and what has to stand between and beside them.
-
-        No slot is ever full, as the last token of an answer is not read.
-        """
-        slots = fillers(tuple([run.slot for run in runs]), self.slots, self._gap, self._blocks)
-        return sorted([*runs, *(Run(slot, np.zeros(1, np.int64), _FILLER) for slot in slots)], key=attrgetter("slot"))
-
-    def _scores(self, rows: int) -> NDArray[np.float32]:
-        """Of all tokens, for each of the places of the last pass at which they are wanted; good until the next one."""
-        scores = ctypes.cast(self._lib.llama_get_logits(self._context), ctypes.c_void_p).value
-        memory = (ctypes.c_float * (rows * self._vocabulary.size)).from_address(scores)
+    def _logits(self, rows: int) -> NDArray[np.float32]:
+        """Return the logits of the last batch, of shape (rows, vocabulary); valid until the next batch."""
+        address = ctypes.cast(self._lib.llama_get_logits(self._context), ctypes.c_void_p).value
+        memory = (ctypes.c_float * (rows * self._vocabulary.size)).from_address(address)
         return np.frombuffer(memory, np.float32).reshape(rows, -1)
 
 
-_FILLER = object()  # stands in a run for the sampler: nothing is wanted of it
+_PADDING = object()  # in place of a sampler
 
 
-def _wanted(run: Run) -> bool:
-    return run.sampler not in (None, _FILLER)
+def _needs_logits(one: SlotInput) -> bool:
+    return one.sampler not in (None, _PADDING)
 
 
-def lacking(tokens: int) -> int:
-    """How many more would take a CPU less time: llama.cpp multiplies by sixteen, then by four, then one by one."""
+def block_padding(tokens: int) -> int:
+    """Return how many tokens to add so that a CPU needs less time: ggml multiplies 16 rows at once, then 4, then 1."""
     return 2 if tokens % 16 == 14 else int(tokens % 4 == 3)
 
 
-@lru_cache(256)  # mostly the same as in the step before
-def fillers(slots: tuple[int, ...], count: int, gap: int, blocks: bool) -> tuple[int, ...]:
-    """Of ``count`` slots, those that speak along with ``slots``: see ``Shape``."""
-    spoken = sorted(slots)
+@lru_cache(256)  # mostly the same slots as in the step before
+def padding_slots(slots: tuple[int, ...], count: int, max_gap: int, fill_blocks: bool) -> tuple[int, ...]:
+    """Return those of ``count`` slots that get a padding token in a batch for ``slots``.
+
+    llama.cpp computes sequences together only if their ids are consecutive (``llama_batch_allocr::split_equal``): slots
+    in a gap of at most ``max_gap`` are padded. With ``fill_blocks``, so are slots next to a group; see
+    ``block_padding``.
+    """
+    used = sorted(slots)
     groups: list[range] = []
-    for slot in spoken:
-        if groups and slot - groups[-1].stop <= gap:
+    for slot in used:
+        if groups and slot - groups[-1].stop <= max_gap:
             groups[-1] = range(groups[-1].start, slot + 1)
         else:
             groups.append(range(slot, slot + 1))
-    if blocks:
+    if fill_blocks:
         groups = [_filled(group, count) for group in groups]
-    return tuple({slot for group in groups for slot in group}.difference(spoken))
+    return tuple({slot for group in groups for slot in group}.difference(used))
 
 
 def _filled(group: range, count: int) -> range:
-    """With those that it lacks: behind it, and before it where there are no more."""
-    lack = lacking(len(group))
-    stop = min(count, group.stop + lack)
-    return range(max(0, group.start - lack + stop - group.stop), stop)
+    """Return the group with its padding: after it, or before it at the last slot."""
+    missing = block_padding(len(group))
+    stop = min(count, group.stop + missing)
+    return range(max(0, group.start - missing + stop - group.stop), stop)
 
 
 class _Batch:
-    """The arrays of a ``llama_batch``, made once; of one of tokens and one of embeddings, which share them."""
+    """The arrays of a ``llama_batch``, allocated once and shared by a batch of tokens and one of embeddings."""
 
     def __init__(self, lib: Any, capacity: int, slots: int) -> None:
         self._slots = np.arange(slots, dtype=np.int32)
-        self._addresses = self._slots.ctypes.data + 4 * np.arange(slots, dtype=np.uint64)
+        self._slot_addresses = self._slots.ctypes.data + 4 * np.arange(slots, dtype=np.uint64)
         self._ones = np.ones(capacity, np.int32)
-        self._tokens, self._places = np.zeros((2, capacity), np.int32)
-        self._owners = np.zeros(capacity, np.uint64)
-        self._wanted = np.zeros(capacity, np.int8)
-        self._rows: NDArray[np.float32] | None = None
-        self._of_tokens, self._of_rows = lib.llama_batch(), lib.llama_batch()
-        for batch in (self._of_tokens, self._of_rows):
-            _point(batch, "n_seq_id", self._ones)
-            _point(batch, "pos", self._places)
-            _point(batch, "seq_id", self._owners)
-            _point(batch, "logits", self._wanted)
-        _point(self._of_tokens, "token", self._tokens)
+        self._tokens, self._positions = np.zeros((2, capacity), np.int32)
+        self._sequences = np.zeros(capacity, np.uint64)  # int32 **seq_id
+        self._has_logits = np.zeros(capacity, np.int8)
+        self._embeddings: NDArray[np.float32] | None = None
+        self._token_batch, self._embedding_batch = lib.llama_batch(), lib.llama_batch()
+        for batch in (self._token_batch, self._embedding_batch):
+            _set_pointer(batch, "n_seq_id", self._ones)
+            _set_pointer(batch, "pos", self._positions)
+            _set_pointer(batch, "seq_id", self._sequences)
+            _set_pointer(batch, "logits", self._has_logits)
+        _set_pointer(self._token_batch, "token", self._tokens)
 
-    def single(self, runs: list[Run], lengths: Sequence[int]) -> Any:
-        """A token for each of some slots."""
-        size = len(runs)
-        slots = [run.slot for run in runs]
-        self._tokens[:size] = np.concatenate([run.cells for run in runs])
-        self._places[:size] = [lengths[slot] for slot in slots]
-        self._owners[:size] = self._addresses[slots]
-        self._wanted[:size] = [_wanted(run) for run in runs]
-        self._of_tokens.n_tokens = size
-        return self._of_tokens
+    def single(self, inputs: list[SlotInput], lengths: Sequence[int]) -> Any:
+        """Return a batch of one token per input; ``lengths`` are those of all slots."""
+        size = len(inputs)
+        slots = [one.slot for one in inputs]
+        self._tokens[:size] = np.concatenate([one.content for one in inputs])
+        self._positions[:size] = [lengths[slot] for slot in slots]
+        self._sequences[:size] = self._slot_addresses[slots]
+        self._has_logits[:size] = [_needs_logits(one) for one in inputs]
+        self._token_batch.n_tokens = size
+        return self._token_batch
 
-    def long(self, run: Run, length: int, spare: int) -> Any:
-        """Many places for one slot, which has ``length``; a token may be wanted at the last of them. ``spare``
-        places more get any token.
+    def longer(self, one: SlotInput, length: int, padding: int) -> Any:
+        """Return a batch of one input for a slot of ``length`` positions, with ``padding`` tokens at its end.
+
+        Logits are computed only at the input's last position, and only if it has a sampler.
         """
-        size = len(run.cells)
-        added = size + spare
-        self._places[:added] = np.arange(length, length + added)
-        self._owners[:added] = self._addresses[run.slot]
-        self._wanted[:added] = 0
-        self._wanted[size - 1] = _wanted(run)
-        batch = self._of_tokens
-        if run.cells.ndim == 1:
-            self._tokens[:size] = run.cells
-            self._tokens[size:added] = 0
+        size = len(one.content)
+        padded = size + padding
+        self._positions[:padded] = np.arange(length, length + padded)
+        self._sequences[:padded] = self._slot_addresses[one.slot]
+        self._has_logits[:padded] = 0
+        self._has_logits[size - 1] = _needs_logits(one)
+        batch = self._token_batch
+        if one.content.ndim == 1:
+            self._tokens[:size] = one.content
+            self._tokens[size:padded] = 0
         else:
-            batch = self._of_rows
-            self._rows = np.ascontiguousarray(run.cells, np.float32)  # kept: the library reads them later
-            _point(batch, "embd", self._rows)
-        batch.n_tokens = added
+            batch = self._embedding_batch
+            self._embeddings = np.ascontiguousarray(one.content, np.float32)  # referenced until the next batch
+            _set_pointer(batch, "embd", self._embeddings)
+        batch.n_tokens = padded
         return batch
 
 
-def _point(batch: Any, name: str, array: NDArray[Any]) -> None:
-    """Let a field of the structure point at an array."""
+def _set_pointer(batch: Any, name: str, array: NDArray[Any]) -> None:
+    """Set a pointer of the ``llama_batch`` to the array's data."""
     kind = next(type_ for field, type_ in batch._fields_ if field == name)
     setattr(batch, name, ctypes.cast(array.ctypes.data, kind))
 
 
-@cache  # or it would be collected under the library's feet
-def _listener() -> Any:
+@cache  # keeps a reference: the library stores only a pointer
+def _log_callback() -> Any:
+    """Return a ``ggml_log_callback`` that logs errors only."""
     from llama_cpp import llama_cpp as lib
 
     def log(level: int, text: bytes, _: Any) -> None:

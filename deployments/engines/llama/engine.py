@@ -1,7 +1,7 @@
-"""The chat model of many callers: their conversations are shared out to steppers, and each has a bounded buffer.
+"""The chat engine on llama.cpp: one model, one or several workers, and the limits of concurrent requests.
 
-A caller who reads slowly holds back only himself: what waits for him is at most his own answer. Conversations are made
-ready beside the steps. Leaves the order of work to the schedulers and llama.cpp to the layers below.
+An executor thread builds a request's prompt, a worker generates the answer, and its text reaches the event loop through
+an ``OutputQueue``. A client that reads slowly therefore delays no other client; its unread text is at most one answer.
 """
 
 from __future__ import annotations
@@ -13,156 +13,180 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 
-from deployments.engines.llama.context import Context, Model, Shape
-from deployments.engines.llama.output import Mailbox
-from deployments.engines.llama.vision import Eye
-from deployments.engines.llama.prompt import Reader
-from deployments.engines.llama.scheduler import Prompt, Request, Sampling, Scheduler, Stream
-from deployments.engines.llama.stepper import Stepper
+from deployments.engines.llama.context import Context, ContextParams, Model
+from deployments.engines.llama.decode_loop import DecodeLoop
+from deployments.engines.llama.generation import Generation
+from deployments.engines.llama.grammar import json_schema_to_grammar
+from deployments.engines.llama.output import OutputQueue
+from deployments.engines.llama.prompt import PromptBuilder
+from deployments.engines.llama.request import Prompt, Request, Sampling
+from deployments.engines.llama.scheduler import Scheduler
+from deployments.engines.llama.settings import LlamaArgs, LlamaConfig
+from deployments.engines.llama.vision import VisionEncoder
+from deployments.engines.threads import SerialExecutor, prepare
 from deployments.errors import EngineUnavailable, Overloaded
-from deployments.messages import ChatEnd, ChatMessage, FinishReason, Load, TextDelta
-from deployments.settings import ChatConfig, LlamaArgs, resolve
-from deployments.engines.threads import Lane, prepare
+from deployments.messages import ChatEnd, ChatMessage, FinishReason, JsonSchema, Load, TextDelta
+from deployments.settings import ChatConfig, resolve
 
-READ_ALIKE = 60
-"""On a CPU, flash attention over 64 tokens and more takes another way, whose last digits differ: an answer would depend
-on how its prompt was cut. Sixty are a multiple of four, by which a CPU multiplies."""
+RETRY_AFTER_S = 1.0
+
+MAX_FLASH_CHUNK = 60
+"""Maximum prefill chunk with flash attention on a CPU. From 64 rows on (``GGML_FA_TILE_Q``) ggml uses another kernel,
+whose rounding differs: an answer would depend on how its prompt is cut. 60 is a multiple of 4, the block size of ggml's
+matrix products."""
 
 
 class LlamaChat:
-    """One model, many conversations at once. To be used from one event loop at a time."""
+    """A ``ChatModel`` with continuous batching. Use it from one event loop at a time."""
 
     def __init__(self, args: LlamaArgs) -> None:
+        """Raise ``FileNotFoundError`` or ``ValueError`` if a file of the model is missing or invalid."""
         prepare(args)
         self._args = args
         self._model = Model(_file(args.model, args.repo_id), args.gpu_layers)
-        self._eye = _opened_eye(args, self._model)
-        self._reader = Reader(args, self._model, self._eye)
-        self._steppers = [self._stepper(worker) for worker in range(args.workers)]
-        self._callers = 0
-        self._texts, self._pictures = Lane("read"), Lane("look")  # text does not wait for pictures
-        self._running, self._lock = len(self._steppers), Lock()
-        for stepper in self._steppers:
-            stepper.start()
+        self._vision = _vision_encoder(args, self._model)
+        self._prompt_builder = PromptBuilder(args, self._model, self._vision)
+        self._workers = [self._worker(index) for index in range(args.workers)]
+        self._requests = 0
+        # Two threads: encoding a picture takes long, and text does not wait for it.
+        self._text_executor, self._picture_executor = SerialExecutor("llama-text"), SerialExecutor("llama-picture")
+        self._running, self._lock = len(self._workers), Lock()
+        for worker in self._workers:
+            worker.start()
 
     @property
     def vision(self) -> bool:
-        return self._eye is not None
+        return self._vision is not None
 
     @property
     def produced(self) -> int:
-        return sum(stepper.scheduler.produced for stepper in self._steppers)
+        return sum(worker.scheduler.produced for worker in self._workers)
 
     def load(self) -> Load:
-        active = sum(stepper.scheduler.active for stepper in self._steppers)
+        active = sum(worker.scheduler.active for worker in self._workers)
         return Load(
             active=active,
-            waiting=max(0, self._callers - active),
+            waiting=max(0, self._requests - active),
             slots=self._args.parallel,
-            cache_used=sum(stepper.scheduler.filled for stepper in self._steppers),
+            cache_used=sum(worker.scheduler.filled for worker in self._workers),
             cache_size=self._args.parallel * self._args.context_length,
         )
 
     async def chat(
-        self, messages: Sequence[ChatMessage], config: ChatConfig
+        self, messages: Sequence[ChatMessage], config: ChatConfig, json_schema: JsonSchema | None = None
     ) -> AsyncGenerator[TextDelta | ChatEnd, None]:
-        """Raises ``Overloaded`` at once where every place is taken, the waiting ones too."""
+        """See ``ChatModel.chat``. ``json_schema`` replaces the grammar of ``config``, which is a ``LlamaConfig``.
+
+        Raise ``Overloaded`` if all slots are in use and the queue is full.
+        """
+        assert isinstance(config, LlamaConfig)
         with self._admitted():
-            prompt = await self._read(messages)
-            mailbox = Mailbox(asyncio.get_running_loop())
-            best = self._best(prompt)
-            stream = best.submit(Request(prompt, config.max_tokens, config.stop, _sampling(config), mailbox))
+            prompt, grammar = await self._prepare(messages, json_schema)
+            output = OutputQueue(asyncio.get_running_loop())
+            sampling = _sampling(config, grammar)
+            worker = self._best_worker(prompt)
+            generation = worker.submit(Request(prompt, config.max_tokens, config.stop, sampling, output))
             try:
                 finish: FinishReason | None = None
                 while finish is None:
-                    text, finish = await self._taken(mailbox)
+                    text, finish = await self._next_text(output)
                     if text:
                         yield TextDelta(text)
-                yield ChatEnd(finish, len(prompt.keys), stream.count)
+                yield ChatEnd(finish, len(prompt.keys), generation.count)
             finally:
-                best.scheduler.cancel(stream)  # whoever has it now
+                worker.scheduler.cancel(generation)  # also if another worker has adopted it
 
     async def check(self) -> None:
-        """Waits for the end of a step of each stepper: of one that is under way, or of a small one made for this."""
-        if max(self._texts.busy_s(), self._pictures.busy_s()) > self._args.stall_timeout_s:
-            raise self._hung()
-        probes = [stepper.probe() for stepper in self._steppers]
+        """Wait until each worker ends its running step, or a step of one token if it is idle.
+
+        Raise ``EngineUnavailable`` if that, or the preparation of a request, takes longer than ``stall_timeout_s``.
+        """
+        if max(self._text_executor.busy_s(), self._picture_executor.busy_s()) > self._args.stall_timeout_s:
+            raise self._stalled()
+        probes = [worker.probe() for worker in self._workers]
         try:
             async with asyncio.timeout(self._args.stall_timeout_s):
                 await asyncio.gather(*map(asyncio.wrap_future, probes))
         except TimeoutError:
-            raise self._hung() from None
+            raise self._stalled() from None
 
     async def close(self) -> None:
-        for stepper in self._steppers:
-            stepper.stop(EngineUnavailable("the engine is closed"))
-        for stepper in self._steppers:
-            await asyncio.to_thread(stepper.join, self._args.stall_timeout_s)
+        for worker in self._workers:
+            worker.stop(EngineUnavailable("the engine is closed"))
+        for worker in self._workers:
+            await asyncio.to_thread(worker.join, self._args.stall_timeout_s)
 
-    def _stepper(self, worker: int) -> Stepper:
-        """One of ``workers``, with its share of the conversations."""
-        context = Context(self._model, _shape(self._args, worker))
+    def _worker(self, index: int) -> DecodeLoop:
+        context = Context(self._model, _context_params(self._args, index))
         scheduler = Scheduler(context, chunk=_chunk(self._args), batch_size=self._args.batch_size)
-        return Stepper(f"llama-{worker}", context, scheduler, relieve=self._waiting, ended=self._ended)
+        return DecodeLoop(f"llama-{index}", context, scheduler, steal=self._pop_waiting, ended=self._worker_ended)
 
-    def _best(self, prompt: Prompt) -> Stepper:
-        """The one that ``prompt`` suits best; a choice looks through every slot."""
-        if len(self._steppers) == 1:
-            return self._steppers[0]
-        return max(self._steppers, key=lambda stepper: stepper.scheduler.suits(prompt))
+    def _best_worker(self, prompt: Prompt) -> DecodeLoop:
+        if len(self._workers) == 1:  # ``affinity`` compares the prompt with every slot
+            return self._workers[0]
+        return max(self._workers, key=lambda worker: worker.scheduler.affinity(prompt))
 
-    def _waiting(self) -> Stream | None:
-        """One who waits for any of the steppers, and no longer for that one."""
-        return next(filter(None, (stepper.scheduler.hand_over() for stepper in self._steppers)), None)
+    def _pop_waiting(self) -> Generation | None:
+        """Remove and return a generation from the queue of any worker, if there is one."""
+        return next(filter(None, (worker.scheduler.pop_waiting() for worker in self._workers)), None)
 
-    def _ended(self, failure: EngineUnavailable) -> None:
-        """A stepper has ended, and so do the others; the last gives back what they shared."""
-        for stepper in self._steppers:
-            stepper.stop(failure)
+    def _worker_ended(self, failure: EngineUnavailable) -> None:
+        """Stop the other workers; release what all of them use when the last one has ended."""
+        for worker in self._workers:
+            worker.stop(failure)
         with self._lock:
             self._running -= 1
             if self._running:
                 return
-        for lane in (self._texts, self._pictures):
-            lane.close(wait=True)
-        if self._eye:
-            self._eye.close()
+        for executor in (self._text_executor, self._picture_executor):
+            executor.close(wait=True)
+        if self._vision:
+            self._vision.close()
         self._model.close()
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:
-        """A caller's place, from his conversation's being read to the end of his answer."""
-        if self._callers >= self._args.parallel + self._args.max_waiting:
-            raise Overloaded("every place of the model is taken; try again soon", retry_after_s=1)
-        self._callers += 1
+        """Count a request. Raise ``Overloaded`` if there are as many as slots and queue positions."""
+        if self._requests >= self._args.parallel + self._args.max_waiting:
+            raise Overloaded("the engine's queue is full", retry_after_s=RETRY_AFTER_S)
+        self._requests += 1
         try:
             yield
         finally:
-            self._callers -= 1
+            self._requests -= 1
 
-    async def _read(self, messages: Sequence[ChatMessage]) -> Prompt:
-        lane = self._pictures if any(message.images for message in messages) else self._texts
+    async def _prepare(
+        self, messages: Sequence[ChatMessage], json_schema: JsonSchema | None
+    ) -> tuple[Prompt, str | None]:
+        """Return the prompt and the grammar of the schema, both computed in another thread."""
+
+        def prepare() -> tuple[Prompt, str | None]:
+            grammar = json_schema_to_grammar(json_schema) if json_schema else None
+            return self._prompt_builder.build(messages), grammar
+
+        has_pictures = any(message.images for message in messages)
+        executor = self._picture_executor if has_pictures else self._text_executor
         try:
-            prompt = lane.submit(lambda: self._reader.read(messages))
-        except RuntimeError:  # the lane ended with the engine
-            raise self._steppers[0].failure or EngineUnavailable("the engine is closed") from None
-        return await asyncio.wrap_future(prompt)
+            prepared = executor.submit(prepare)
+        except RuntimeError:  # the executor is closed
+            raise self._workers[0].failure or EngineUnavailable("the engine is closed") from None
+        return await asyncio.wrap_future(prepared)
 
-    async def _taken(self, mailbox: Mailbox) -> tuple[str, FinishReason | None]:
-        """What has come for a caller; waits as long as all who have work show signs of life."""
-        while not await mailbox.wait(self._args.stall_timeout_s):
-            if max(stepper.silent_s for stepper in self._steppers) > self._args.stall_timeout_s:
-                raise self._hung()
-        return mailbox.take()
+    async def _next_text(self, output: OutputQueue) -> tuple[str, FinishReason | None]:
+        """Wait for text or the end. Raise ``EngineUnavailable`` if the engine stalls."""
+        while not await output.wait(self._args.stall_timeout_s):
+            if max(worker.stalled_s for worker in self._workers) > self._args.stall_timeout_s:
+                raise self._stalled()
+        return output.take()
 
-    def _hung(self) -> EngineUnavailable:
-        return EngineUnavailable(f"the engine has been silent for over {self._args.stall_timeout_s:g} s")
+    def _stalled(self) -> EngineUnavailable:
+        return EngineUnavailable(f"the engine has made no progress for over {self._args.stall_timeout_s:g} s")
 
 
-def _opened_eye(args: LlamaArgs, model: Model) -> Eye | None:
+def _vision_encoder(args: LlamaArgs, model: Model) -> VisionEncoder | None:
     if args.mmproj is None:
         return None
-    return Eye(
+    return VisionEncoder(
         _file(args.mmproj, args.repo_id),
         model.handle,
         model.width,
@@ -172,26 +196,27 @@ def _opened_eye(args: LlamaArgs, model: Model) -> Eye | None:
     )
 
 
-def _shape(args: LlamaArgs, worker: int) -> Shape:
-    return Shape(
+def _context_params(args: LlamaArgs, worker: int) -> ContextParams:
+    return ContextParams(
         slots=len(range(worker, args.parallel, args.workers)),
         context_length=args.context_length,
         batch_size=args.batch_size,
         threads=args.threads,
         batch_threads=args.batch_threads or args.threads,
         flash_attention=args.flash_attention,
-        gap=16 if args.gpu_layers else 2,  # on a GPU a pass costs as much as some 20 rows more
-        blocks=not args.gpu_layers,
+        max_gap=16 if args.gpu_layers else 2,  # on a GPU one more batch takes as long as some 20 more tokens
+        fill_blocks=not args.gpu_layers,
     )
 
 
 def _chunk(args: LlamaArgs) -> int:
-    """The most that is read of one prompt at once."""
-    alike = args.flash_attention and not args.gpu_layers
-    return min(args.prefill_chunk, READ_ALIKE) if alike else args.prefill_chunk
+    """Return the maximum prefill chunk of one prompt."""
+    limited = args.flash_attention and not args.gpu_layers
+    return min(args.prefill_chunk, MAX_FLASH_CHUNK) if limited else args.prefill_chunk
 
 
-def _sampling(config: ChatConfig) -> Sampling:
+def _sampling(config: LlamaConfig, grammar: str | None) -> Sampling:
+    """Return the sampling options; ``grammar`` is that of the request's schema."""
     return Sampling(
         temperature=config.temperature,
         top_p=config.top_p,
@@ -200,17 +225,17 @@ def _sampling(config: ChatConfig) -> Sampling:
         repeat_penalty=config.repeat_penalty,
         presence_penalty=config.presence_penalty,
         frequency_penalty=config.frequency_penalty,
-        grammar=config.grammar,
+        grammar=config.grammar if grammar is None else grammar,
         seed=random.getrandbits(32) if config.seed is None else config.seed % 2**32,
     )
 
 
 def _file(name: str, repo_id: str | None) -> Path:
-    """The local path of a model's file, fetched from the hub if ``repo_id`` says so."""
+    """Return the local path of a file, downloaded from the model hub if ``repo_id`` is set."""
     if repo_id is None:
         path = resolve(name)
         if not path.is_file():
-            raise FileNotFoundError(f"there is no model file {path}")
+            raise FileNotFoundError(f"no such model file: {path}")
         return path
     from huggingface_hub import hf_hub_download
 

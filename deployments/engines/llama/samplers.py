@@ -1,7 +1,7 @@
-"""How the next token is chosen: llama.cpp's chains of samplers, shown no more tokens than they can choose.
+"""Sampling with llama.cpp's sampler chains, which get only the candidates that they can choose.
 
-A chain that begins with the likeliest few would have to be given all tokens, to look for those few one by one; numpy
-finds them in a fraction of the time. Knows no context and no slot.
+A chain with ``top_k`` in front searches all tokens of the vocabulary, from an array that has to be filled first; numpy
+finds the ``top_k`` likeliest ones in a fraction of that time.
 """
 
 from __future__ import annotations
@@ -13,56 +13,57 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.engines.llama.scheduler import Sampling
+from deployments.engines.llama.request import Sampling
 from deployments.engines.llama.vocabulary import Vocabulary
 from deployments.errors import InvalidRequest
 
 ROWS = 16
-"""The scores are looked at in columns of so many: fewer leave more to be sorted out, more let too many others in."""
+"""``likeliest`` arranges logits in so many rows. With fewer it has more columns to partition, with more it returns more
+tokens than necessary."""
 
-_CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])  # llama_token_data
+_TOKEN_DATA = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])  # llama_token_data
 
 
 class Candidates:
-    """The tokens that a chain is shown: one array for all the choices of a thread, as long as the vocabulary."""
+    """A ``llama_token_data_array`` with capacity for the whole vocabulary, reused for all choices of a thread."""
 
     def __init__(self, size: int) -> None:
         from llama_cpp import llama_cpp as lib
 
-        array = np.zeros(size, _CANDIDATE)
+        array = np.zeros(size, _TOKEN_DATA)
         self._ids, self._logits = array["id"], array["logit"]
         self._data = ctypes.cast(array.ctypes.data, lib.llama_token_data_p)
-        self.shown = lib.llama_token_data_array()
-        self.pointer = ctypes.byref(self.shown)
+        self.array = lib.llama_token_data_array()
+        self.pointer = ctypes.byref(self.array)
 
-    def show(self, tokens: NDArray[np.intp], scores: NDArray[np.float32]) -> None:
-        """``tokens``, with their scores of all ``scores``."""
+    def set(self, tokens: NDArray[np.intp], logits: NDArray[np.float32]) -> None:
+        """Make ``tokens`` the candidates. ``logits`` are those of the whole vocabulary."""
         size = len(tokens)
         self._ids[:size] = tokens
-        self._logits[:size] = scores[tokens]
-        self.shown.data, self.shown.size, self.shown.selected, self.shown.sorted = self._data, size, -1, False
+        self._logits[:size] = logits[tokens]
+        self.array.data, self.array.size, self.array.selected, self.array.sorted = self._data, size, -1, False
 
 
 class Sampler:
-    """The choices of one answer. ``choose`` belongs to one thread at a time."""
+    """The sampler chain of one answer. One thread at a time may call ``choose``."""
 
-    def __init__(self, vocabulary: Vocabulary, sampling: Sampling, longest: int) -> None:
-        """Of an answer of at most ``longest`` tokens. Raises ``InvalidRequest`` for a grammar that cannot be read."""
+    def __init__(self, vocabulary: Vocabulary, sampling: Sampling, max_tokens: int) -> None:
+        """Penalties apply to the last ``max_tokens`` tokens. Raise ``InvalidRequest`` for an invalid grammar."""
         from llama_cpp import llama_cpp as lib
 
         self._lib = lib
-        self._most = 1 if sampling.temperature == 0 else sampling.top_k
-        links = []
+        self._max_candidates = 1 if sampling.temperature == 0 else sampling.top_k  # 0: the whole vocabulary
+        samplers = []
         if sampling.grammar is not None:
-            links.append(_grammar(lib, vocabulary, sampling.grammar))
+            samplers.append(_grammar(lib, vocabulary, sampling.grammar))
         if (sampling.repeat_penalty, sampling.presence_penalty, sampling.frequency_penalty) != (1, 0, 0):
-            links.append(_penalties(lib, vocabulary, sampling, longest))
-        if links:
-            self._most = 0
+            samplers.append(_penalties(lib, vocabulary, sampling, max_tokens))
+        if samplers:
+            self._max_candidates = 0
         if sampling.temperature == 0:
-            links.append(lib.llama_sampler_init_greedy())
+            samplers.append(lib.llama_sampler_init_greedy())
         else:
-            links += [
+            samplers += [
                 lib.llama_sampler_init_top_k(sampling.top_k),
                 lib.llama_sampler_init_top_p(sampling.top_p, 1),
                 lib.llama_sampler_init_min_p(sampling.min_p, 1),
@@ -70,57 +71,61 @@ class Sampler:
                 lib.llama_sampler_init_dist(sampling.seed),
             ]
         self._chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
-        for link in links:
-            lib.llama_sampler_chain_add(self._chain, link)
+        for sampler in samplers:
+            lib.llama_sampler_chain_add(self._chain, sampler)
 
     @property
     def greedy(self) -> bool:
-        """Whether it always takes the likeliest token."""
-        return self._most == 1
+        """Whether it always chooses the likeliest token."""
+        return self._max_candidates == 1
 
-    def choose(self, scores: NDArray[np.float32], candidates: Candidates) -> int:
-        """The next token, given the scores of all; of equals the first, where the likeliest is taken."""
+    def choose(self, logits: NDArray[np.float32], candidates: Candidates) -> int:
+        """Return the next token; with temperature 0, the first one of equally likely tokens."""
         if self.greedy:
-            return int(scores.argmax())
-        candidates.show(likeliest(scores, self._most) if self._most else np.arange(len(scores)), scores)
+            return int(logits.argmax())
+        tokens = likeliest(logits, self._max_candidates) if self._max_candidates else np.arange(len(logits))
+        candidates.set(tokens, logits)
         self._lib.llama_sampler_apply(self._chain, candidates.pointer)
-        token = int(candidates.shown.data[candidates.shown.selected].id)
+        token = int(candidates.array.data[candidates.array.selected].id)
         self._lib.llama_sampler_accept(self._chain, token)
         return token
 
     def close(self) -> None:
-        """Give back the memory."""
+        """Release the memory."""
         self._lib.llama_sampler_free(self._chain)
 
 
-def choose(scores: NDArray[np.float32], samplers: Sequence[Sampler], candidates: Candidates) -> list[int]:
-    """The next token of each row of ``scores``, by its sampler."""
+def choose(logits: NDArray[np.float32], samplers: Sequence[Sampler], candidates: Candidates) -> list[int]:
+    """Return the next token for each row of ``logits``, chosen by the row's sampler."""
     if all(sampler.greedy for sampler in samplers):
-        return [int(token) for token in scores.argmax(axis=1)]
-    return [sampler.choose(row, candidates) for sampler, row in zip(samplers, scores, strict=True)]
+        return [int(token) for token in logits.argmax(axis=1)]
+    return [sampler.choose(row, candidates) for sampler, row in zip(samplers, logits, strict=True)]
 
 
-def likeliest(scores: NDArray[np.float32], count: int) -> NDArray[np.intp]:
-    """Tokens among which are the ``count`` likeliest, with few others; in their order."""
-    columns = len(scores) // ROWS
+def likeliest(logits: NDArray[np.float32], count: int) -> NDArray[np.intp]:
+    """Return the ``count`` likeliest tokens and a few others, in ascending order of their ids.
+
+    The ``count``-th greatest of the columns' maxima is a lower bound: at least ``count`` logits reach it.
+    """
+    columns = len(logits) // ROWS
     if count > columns:
-        return np.arange(len(scores))
-    heads = scores[: ROWS * columns].reshape(ROWS, columns).max(axis=0)
-    bound = np.partition(heads, -count)[-count]  # as many tokens at least have reached it, each in its own column
-    if np.isnan(bound):  # nothing reaches that
-        return np.arange(len(scores))
-    return np.flatnonzero(scores >= bound)
+        return np.arange(len(logits))
+    maxima = logits[: ROWS * columns].reshape(ROWS, columns).max(axis=0)
+    bound = np.partition(maxima, -count)[-count]
+    if np.isnan(bound):  # no logit compares as greater
+        return np.arange(len(logits))
+    return np.flatnonzero(logits >= bound)
 
 
-def _penalties(lib: Any, vocabulary: Vocabulary, sampling: Sampling, longest: int) -> Any:
-    """Over the whole answer, and nothing but it: a prompt holds the very markers that end an answer."""
+def _penalties(lib: Any, vocabulary: Vocabulary, sampling: Sampling, max_tokens: int) -> Any:
+    """Return a sampler that penalizes the tokens of the answer, not of the prompt, which has end-of-turn tokens."""
     return lib.llama_sampler_init_penalties(
-        vocabulary.size, longest, sampling.repeat_penalty, sampling.frequency_penalty, sampling.presence_penalty
+        vocabulary.size, max_tokens, sampling.repeat_penalty, sampling.frequency_penalty, sampling.presence_penalty
     )
 
 
 def _grammar(lib: Any, vocabulary: Vocabulary, text: str) -> Any:
     grammar = lib.llama_sampler_init_grammar(vocabulary.handle, text.encode(), b"root")
     if not grammar:
-        raise InvalidRequest("the grammar cannot be read; it must be GBNF with a rule named root", param="grammar")
+        raise InvalidRequest("the grammar is invalid; it must be GBNF with a rule named root", param="grammar")
     return grammar

@@ -1,121 +1,54 @@
-"""Who reads and who speaks in the next step: continuous batching over a model that has a fixed number of slots.
+"""Continuous batching: which sequences one step of the model computes.
 
-Every slot holds one conversation, up to the context's length. A stream joins when a slot is free, reads its prompt in
-chunks beside the others' tokens, and leaves between two steps. What a prompt shares with a slot's content is not read
-again. Knows no model, no thread and no event loop: ``Backend`` does the work, and ``step`` is called in a loop.
+Generations start and end between steps ("iteration-level scheduling" of Orca, Yu et al., OSDI 2022). A step is either a
+decode step, in which every started generation gets its next token, or a prefill step over chunks of some prompts. Long
+prompts take several prefill steps, with decode steps in between ("chunked prefill" of Sarathi, Agrawal et al., 2023).
+A slot keeps its content after its generation; a prompt is not computed as far as it has a prefix in common with a slot.
+
+This module has no threads, no event loop and no model: a loop calls ``Scheduler.step``, a ``Backend`` computes.
 """
 
 from __future__ import annotations
 
-import codecs
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deployments.engines.llama.generation import Generation
+from deployments.engines.llama.request import Prompt, Request, Sampling
 from deployments.errors import ContextOverflow
-from deployments.messages import FinishReason
-from deployments.engines.stop import StopScanner
 
-# A copy moves a whole slot; for fewer places than these, reading them again is as fast.
-WORTH_COPYING = 16
-# Every stream beside an answer makes it as much slower as if its prompt had so many places more.
-COMPANY = 64
-# Nobody reads less at once, unless it is all that he has; see ``Prompt.run``.
-LEAST = 3
-# Between the tokens of those who speak, the others may read for as long as the tokens take, or for this long.
-UNNOTICED_S = 0.02
+# Shortest prefix to copy from another slot: a copy takes about as long as the prefill of this many positions.
+MIN_COPY = 16
+# ``Scheduler.affinity`` counts each generation as this many positions of prefill, for its share of every step.
+GENERATION_COST = 64
+# Minimum prefill chunk, except for the last chunk of a prompt; see ``Prompt.chunk``.
+MIN_PREFILL = 3
+# Prefill between two decode steps takes at most as long as the last decode step, or this long if that is more.
+MAX_PREFILL_S = 0.02
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Prompt:
-    """What is read before an answer; it ends with a token.
-
-    ``keys`` is int64 of shape (n,): token ids, and for a place of a picture a negative number drawn from its content.
-    ``pictures`` are the embeddings, float32 of shape (places, width), with the places at which they begin, in order.
-    """
-
-    keys: NDArray[np.int64]
-    pictures: tuple[tuple[int, NDArray[np.float32]], ...] = ()
-
-    def run(self, start: int, limit: int) -> NDArray[Any]:
-        """The next places from ``start`` on, of one kind: tokens (n,), or embeddings (n, width); at most ``limit``.
-
-        Never one place alone, if its kind has more (and ``limit`` is 3 or more): a matrix with one row is multiplied
-        in another way than one of several, and an answer must not depend on how its prompt was cut.
-        """
-        begin, end = self._kind(start)
-        size = min(limit, end - start)
-        if end - start - size == 1:
-            size -= 1
-        rows = dict(self.pictures).get(begin)
-        return self.keys[start : start + size] if rows is None else rows[start - begin : start - begin + size]
-
-    def beginning(self, length: int) -> int:
-        """How many of the first ``length`` places may be taken as read, so that no place is left to be read alone."""
-        length = min(length, len(self.keys) - 1)
-        begin, end = self._kind(length)
-        return length - 1 if end - length == 1 and length > begin else length
-
-    def _kind(self, place: int) -> tuple[int, int]:
-        """Where the picture, or the tokens between two pictures, begins and ends."""
-        begin = 0
-        for at, rows in self.pictures:
-            if place < at:
-                return begin, at
-            begin = at
-            if place < at + len(rows):
-                return at, at + len(rows)
-            begin += len(rows)
-        return begin, len(self.keys)
+def no_op() -> None:
+    """Do nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How tokens are chosen; ``temperature`` 0 takes the likeliest. ``grammar`` is GBNF text with a rule ``root``."""
-
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
-    min_p: float = 0.0
-    repeat_penalty: float = 1.0
-    presence_penalty: float = 0.0
-    frequency_penalty: float = 0.0
-    seed: int = 0
-    grammar: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One answer to be made. ``reader`` is whatever the caller wants to find again in its ``Stream``."""
-
-    prompt: Prompt
-    max_tokens: int
-    stop: tuple[str, ...] = ()
-    sampling: Sampling = Sampling()
-    reader: Any = None
-
-
-def nothing() -> None:
-    """There is nothing to be done meanwhile."""
-
-
-class Run(NamedTuple):
-    """Places to be added to a slot: tokens (n,), or embeddings (n, width). With a sampler, the next token is wanted."""
+class SlotInput(NamedTuple):
+    """New content of a slot: tokens (n,) or embeddings (n, width). A sampler chooses the token that follows."""
 
     slot: int
-    cells: NDArray[Any]
+    content: NDArray[Any]
     sampler: Any = None
 
 
 class Backend(Protocol):
-    """A model with ``slots`` contexts of ``context_length`` places each."""
+    """A model with ``slots`` sequences of at most ``context_length`` positions."""
 
     @property
     def slots(self) -> int: ...
@@ -123,381 +56,342 @@ class Backend(Protocol):
     @property
     def context_length(self) -> int: ...
 
-    def decode(self, runs: Sequence[Run], meanwhile: Callable[[], None] = nothing) -> Iterable[tuple[int, int]]:
-        """Add every run to its slot, at most one run a slot; each slot of which a token is wanted, and the token.
+    def decode(self, inputs: Sequence[SlotInput], overlap: Callable[[], None] = no_op) -> Iterable[tuple[int, int]]:
+        """Append each input to its slot, at most one per slot; return (slot, next token) of inputs with a sampler.
 
-        Calls ``meanwhile`` once: while the model is at work, if that needs no thread of ours, and before it otherwise.
+        ``overlap`` is called once: while the GPU computes, or before the computation if the CPU takes part in it.
         """
         ...
 
     def trim(self, slot: int, length: int) -> int:
-        """Forget all but the first ``length`` places; the number kept, which may be 0 where a model cannot."""
+        """Remove all but the first ``length`` positions; return how many are left.
+
+        A model that cannot remove a part removes all.
+        """
         ...
 
     def copy(self, source: int, target: int, length: int) -> int:
-        """Make ``target`` the first ``length`` places of ``source``; the number that it then has."""
+        """Replace ``target`` by the first ``length`` positions of ``source``; return what ``trim`` returns."""
         ...
 
     def sampler(self, sampling: Sampling) -> Any:
-        """A sampler for one stream. Raises ``InvalidRequest``. May be called from any thread, as ``release`` may."""
+        """Return a new sampler; any thread may call this. Raise ``InvalidRequest`` for an invalid grammar."""
         ...
 
     def release(self, sampler: Any) -> None:
-        """Give back a sampler."""
+        """Release a sampler's memory; any thread may call this."""
         ...
 
-    def ends(self, token: int) -> bool:
-        """Whether ``token`` ends an answer."""
+    def is_end(self, token: int) -> bool:
+        """Return whether ``token`` ends an answer."""
         ...
 
-    def text(self, token: int) -> bytes:
-        """What ``token`` reads as: part of a UTF-8 text."""
+    def piece(self, token: int) -> bytes:
+        """Return the text of ``token`` as UTF-8, which may be a part of a character."""
         ...
-
-
-class Stream:
-    """One answer under way: tokens come in, text goes out.
-
-    Between the two, tokens wait unread: while they are chosen the model has nothing to do.
-    """
-
-    def __init__(self, request: Request, sampler: Any, piece: Callable[[int], bytes]) -> None:
-        """``piece`` is what a token reads as."""
-        self.request = request
-        self.sampler = sampler
-        self.count = 0
-        self.finish: FinishReason | None = None  # set once, at its end
-        self.cancelled = False
-        self.follows: _Following | None = None
-        self.turn = 0  # whose number is the smallest reads next
-        self.pending = np.zeros(1, np.int64)  # the token chosen last, which the model has yet to read
-        self._piece = piece
-        self._unread: list[int] = []
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._whole = True  # no part of a letter waits for the rest
-        self._scanner = StopScanner(request.stop)
-        self._said = ""
-        self._begun = False
-
-    def push(self, token: int, *, ends: bool) -> None:
-        """Take the next token, which may be the one that ends an answer."""
-        self.pending[0] = token
-        if ends:
-            self.finish = "stop"
-            return
-        self.count += 1
-        self._unread.append(token)
-        if self.request.stop:  # each may be the end of one
-            self._read()
-        if self.count == self.request.max_tokens and not self.finish:
-            self.finish = "length"
-
-    def text(self) -> str:
-        """What can go out and has not yet, without a letter cut in two or the start of a stop string."""
-        self._read()
-        if self.finish:
-            self._said += self._scanner.flush()
-        text, self._said = self._said, ""
-        if not self._begun:
-            text = text.lstrip()
-            self._begun = bool(text)
-        return text
-
-    def _read(self) -> None:
-        pieces = b"".join(map(self._piece, self._unread))
-        self._unread.clear()
-        self._said += self._scanner.push(self._decoded(pieces))
-        if self._scanner.stopped:
-            self.finish = "stop"
-
-    def _decoded(self, pieces: bytes) -> str:
-        if self._whole and pieces.isascii():  # nearly always, and the decoder would take several times as long
-            return pieces.decode("ascii")
-        text = self._decoder.decode(pieces)
-        self._whole = not self._decoder.getstate()[0]
-        return text
 
 
 @dataclass(eq=False)
 class _Slot:
-    """A slot's content: ``keys[:filled]`` have been read, and ``keys[:known]`` are sure to be."""
+    """One slot. The first ``filled`` positions of ``keys`` are in the cache; the first ``known`` are or will be."""
 
     index: int
     keys: NDArray[np.int64]
     filled: int = 0
     known: int = 0
-    used: int = 0
-    stream: Stream | None = field(default=None)
+    last_used: int = 0  # higher if freed later
+    generation: Generation | None = None
+    prefill_order: int = 0  # lower gets its next chunk first
+    copy: _PlannedCopy | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Following:
-    """A stream waits until another, which reads the same ``length`` places now, has read them."""
+class _PlannedCopy:
+    """A copy of the first ``length`` positions of ``source``, as soon as ``generation`` has computed them there."""
 
-    slot: _Slot
-    stream: Stream | None
+    source: _Slot
+    generation: Generation | None
     length: int
 
 
-class _Pace:
-    """How long passes take, and how much may be read before those who speak must have their next token."""
+class _PrefillBudget:
+    """How much prefill fits between two decode steps, by the duration of recent steps."""
 
     def __init__(self) -> None:
-        self._place_s = 0.0  # what it took of late to read one place
-        self._spoke_s = 0.0  # what the last tokens of those who speak took
-        self._held_s = 0.0  # what has been read since
+        self._position_s = 0.0  # per position of the last prefill step
+        self._decode_s = 0.0  # of the last decode step
+        self._used_s = 0.0  # of prefill since the last decode step
 
-    def read(self, places: int, took_s: float) -> None:
-        self._place_s = took_s / places
-        self._held_s += took_s
+    def add_prefill(self, positions: int, duration_s: float) -> None:
+        self._position_s = duration_s / positions
+        self._used_s += duration_s
 
-    def spoke(self, took_s: float) -> None:
-        self._spoke_s = took_s
-        self._held_s = 0.0
+    def add_decode(self, duration_s: float) -> None:
+        self._decode_s = duration_s
+        self._used_s = 0.0
 
-    def room(self, most: int) -> int:
-        """Places that may be read now: between two tokens as many as take no longer than speaking, or go unnoticed."""
-        most_s = max(self._spoke_s, UNNOTICED_S)
-        if self._held_s > most_s / 2:  # what is left is not worth a pass
+    def positions(self, most: int) -> int:
+        """Return how many positions the next prefill step may have, at most ``most``; 0 if a decode step is due.
+
+        The first prefill step after a decode step has at least ``MIN_PREFILL`` positions.
+        """
+        budget_s = max(self._decode_s, MAX_PREFILL_S)
+        if self._used_s > budget_s / 2:  # the rest is too short for an efficient step
             return 0
-        room = int((most_s - self._held_s) / self._place_s) if self._place_s else most
-        return min(most, room if self._held_s else max(LEAST, room))
+        fitting = int((budget_s - self._used_s) / self._position_s) if self._position_s else most
+        return min(most, fitting if self._used_s else max(MIN_PREFILL, fitting))
 
 
 class Scheduler:
-    """Streams in slots, and those that wait for one.
+    """The slots of one backend, the generations in them, and the queue for a slot.
 
-    ``suits``, ``submit``, ``cancel``, ``hand_over`` and the counts may be used from any thread, the rest from one.
+    Any thread may call ``affinity``, ``submit``, ``cancel``, ``pop_waiting``, ``adopt`` and the properties; the other
+    methods belong to the thread that calls ``step``.
     """
 
     def __init__(
         self, backend: Backend, *, chunk: int, batch_size: int, clock: Callable[[], float] = time.perf_counter
     ) -> None:
-        """A stream reads at most ``chunk`` places a step, all together ``batch_size``; fewer while somebody speaks."""
-        if batch_size < LEAST or chunk < LEAST:
-            raise ValueError(f"at least {LEAST} tokens must be read at once")
+        """A prefill step has at most ``batch_size`` positions, and at most ``chunk`` of one prompt."""
+        if batch_size < MIN_PREFILL or chunk < MIN_PREFILL:
+            raise ValueError(f"batch_size and chunk must be at least {MIN_PREFILL}")
         self._backend = backend
         self._clock = clock
         self._chunk = chunk
         self._batch_size = batch_size
-        self._pace = _Pace()
+        self._budget = _PrefillBudget()
         self._slots = [_Slot(i, np.zeros(backend.context_length, np.int64)) for i in range(backend.slots)]
-        self._waiting: deque[Stream] = deque()
-        self._turns = count(1)
-        self._left = 0
-        self.produced = 0
+        self._waiting: deque[Generation] = deque()
+        self._prefill_orders = count(1)
+        self._freed = 0
+        self.produced = 0  # tokens, since the start
 
     @property
     def active(self) -> int:
-        """Streams with a slot, but for those that are about to leave it."""
-        return sum((stream := slot.stream) is not None and not stream.cancelled for slot in self._slots)
+        """Generations that have a slot, without the cancelled ones."""
+        return sum((one := slot.generation) is not None and not one.cancelled for slot in self._slots)
 
     @property
     def filled(self) -> int:
-        """Places of all slots that hold something, what may be of use to a later stream included."""
+        """Positions in the cache, those of ended generations included."""
         return sum(slot.filled for slot in self._slots)
 
     @property
     def busy(self) -> bool:
-        """Whether a step has anything to do."""
-        return bool(self._waiting) or any(slot.stream for slot in self._slots)
+        """Whether any generation has a slot or waits for one."""
+        return bool(self._waiting) or any(slot.generation for slot in self._slots)
 
     @property
-    def idle(self) -> bool:
-        """Whether one more could be answered at once."""
-        return not self._waiting and any(slot.stream is None for slot in self._slots)
+    def has_free_slot(self) -> bool:
+        """Whether a slot is free that no generation of the queue will get."""
+        return not self._waiting and any(slot.generation is None for slot in self._slots)
 
-    def suits(self, prompt: Prompt) -> tuple[bool, int]:
-        """How well ``prompt`` would do here, to be compared with other schedulers: the greater, the better.
+    def affinity(self, prompt: Prompt) -> tuple[bool, int]:
+        """Return how suitable this scheduler is for ``prompt``; the greatest value among schedulers is the best.
 
-        Whether a slot is free, and what need not be read again, less ``COMPANY`` for everybody who is here.
+        The first part is whether a slot is free. The second is the number of positions that need no prefill, less
+        ``GENERATION_COST`` for each generation in a slot or in the queue.
         """
-        here = self.active + len(self._waiting)
-        shared = max(_shared(slot.keys[: slot.known], prompt.keys) for slot in self._slots)
-        return here < len(self._slots), shared - COMPANY * here
+        generations = self.active + len(self._waiting)
+        shared = max(_common_prefix(slot.keys[: slot.known], prompt.keys) for slot in self._slots)
+        return generations < len(self._slots), shared - GENERATION_COST * generations
 
-    def submit(self, request: Request) -> Stream:
-        """Take a request in. Raises ``ContextOverflow``, or ``InvalidRequest`` for its sampling."""
-        self._require_room(len(request.prompt.keys), request.max_tokens)
-        stream = Stream(request, self._backend.sampler(request.sampling), self._backend.text)
-        self._waiting.append(stream)
-        return stream
+    def submit(self, request: Request) -> Generation:
+        """Queue a request. Raise ``ContextOverflow``, or ``InvalidRequest`` for an invalid grammar."""
+        self._require_fit(len(request.prompt.keys), request.max_tokens)
+        generation = Generation(request, self._backend.sampler(request.sampling), self._backend.piece)
+        self._waiting.append(generation)
+        return generation
 
-    def hand_over(self) -> Stream | None:
-        """Let go who has waited longest, for another scheduler of the same model to ``adopt``."""
+    def pop_waiting(self) -> Generation | None:
+        """Remove and return the first generation of the queue, if any; a scheduler of the same model can adopt it."""
         with suppress(IndexError):
             return self._waiting.popleft()
         return None
 
-    def adopt(self, stream: Stream) -> None:
-        """Take in one who waited elsewhere."""
-        self._waiting.append(stream)
+    def adopt(self, generation: Generation) -> None:
+        """Queue a generation from another scheduler's queue."""
+        self._waiting.append(generation)
 
-    def cancel(self, stream: Stream) -> None:
-        """The stream leaves before the next step. Harmless at any time."""
-        stream.cancelled = True
+    def cancel(self, generation: Generation) -> None:
+        """Remove the generation before the next step, in whichever scheduler it is. No effect after its end."""
+        generation.cancelled = True
 
-    def step(self, meanwhile: Callable[[], None] = nothing) -> list[Stream]:
-        """One pass of the model: those who have nothing said yet read, or those who speak have a token each.
+    def step(self, overlap: Callable[[], None] = no_op) -> list[Generation]:
+        """Run one prefill or decode step; return the generations that got a token or ended.
 
-        Who comes reads at once, unless reading has held up those who speak for long enough. Returns who has a new
-        token, or has ended. ``meanwhile`` is called if there is a pass, as ``Backend.decode`` says.
+        A prefill step comes first if there is a prompt to compute, unless the time for prefill between two decode steps
+        is used up. ``overlap`` is passed to ``Backend.decode``; it is not called if there is nothing to compute.
         """
         self._drop_cancelled()
-        self._admit()
-        speaking = [*self._speaking()]
-        reading = [*self._reading(self._pace.room(self._batch_size) if speaking else self._batch_size)]
+        self._fill_slots()
+        decode = [*self._decode_inputs()]
+        limit = self._budget.positions(self._batch_size) if decode else self._batch_size
+        prefill = [*self._prefill_inputs(limit)]
         start_s = self._clock()
-        spoke = self._pass(reading or speaking, meanwhile)
-        took_s = self._clock() - start_s
-        if reading:
-            self._pace.read(sum(len(run.cells) for run in reading), took_s)
+        advanced = self._run(prefill or decode, overlap)
+        duration_s = self._clock() - start_s
+        if prefill:
+            self._budget.add_prefill(sum(len(one.content) for one in prefill), duration_s)
         else:
-            self._pace.spoke(took_s)
-        return spoke
+            self._budget.add_decode(duration_s)
+        return advanced
 
     def probe(self) -> None:
-        """Have the model read one token, unless it is at work; nothing changes."""
+        """Compute one token and remove it again, as a test of the model; do nothing if generations are active."""
         if self.active:
             return
-        slot = min(self._slots, key=lambda slot: slot.filled)  # never full: the last token of an answer is not read
-        self._backend.decode([Run(slot.index, np.zeros(1, np.int64))])
+        # A slot always has a free position: the last token of an answer is never an input.
+        slot = min(self._slots, key=lambda slot: slot.filled)
+        self._backend.decode([SlotInput(slot.index, np.zeros(1, np.int64))])
         slot.filled = slot.known = self._backend.trim(slot.index, slot.filled)
 
-    def clear(self) -> list[Stream]:
-        """Give up every stream; those that were under way or waited."""
-        streams = [slot.stream for slot in self._slots if slot.stream]
+    def clear(self) -> list[Generation]:
+        """Remove and return all generations."""
+        generations = [slot.generation for slot in self._slots if slot.generation]
         for slot in self._slots:
-            self._leave(slot)
+            self._free(slot)
         while self._waiting:
-            streams.append(self._waiting.popleft())
-            self._backend.release(streams[-1].sampler)
-        return streams
+            generations.append(self._waiting.popleft())
+            self._backend.release(generations[-1].sampler)
+        return generations
 
-    def _require_room(self, length: int, max_tokens: int) -> None:
-        fits = self._backend.context_length - max_tokens
-        if length <= fits:
+    def _require_fit(self, length: int, max_tokens: int) -> None:
+        """Raise ``ContextOverflow`` unless a prompt and the longest possible answer fit a slot."""
+        limit = self._backend.context_length - max_tokens
+        if length <= limit:
             return
-        room = f"at most {fits:,} fit" if fits > 0 else f"none fit into a context of {self._backend.context_length:,}"
+        context_length = self._backend.context_length
+        fitting = f"at most {limit:,} fit" if limit > 0 else f"none fit into a context of {context_length:,}"
         raise ContextOverflow(
-            f"the conversation has {length:,} tokens; {room} beside the {max_tokens:,} reserved for the answer",
-            param="messages" if fits > 0 else "max_tokens",
+            f"the conversation has {length:,} tokens; {fitting} besides the {max_tokens:,} reserved for the answer",
+            param="messages" if limit > 0 else "max_tokens",
         )
 
     def _drop_cancelled(self) -> None:
-        for stream in [stream for stream in self._waiting.copy() if stream.cancelled]:
+        for generation in [one for one in self._waiting.copy() if one.cancelled]:
             try:
-                self._waiting.remove(stream)
-            except ValueError:  # another scheduler has it by now
+                self._waiting.remove(generation)
+            except ValueError:  # another scheduler has adopted it
                 continue
-            self._backend.release(stream.sampler)
+            self._backend.release(generation.sampler)
         for slot in self._slots:
-            if slot.stream and slot.stream.cancelled:
-                self._leave(slot)
+            if slot.generation and slot.generation.cancelled:
+                self._free(slot)
 
-    def _leave(self, slot: _Slot) -> None:
-        """The stream goes, what the slot has read stays for those who come with the same beginning."""
-        if slot.stream is None:
+    def _free(self, slot: _Slot) -> None:
+        """Remove the slot's generation; its content stays, for prompts with the same prefix."""
+        if slot.generation is None:
             return
-        self._backend.release(slot.stream.sampler)
-        slot.stream = None
+        self._backend.release(slot.generation.sampler)
+        slot.generation = None
         slot.known = slot.filled
-        self._left += 1
-        slot.used = self._left
+        self._freed += 1
+        slot.last_used = self._freed
 
-    def _admit(self) -> None:
-        """First come, first served."""
-        while (free := [slot for slot in self._slots if slot.stream is None]) and (stream := self.hand_over()):
-            self._place(stream, free)
+    def _fill_slots(self) -> None:
+        """Give free slots to the queue, first in, first out."""
+        while (free := [slot for slot in self._slots if slot.generation is None]) and (one := self.pop_waiting()):
+            self._assign(one, free)
 
-    def _place(self, stream: Stream, free: list[_Slot]) -> None:
-        """Give ``stream`` the slot that spares it reading without losing another conversation, else the oldest."""
-        keys = stream.request.prompt.keys
-        shared = {slot.index: _shared(slot.keys[: slot.known], keys) for slot in self._slots}
-        home = max(free, key=lambda slot: shared[slot.index])
-        if 2 * shared[home.index] < home.filled or not shared[home.index]:
-            home = min(free, key=lambda slot: slot.used)
+    def _assign(self, generation: Generation, free: list[_Slot]) -> None:
+        """Give the generation a slot, and plan to copy the prefix that it has in common with another slot.
+
+        The slot with the longest common prefix is chosen if that is at least half of the slot's content, else the least
+        recently used one: the content of the other slots stays available to the next message of its conversation.
+        """
+        keys = generation.request.prompt.keys
+        shared = {slot.index: _common_prefix(slot.keys[: slot.known], keys) for slot in self._slots}
+        chosen = max(free, key=lambda slot: shared[slot.index])
+        if 2 * shared[chosen.index] < chosen.filled or not shared[chosen.index]:
+            chosen = min(free, key=lambda slot: slot.last_used)
         source = max(self._slots, key=lambda slot: shared[slot.index])
-        own, others = (stream.request.prompt.beginning(shared[slot.index]) for slot in (home, source))
-        home.filled = self._backend.trim(home.index, own)
-        home.keys[: len(keys)] = keys
-        home.known = len(keys)
-        home.stream = stream
-        stream.turn = next(self._turns)
-        if source is not home and others - home.filled >= WORTH_COPYING:
-            stream.follows = _Following(source, source.stream, others)
-            self._follow(home, stream)
+        reusable, copyable = (generation.request.prompt.reusable(shared[slot.index]) for slot in (chosen, source))
+        chosen.filled = self._backend.trim(chosen.index, reusable)
+        chosen.keys[: len(keys)] = keys
+        chosen.known = len(keys)
+        chosen.generation = generation
+        chosen.prefill_order = next(self._prefill_orders)
+        chosen.copy = None
+        if source is not chosen and copyable - chosen.filled >= MIN_COPY:
+            chosen.copy = _PlannedCopy(source, source.generation, copyable)
+            self._awaits_copy(chosen, generation)
 
-    def _follow(self, slot: _Slot, stream: Stream) -> bool:
-        """Whether ``stream`` still waits for what another reads; takes it over as soon as it is there."""
-        follows = stream.follows
-        if follows is None:
+    def _awaits_copy(self, slot: _Slot, generation: Generation) -> bool:
+        """Make the slot's planned copy if its source is complete; return whether prefill has to wait for the source."""
+        plan = slot.copy
+        if plan is None:
             return False
-        read = follows.slot.keys[: follows.slot.filled]  # perhaps by somebody who came after the other
-        if _shared(read, stream.request.prompt.keys) >= follows.length:
-            slot.filled = self._backend.copy(follows.slot.index, slot.index, follows.length)
-        elif follows.slot.stream is follows.stream:
+        computed = plan.source.keys[: plan.source.filled]  # by any generation: the slot may have a new one
+        if _common_prefix(computed, generation.request.prompt.keys) >= plan.length:
+            slot.filled = self._backend.copy(plan.source.index, slot.index, plan.length)
+        elif plan.source.generation is plan.generation:
             return True
-        stream.follows = None
+        slot.copy = None
         return False
 
-    def _speaking(self) -> Iterator[Run]:
+    def _decode_inputs(self) -> Iterator[SlotInput]:
+        """Yield the last token of each started generation."""
         for slot in self._slots:
-            stream = slot.stream
-            if stream and stream.count:
-                yield Run(slot.index, stream.pending, stream.sampler)
+            generation = slot.generation
+            if generation and generation.count:
+                yield SlotInput(slot.index, generation.last_token, generation.sampler)
 
-    def _reading(self, room: int) -> Iterator[Run]:
-        """The next chunks of the prompts that are not yet read, as many as there is ``room`` for.
+    def _prefill_inputs(self, limit: int) -> Iterator[SlotInput]:
+        """Yield the next chunks of the prompts in progress, of ``limit`` positions at most.
 
-        They take turns: many small parts would each be a pass of the model, and nobody would be ready sooner.
+        A prompt that has got a whole chunk goes to the end of the order. Smaller chunks of all prompts would not be
+        faster for any of them: the backend computes each chunk separately.
         """
-        readers = [(slot, slot.stream) for slot in self._slots if slot.stream and not slot.stream.count]
-        for slot, stream in sorted(readers, key=lambda reader: reader[1].turn):
-            if room < LEAST:
+        prompts = [(slot, slot.generation) for slot in self._slots if slot.generation and not slot.generation.count]
+        for slot, generation in sorted(prompts, key=lambda pair: pair[0].prefill_order):
+            if limit < MIN_PREFILL:
                 return
-            if self._follow(slot, stream):
+            if self._awaits_copy(slot, generation):
                 continue
-            chunk = stream.request.prompt.run(slot.filled, self._chunk)
-            cells = stream.request.prompt.run(slot.filled, min(room, self._chunk))
-            if len(cells) == len(chunk):
-                stream.turn = next(self._turns)
-            room -= len(cells)
-            last = slot.filled + len(cells) == len(stream.request.prompt.keys)
-            yield Run(slot.index, cells, stream.sampler if last else None)
+            prompt = generation.request.prompt
+            whole = prompt.chunk(slot.filled, self._chunk)
+            content = prompt.chunk(slot.filled, min(limit, self._chunk))
+            if len(content) == len(whole):
+                slot.prefill_order = next(self._prefill_orders)
+            limit -= len(content)
+            is_last = slot.filled + len(content) == len(prompt.keys)
+            yield SlotInput(slot.index, content, generation.sampler if is_last else None)
 
-    def _pass(self, runs: Sequence[Run], meanwhile: Callable[[], None]) -> list[Stream]:
-        """Have the model read ``runs``; whose next token came of it."""
-        if not runs:
+    def _run(self, inputs: Sequence[SlotInput], overlap: Callable[[], None]) -> list[Generation]:
+        """Compute ``inputs``; return the generations that got a token."""
+        if not inputs:
             return []
 
-        def note() -> None:
-            for run in runs:
-                self._note(self._slots[run.slot], run.cells)
-            meanwhile()
+        def record_and_overlap() -> None:
+            for one in inputs:
+                self._record(self._slots[one.slot], one.content)
+            overlap()
 
-        return [self._advance(self._slots[slot], token) for slot, token in self._backend.decode(runs, note)]
+        return [
+            self._advance(self._slots[slot], token) for slot, token in self._backend.decode(inputs, record_and_overlap)
+        ]
 
-    def _note(self, slot: _Slot, cells: NDArray[Any]) -> None:
-        """Account for what the model is about to read, or reads now."""
-        end = slot.filled + len(cells)
-        if end > slot.known:
-            slot.keys[slot.filled : end] = cells
+    def _record(self, slot: _Slot, content: NDArray[Any]) -> None:
+        """Count the content as part of the slot's cache."""
+        end = slot.filled + len(content)
+        if end > slot.known:  # a generated token; the keys of the prompt are there already
+            slot.keys[slot.filled : end] = content
             slot.known = end
         slot.filled = end
 
-    def _advance(self, slot: _Slot, token: int) -> Stream:
-        stream = slot.stream
-        assert stream is not None
+    def _advance(self, slot: _Slot, token: int) -> Generation:
+        generation = slot.generation
+        assert generation is not None
         self.produced += 1
-        stream.push(token, ends=self._backend.ends(token))
-        if stream.finish:
-            self._leave(slot)
-        return stream
+        generation.add(token, is_end=self._backend.is_end(token))
+        if generation.finish:
+            self._free(slot)
+        return generation
 
 
-def _shared(one: NDArray[np.int64], other: NDArray[np.int64]) -> int:
-    """Length of the common beginning."""
+def _common_prefix(one: NDArray[np.int64], other: NDArray[np.int64]) -> int:
+    """Return the length of the common prefix."""
     size = min(len(one), len(other))
-    differ = np.flatnonzero(one[:size] != other[:size])
-    return int(differ[0]) if len(differ) else size
+    differences = np.flatnonzero(one[:size] != other[:size])
+    return int(differences[0]) if len(differences) else size

@@ -1,4 +1,4 @@
-"""The eye of a LLaVA: a picture to what stands for it in a prompt. Knows nothing of text or of contexts."""
+"""A LLaVA vision encoder and projector: pictures to embeddings of the language model."""
 
 from __future__ import annotations
 
@@ -16,30 +16,34 @@ from numpy.typing import NDArray
 from deployments.errors import BrokenMedia
 from deployments.messages import Image
 
-REMEMBERED = 16  # pictures; one of LLaVA 1.5 in a 7B model is 9 MB
+CACHED_IMAGES = 16  # the embeddings of one picture are 9 MB for LLaVA 1.5 with a 7B model
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
-    """A part of a picture in a prompt: ``keys`` int64 (n,) as in ``Prompt``; ``rows`` float32 (n, width), or words."""
+class ImageChunk:
+    """A part of a picture in a prompt: a slice of the picture, or tokens that separate slices.
+
+    ``keys`` is int64 of shape (n,), as in ``Prompt``. ``embeddings`` is float32 of shape (n, width), or ``None`` for
+    tokens.
+    """
 
     keys: NDArray[np.int64]
-    rows: NDArray[np.float32] | None
+    embeddings: NDArray[np.float32] | None
 
 
-class Eye:
-    """A projector file, opened beside its language model. For any thread; looks at one picture at a time."""
+class VisionEncoder:
+    """The encoder of an mmproj file, for one loaded language model. Any thread may use it; it encodes one at a time."""
 
     def __init__(
         self, path: Path, model: Any, width: int, *, threads: int, use_gpu: bool, flash_attention: bool
     ) -> None:
-        """``width`` is that of the model's embeddings. Raises ``ValueError`` for a file that does not fit the model."""
+        """``width`` is that of the model's embeddings. Raise ``ValueError`` if the file does not fit the model."""
         from llama_cpp import mtmd_cpp
 
         self._mtmd = mtmd_cpp
         self._width = width
         self._lock = Lock()
-        self._seen: OrderedDict[bytes, list[Look]] = OrderedDict()
+        self._cache: OrderedDict[bytes, list[ImageChunk]] = OrderedDict()
         params = mtmd_cpp.mtmd_context_params_default()
         params.use_gpu = use_gpu
         params.print_timings = False
@@ -47,30 +51,30 @@ class Eye:
         params.flash_attn_type = int(flash_attention)
         self._context = mtmd_cpp.mtmd_init_from_file(str(path).encode(), model, params)
         if self._context is None or not mtmd_cpp.mtmd_support_vision(self._context):
-            raise ValueError(f"{path} is no vision projector that fits the model")
+            raise ValueError(f"{path} is not a vision encoder for this model")
         if mtmd_cpp.mtmd_decode_use_mrope(self._context) or mtmd_cpp.mtmd_decode_use_non_causal(self._context, None):
-            raise ValueError(f"{path} is for a model that reads pictures in another way than LLaVA does")
+            raise ValueError(f"{path} needs M-RoPE or non-causal attention, which this engine does not support")
 
-    def look(self, image: Image) -> list[Look]:
-        """What the model reads in the place of ``image``; a picture seen lately is not looked at again."""
+    def encode(self, image: Image) -> list[ImageChunk]:
+        """Return the chunks of ``image``, cached if it is recent. Raise ``BrokenMedia`` if it has no pixels."""
         pixels = np.ascontiguousarray(image.pixels)
         key = blake2b(pixels.data, digest_size=16, key=b"%d" % pixels.shape[1]).digest()
         with self._lock:
-            if key not in self._seen:
-                self._seen[key] = self._parts(pixels, key)
-            self._seen.move_to_end(key)
-            if len(self._seen) > REMEMBERED:
-                self._seen.popitem(last=False)
-            return self._seen[key]
+            if key not in self._cache:
+                self._cache[key] = self._encode(pixels, key)
+            self._cache.move_to_end(key)
+            if len(self._cache) > CACHED_IMAGES:
+                self._cache.popitem(last=False)
+            return self._cache[key]
 
     def close(self) -> None:
-        """Give back the projector's memory. Idempotent."""
+        """Release the memory. Idempotent."""
         with self._lock:
             if self._context is not None:
                 self._mtmd.mtmd_free(self._context)
                 self._context = None
 
-    def _parts(self, pixels: NDArray[np.uint8], key: bytes) -> list[Look]:
+    def _encode(self, pixels: NDArray[np.uint8], key: bytes) -> list[ImageChunk]:
         height, width, _ = pixels.shape
         chunks = self._mtmd.mtmd_input_chunks_init()
         bitmap = self._mtmd.mtmd_bitmap_init(width, height, pixels.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8)))
@@ -79,28 +83,29 @@ class Eye:
         bitmaps = (self._mtmd.mtmd_bitmap_p_ctypes * 1)(bitmap)
         try:
             if self._mtmd.mtmd_tokenize(self._context, chunks, ctypes.byref(text), bitmaps, 1):
-                raise BrokenMedia(f"a picture of {width} by {height} cannot be read", param="image")
+                raise BrokenMedia(f"a picture of {width} by {height} pixels cannot be encoded", param="image")
             size = self._mtmd.mtmd_input_chunks_size(chunks)
-            return [self._part(self._mtmd.mtmd_input_chunks_get(chunks, i), key + b"%d" % i) for i in range(size)]
+            return [self._chunk(self._mtmd.mtmd_input_chunks_get(chunks, i), key + b"%d" % i) for i in range(size)]
         finally:
             self._mtmd.mtmd_bitmap_free(bitmap)
             self._mtmd.mtmd_input_chunks_free(chunks)
 
-    def _part(self, chunk: Any, key: bytes) -> Look:
-        """Words that the projector puts around a picture, or a slice of it."""
+    def _chunk(self, chunk: Any, key: bytes) -> ImageChunk:
+        """Convert an ``mtmd_input_chunk``, which has either tokens or a slice of a picture."""
         count = self._mtmd.mtmd_input_chunk_get_n_tokens(chunk)
         if self._mtmd.mtmd_input_chunk_get_type(chunk) == self._mtmd.MTMD_INPUT_CHUNK_TYPE_TEXT:
             tokens = self._mtmd.mtmd_input_chunk_get_tokens_text(chunk, ctypes.byref(ctypes.c_size_t()))
-            return Look(np.array(tokens[:count], np.int64), None)
-        if failed := self._mtmd.mtmd_encode_chunk(self._context, chunk):
-            raise RuntimeError(f"llama.cpp could not look at a picture: code {failed}")
-        rows = np.ctypeslib.as_array(self._mtmd.mtmd_get_output_embd(self._context), (count, self._width)).copy()
-        return Look(_keys(key, count), rows)
+            return ImageChunk(np.array(tokens[:count], np.int64), None)
+        if code := self._mtmd.mtmd_encode_chunk(self._context, chunk):
+            raise RuntimeError(f"mtmd_encode_chunk failed with code {code}")
+        output = self._mtmd.mtmd_get_output_embd(self._context)
+        return ImageChunk(_keys(key, count), np.ctypeslib.as_array(output, (count, self._width)).copy())
 
 
 def _keys(key: bytes, count: int) -> NDArray[np.int64]:
-    """Negative numbers that no other picture has."""
-    drawn = np.frombuffer(blake2b(key, digest_size=8).digest(), np.uint64)[0]
-    places = np.arange(count, dtype=np.uint64)
-    mixed: NDArray[np.uint64] = (drawn + places) * np.uint64(0x9E3779B97F4A7C15) | np.uint64(1 << 63)
-    return mixed.view(np.int64)
+    """Return ``count`` negative numbers that depend on ``key`` and practically never equal those of another key."""
+    seed = np.frombuffer(blake2b(key, digest_size=8).digest(), np.uint64)[0]
+    positions = np.arange(count, dtype=np.uint64)
+    # Fibonacci hashing (Knuth, The Art of Computer Programming, vol. 3, 6.4), with the sign bit set.
+    hashes: NDArray[np.uint64] = (seed + positions) * np.uint64(0x9E3779B97F4A7C15) | np.uint64(1 << 63)
+    return hashes.view(np.int64)

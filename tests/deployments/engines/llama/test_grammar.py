@@ -1,4 +1,4 @@
-"""Schemas to grammars: what is held parses and fits, what is not is refused by its place."""
+"""JSON schemas to grammars: answers conform to a supported schema, and an unsupported one is refused with its path."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deployments import engine
-from deployments.engines.base import ChatModel
+from deployments.engines.llama.engine import LlamaChat
+from deployments.engines.llama.grammar import json_schema_to_grammar
+from deployments.engines.llama.settings import LlamaArgs, LlamaConfig
 from deployments.errors import InvalidRequest
-from deployments.messages import ChatEnd, ChatMessage, TextDelta
-from deployments.settings import ChatConfig, LlamaArgs
-from deployments.engines.llama.grammar import ANY_OBJECT, grammar
+from deployments.messages import ChatEnd, ChatMessage, JsonSchema, TextDelta
 from tests.deployments.engines import tiny
 from tests.deployments.engines.llama.gbnf import sample
 
@@ -34,46 +33,56 @@ PERSON = {
     "$defs": {"boss": {"anyOf": [{"type": "null"}, {"type": "boolean"}]}},
 }
 
-REFUSED: dict[str, tuple[Any, str]] = {
-    "a keyword that is not held": ({"type": "string", "pattern": "^a+$"}, "p.pattern"),
-    "deep inside": ({"properties": {"a": {"items": {"minimum": 3}}}}, "p.properties.a.items.minimum"),
-    "another address": ({"$ref": "https://example.com/s.json"}, "p.$ref"),
-    "a reference to nothing": ({"$ref": "#/$defs/x"}, "p.$ref"),
-    "a circle": ({"$ref": "#"}, "#.$ref"),
-    "a longer circle": ({"anyOf": [{"$ref": "#/$defs/a"}], "$defs": {"a": {"$ref": "#"}}}, "#.anyOf.0.$ref"),
-    "no such type": ({"type": "date"}, "p.type"),
-    "no schema": ({"properties": {"a": 3}}, "p.properties.a"),
-    "required of nothing": ({"type": "object", "properties": {}, "required": ["a"]}, "p.required"),
-    "an empty choice": ({"enum": []}, "p.enum"),
-    "too many": ({"items": {}, "maxItems": 10**9}, "p.maxItems"),
-    "upside down": ({"type": "string", "minLength": 3, "maxLength": 2}, "p.maxLength"),
-    "beside a reference": ({"$ref": "#/$defs/a", "maxLength": 1, "$defs": {"a": {}}}, "p.maxLength"),
-    "beside a choice": ({"anyOf": [{}], "type": "object"}, "p.type"),
-    "beside an enum": ({"enum": ["a"], "minLength": 2}, "p.minLength"),
-    "an enum of another type": ({"enum": [1, "a"], "type": "string"}, "p.enum"),
-    "a constant of another type": ({"const": 1.5, "type": "integer"}, "p.const"),
-    "required where nothing is named": ({"type": "object", "required": ["a"]}, "p.required"),
-    "required by a number": ({"properties": {"1": {}}, "required": [1]}, "p.required"),
-    "values of a dictionary": ({"additionalProperties": {"pattern": "a"}}, "p.additionalProperties.pattern"),
-    "more than there is": ({"const": float("inf")}, "p"),
-    "half a character": ({"const": "\ud800"}, "p"),
+INVALID: dict[str, tuple[Any, str]] = {
+    "unsupported keyword": ({"type": "string", "pattern": "^a+$"}, "p.pattern"),
+    "unsupported keyword in a subschema": (
+        {"properties": {"a": {"items": {"minimum": 3}}}},
+        "p.properties.a.items.minimum",
+    ),
+    "reference to another document": ({"$ref": "https://example.com/s.json"}, "p.$ref"),
+    "reference to a missing schema": ({"$ref": "#/$defs/x"}, "p.$ref"),
+    "reference to itself": ({"$ref": "#"}, "#.$ref"),
+    "circular references": ({"anyOf": [{"$ref": "#/$defs/a"}], "$defs": {"a": {"$ref": "#"}}}, "#.anyOf.0.$ref"),
+    "unknown type": ({"type": "date"}, "p.type"),
+    "subschema that is no object": ({"properties": {"a": 3}}, "p.properties.a"),
+    "required property that is missing": ({"type": "object", "properties": {}, "required": ["a"]}, "p.required"),
+    "empty enum": ({"enum": []}, "p.enum"),
+    "too large maximum": ({"items": {}, "maxItems": 10**9}, "p.maxItems"),
+    "maximum below minimum": ({"type": "string", "minLength": 3, "maxLength": 2}, "p.maxLength"),
+    "keyword next to $ref": ({"$ref": "#/$defs/a", "maxLength": 1, "$defs": {"a": {}}}, "p.maxLength"),
+    "keyword next to anyOf": ({"anyOf": [{}], "type": "object"}, "p.type"),
+    "keyword next to enum": ({"enum": ["a"], "minLength": 2}, "p.minLength"),
+    "enum with a value of another type": ({"enum": [1, "a"], "type": "string"}, "p.enum"),
+    "constant of another type": ({"const": 1.5, "type": "integer"}, "p.const"),
+    "required without properties": ({"type": "object", "required": ["a"]}, "p.required"),
+    "required with a number": ({"properties": {"1": {}}, "required": [1]}, "p.required"),
+    "unsupported keyword in additionalProperties": (
+        {"additionalProperties": {"pattern": "a"}},
+        "p.additionalProperties.pattern",
+    ),
+    "infinite constant": ({"const": float("inf")}, "p"),
+    "lone surrogate": ({"const": "\ud800"}, "p"),
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_held_is_refused_by_its_place(name: str) -> None:
-    schema, place = REFUSED[name]
+def grammar(schema: Any) -> str:
+    return json_schema_to_grammar(JsonSchema(schema, "p"))
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_an_invalid_schema_is_refused_with_its_path(name: str) -> None:
+    schema, path = INVALID[name]
     with pytest.raises(InvalidRequest) as caught:
-        grammar(schema, "p")
-    assert place in (caught.value.param or "")
+        grammar(schema)
+    assert path in (caught.value.param or "")
 
 
-def test_too_deep_is_refused() -> None:
+def test_a_schema_with_too_many_levels_is_refused() -> None:
     schema: dict[str, Any] = {"type": "null"}
     for _ in range(100):
         schema = {"items": schema}
     with pytest.raises(InvalidRequest, match="deeper"):
-        grammar(schema, "p")
+        grammar(schema)
 
 
 SCALAR = st.none() | st.booleans() | st.integers(-9, 9) | st.floats(-9, 9) | st.text(max_size=4)
@@ -81,9 +90,9 @@ VALUE = st.recursive(SCALAR, lambda v: st.lists(v, max_size=2) | st.dictionaries
 NAME = st.text(st.characters(codec="utf-8"), max_size=4)
 
 
-def bounded(kind: str, least: str, most: str, **more: Any) -> st.SearchStrategy[dict[str, Any]]:
+def bounded(kind: str, minimum: str, maximum: str, **more: Any) -> st.SearchStrategy[dict[str, Any]]:
     bounds = st.tuples(st.integers(0, 3), st.integers(0, 3)).map(
-        lambda pair: {"type": kind, least: pair[0], most: sum(pair)}
+        lambda pair: {"type": kind, minimum: pair[0], maximum: sum(pair)}
     )
     return st.tuples(bounds, st.fixed_dictionaries(more)).map(lambda parts: parts[0] | parts[1])
 
@@ -112,26 +121,31 @@ SCHEMA = st.recursive(
 
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(SCHEMA, SCHEMA.filter(lambda schema: "$ref" not in repr(schema)), st.integers(0, 2**32))
-def test_whatever_a_grammar_allows_is_json_that_fits_its_schema(inner: Any, named: Any, seed: int) -> None:
+def test_every_text_of_a_grammar_is_json_that_conforms_to_the_schema(inner: Any, named: Any, seed: int) -> None:
     schema = {"properties": {"it": inner}, "required": ["it"], "$defs": {"a": named}}
-    said = sample(grammar(schema, "p"), seed)
-    jsonschema.Draft202012Validator(schema).validate(json.loads(said))
+    text = sample(grammar(schema), seed)
+    jsonschema.Draft202012Validator(schema).validate(json.loads(text))
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChatModel]:
-    """Random weights: only the grammar makes sense of what they say."""
+def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaChat]:
+    """A model with random weights: only the grammar determines the form of its answers."""
     path = tiny.chat_model(tmp_path_factory.mktemp("model") / "llm.gguf")
-    loaded = engine.chat_model(LlamaArgs(model=str(path), context_length=1024))
-    yield loaded
-    asyncio.run(loaded.close())
+    model = LlamaChat(LlamaArgs(model=str(path), context_length=1024))
+    yield model
+    asyncio.run(model.close())
 
 
-def said(model: ChatModel, rules: str, seed: int) -> tuple[str, str]:
-    async def ask() -> tuple[str, str]:
+def answer(
+    model: LlamaChat, schema: Any = None, seed: int = 1, rules: str | None = None, param: str = "p"
+) -> tuple[str, str]:
+    """Return the text and the finish reason of an answer with a JSON schema and ``rules`` as the settings' grammar."""
+
+    async def collect() -> tuple[str, str]:
         text, finish = "", ""
-        config = ChatConfig(grammar=rules, seed=seed, max_tokens=400, temperature=1.0)
-        async for value in model.chat([ChatMessage("user", "Hello.")], config):
+        config = LlamaConfig(grammar=rules, seed=seed, max_tokens=400, temperature=1.0)
+        json_schema = None if schema is None else JsonSchema(schema, param)
+        async for value in model.chat([ChatMessage("user", "Hello.")], config, json_schema):
             match value:
                 case TextDelta(delta):
                     text += delta
@@ -139,24 +153,24 @@ def said(model: ChatModel, rules: str, seed: int) -> tuple[str, str]:
                     finish = finish_reason
         return text, finish
 
-    return asyncio.run(ask())
+    return asyncio.run(collect())
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_what_comes_out_parses_and_fits(model: ChatModel, seed: int) -> None:
-    text, finish = said(model, grammar(PERSON, "p"), seed)
+def test_an_answer_is_json_that_conforms_to_its_schema(model: LlamaChat, seed: int) -> None:
+    text, finish = answer(model, PERSON, seed)
     assert finish == "stop"
-    answer = json.loads(text)
-    assert {"name", "boss"} <= answer.keys() <= {"name", "age", "tags", "boss"}
-    assert isinstance(answer["name"], str)
-    assert isinstance(answer.get("age", 1), int)
-    assert answer["boss"] in (None, True, False)
-    assert set(answer.get("tags", ["a"])) <= {"a", 'b"c\\', "é"}
-    assert 1 <= len(answer.get("tags", ["a"])) <= 3
+    person = json.loads(text)
+    assert {"name", "boss"} <= person.keys() <= {"name", "age", "tags", "boss"}
+    assert isinstance(person["name"], str)
+    assert isinstance(person.get("age", 1), int)
+    assert person["boss"] in (None, True, False)
+    assert set(person.get("tags", ["a"])) <= {"a", 'b"c\\', "é"}
+    assert 1 <= len(person.get("tags", ["a"])) <= 3
 
 
 @pytest.mark.parametrize(
-    ("schema", "fits"),
+    ("schema", "conforms"),
     [
         ({"type": "array", "items": {"type": "boolean"}, "maxItems": 2}, lambda v: len(v) <= 2),
         ({"type": ["integer", "null"]}, lambda v: v is None or isinstance(v, int)),
@@ -168,15 +182,25 @@ def test_what_comes_out_parses_and_fits(model: ChatModel, seed: int) -> None:
         ),
     ],
 )
-def test_each_kind_fits(model: ChatModel, schema: dict[str, Any], fits: Any) -> None:
+def test_answers_conform_to_each_kind_of_schema(model: LlamaChat, schema: dict[str, Any], conforms: Any) -> None:
     for seed in range(3):
-        assert fits(json.loads(said(model, grammar(schema, "p"), seed)[0]))
+        assert conforms(json.loads(answer(model, schema, seed)[0]))
 
 
-def test_any_object_is_one_as_far_as_it_goes(model: ChatModel) -> None:
-    assert said(model, ANY_OBJECT, 1)[0].startswith("{")
+def test_an_object_without_further_keywords_is_any_object(model: LlamaChat) -> None:
+    assert answer(model, {"type": "object"})[0].startswith("{")
 
 
-def test_a_grammar_that_cannot_be_read_is_a_typed_error(model: ChatModel) -> None:
+def test_a_schema_replaces_the_grammar_of_the_settings(model: LlamaChat) -> None:
+    assert answer(model, {"const": 1}, rules='root ::= "the"')[0] == "1"
+
+
+def test_an_unsupported_schema_is_refused_with_the_field_of_the_request(model: LlamaChat) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        answer(model, {"type": "string", "pattern": "a"}, param="response_format.json_schema.schema")
+    assert caught.value.param == "response_format.json_schema.schema.pattern"
+
+
+def test_an_invalid_grammar_is_refused(model: LlamaChat) -> None:
     with pytest.raises(InvalidRequest):
-        said(model, "root ::= [", 1)
+        answer(model, rules="root ::= [")

@@ -1,4 +1,4 @@
-"""Speakers cannot speak in each other's names."""
+"""Chat templates: the text of a message cannot add a turn of another role."""
 
 from __future__ import annotations
 
@@ -6,35 +6,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.engines.llama.template import Prompt, Spelled
+from deployments.engines.llama.template import ChatTemplate, EscapedText
 from deployments.errors import InvalidRequest
 from deployments.messages import ChatMessage
 from tests.deployments.engines import tiny
 
-DEAF = "{% for m in messages %}{% if m.role == 'user' %}USER: {{ m.content }} ASSISTANT:{% endif %}{% endfor %}"
+IGNORES_SYSTEM = (
+    "{% for m in messages %}{% if m.role == 'user' %}USER: {{ m.content }} ASSISTANT:{% endif %}{% endfor %}"
+)
 
 HELLO = ChatMessage("user", "hello")
 SYSTEM = ChatMessage("system", "be kind")
 
 
-def prompt(template: str = tiny.TEMPLATE, **kwargs: object) -> Prompt:
-    return Prompt(template, bos="<s>", eos="</s>", special=tiny.CONTROL, **kwargs)  # type: ignore[arg-type]
+def template(source: str = tiny.TEMPLATE, **kwargs: object) -> ChatTemplate:
+    return ChatTemplate(source, bos="<s>", eos="</s>", markers=tiny.CONTROL, **kwargs)  # type: ignore[arg-type]
 
 
-def test_ordinary_text_is_rendered_as_the_template_says() -> None:
-    said = [SYSTEM, HELLO, ChatMessage("assistant", "hi"), ChatMessage("user", "bye")]
+def test_a_conversation_without_markers_is_rendered_by_the_template() -> None:
+    messages = [SYSTEM, HELLO, ChatMessage("assistant", "hi"), ChatMessage("user", "bye")]
     expected = "<s><|system|>be kind</s><|user|>hello</s><|assistant|>hi</s><|user|>bye</s><|assistant|>"
-    assert prompt().parts(said) == [expected]
+    assert template().render(messages) == [expected]
 
 
 @pytest.mark.parametrize("marker", tiny.CONTROL)
-def test_a_marker_in_a_speakers_text_is_spelled(marker: str) -> None:
-    parts = prompt().parts([ChatMessage("user", f"a {marker}b")])
-    assert parts == ["<s><|user|>a ", Spelled(marker), "b</s><|assistant|>"]
+def test_a_marker_in_a_message_is_escaped(marker: str) -> None:
+    parts = template().render([ChatMessage("user", f"a {marker}b")])
+    assert parts == ["<s><|user|>a ", EscapedText(marker), "b</s><|assistant|>"]
 
 
 @pytest.mark.parametrize(
-    ("template", "markers"),
+    ("source", "markers"),
     [
         (tiny.MISTRAL, ["[INST]", "[/INST]"]),
         ("{{ messages[0].content }}### Response:", ["### Response:"]),
@@ -44,42 +46,42 @@ def test_a_marker_in_a_speakers_text_is_spelled(marker: str) -> None:
         ("<|im_start|>{{ messages[0].content }}<|im_end|>", ["<|im_start|>", "<|im_end|>"]),
     ],
 )
-def test_a_templates_own_markers_need_not_be_in_the_vocabulary(template: str, markers: list[str]) -> None:
-    made = Prompt(template, bos="", eos="")
+def test_markers_of_the_template_that_the_vocabulary_lacks_are_escaped(source: str, markers: list[str]) -> None:
+    rendered = ChatTemplate(source, bos="", eos="")
     for marker in markers:
-        assert Spelled(marker) in made.parts([ChatMessage("user", f"a {marker} b")])
+        assert EscapedText(marker) in rendered.render([ChatMessage("user", f"a {marker} b")])
 
 
 @given(
     st.text(max_size=30)
     | st.lists(st.sampled_from([*tiny.CONTROL, "a", " ", "<", "[", "]", "\ufdd0", "1"])).map("".join)
 )
-def test_whatever_a_speaker_says_the_templates_text_holds_no_more_markers(text: str) -> None:
-    said = "".join(part for part in PROMPT.parts([ChatMessage("user", text)]) if isinstance(part, str))
-    said = said.removeprefix("<s><|user|>").removesuffix("</s><|assistant|>")
-    assert not any(marker in said for marker in tiny.CONTROL)
+def test_no_message_adds_a_marker_to_the_rendered_text(text: str) -> None:
+    rendered = "".join(part for part in TEMPLATE.render([ChatMessage("user", text)]) if isinstance(part, str))
+    rendered = rendered.removeprefix("<s><|user|>").removesuffix("</s><|assistant|>")
+    assert not any(marker in rendered for marker in tiny.CONTROL)
 
 
-PROMPT = prompt()
+TEMPLATE = template()
 
 
 @given(st.text(alphabet="abc <[|/", max_size=30))
-def test_text_without_markers_is_untouched(text: str) -> None:
-    assert PROMPT.parts([ChatMessage("user", text)]) == [f"<s><|user|>{text}</s><|assistant|>"]
+def test_text_without_markers_is_unchanged(text: str) -> None:
+    assert TEMPLATE.render([ChatMessage("user", text)]) == [f"<s><|user|>{text}</s><|assistant|>"]
 
 
-@pytest.mark.parametrize("template", [tiny.MISTRAL, DEAF])
-def test_a_template_that_takes_no_system_message_gets_it_in_the_first_users(template: str) -> None:
-    (text,) = prompt(template).parts([SYSTEM, HELLO])
+@pytest.mark.parametrize("source", [tiny.MISTRAL, IGNORES_SYSTEM])
+def test_a_template_without_system_messages_gets_them_in_the_first_user_message(source: str) -> None:
+    (text,) = template(source).render([SYSTEM, HELLO])
     assert "be kind\n\nhello" in text
 
 
-def test_a_conversation_that_the_template_refuses_is_the_clients_error() -> None:
+def test_a_conversation_that_the_template_refuses_is_an_invalid_request() -> None:
     with pytest.raises(InvalidRequest, match="must alternate"):
-        prompt(tiny.MISTRAL).parts([HELLO, HELLO])
+        template(tiny.MISTRAL).render([HELLO, HELLO])
 
 
-def test_pictures_stand_before_their_messages_text() -> None:
+def test_pictures_precede_the_text_of_their_message() -> None:
     first, second = tiny.picture(1), tiny.picture(2)
-    parts = prompt().parts([ChatMessage("user", "what", (first, second))])
+    parts = template().render([ChatMessage("user", "what", (first, second))])
     assert parts == ["<s><|user|>", first, second, "what</s><|assistant|>"]
