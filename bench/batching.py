@@ -41,7 +41,10 @@ from deployments.engines.llama.engine import LlamaChat
 from deployments.engines.llama.settings import LlamaArgs, LlamaConfig
 from deployments.messages import ChatEnd, ChatMessage, Image, TextDelta
 
-WORDS = "red cat old house big river small bird green tree quick fox blue boat warm bread cold night long road".split()
+WORDS = (
+    *("red", "cat", "old", "house", "big", "river", "small", "bird", "green", "tree", "quick"),
+    *("fox", "blue", "boat", "warm", "bread", "cold", "night", "long", "road"),
+)
 DECODE_REPEATS = 5  # per round: one takes a tenth of a second
 SYSTEM_PROMPT = "You are Parley, a friendly assistant. Answer briefly and in plain words."
 
@@ -168,9 +171,7 @@ class Bench:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def gaps_s(
-        self, answers: list[list[float]], long: str, without_s: float
-    ) -> tuple[list[float], list[float]]:
+    async def gaps_s(self, answers: list[list[float]], long: str, without_s: float) -> tuple[list[float], list[float]]:
         """Return the gaps of the background answers for ``without_s``, and during the prefill of ``long``."""
         start_s = time.perf_counter()
         await asyncio.sleep(without_s)
@@ -199,10 +200,7 @@ def _messages(text: str, image: Image | None = None) -> list[ChatMessage]:
 def _gaps(answers: Sequence[Sequence[float]], start_s: float, end_s: float) -> list[float]:
     """Return the gaps that are completely between start and end."""
     return [
-        after - before
-        for times in answers
-        for before, after in pairwise(times)
-        if start_s <= before and after <= end_s
+        after - before for times in answers for before, after in pairwise(times) if start_s <= before and after <= end_s
     ]
 
 

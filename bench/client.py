@@ -1,4 +1,4 @@
-"""A timed HTTP client of ``POST /chat``, which imports nothing of the service. ``bench.openai`` adds OpenAI's routes."""
+"""A timed HTTP client of ``POST /chat``; ``bench.openai`` adds OpenAI's routes."""
 
 from __future__ import annotations
 

@@ -153,11 +153,10 @@ class Engines:
         return concatenate(chunks)
 
     async def _chat(self, text: str, image: Image | None) -> _ChatResult:
-        if image is None:
-            engine, config, images = self._text_llm, self._text_config, ()
-        else:
-            engine, config, images = self._vision_llm, self._vision_config, (image,)
-        messages = [ChatMessage("user", text, images)]
+        vision = image is not None
+        engine = self._vision_llm if vision else self._text_llm
+        config = self._vision_config if vision else self._text_config
+        messages = [ChatMessage("user", text, () if image is None else (image,))]
         if config.system_prompt is not None:
             messages.insert(0, ChatMessage("system", config.system_prompt))
         splitter, sentences, deltas = Sentences(), list[str](), list[str]()

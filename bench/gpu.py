@@ -121,7 +121,17 @@ class Bench:
 
 def batched_bench(options: argparse.Namespace) -> dict[int, list[float]]:
     """Return the decode rates of llama-batched-bench for each number of sequences."""
-    command = [options.batched_bench, "-m", options.model, "-c", _length(options) * max(options.sequences), "-b", 2048, "-ub", 512]
+    command = [
+        options.batched_bench,
+        "-m",
+        options.model,
+        "-c",
+        _length(options) * max(options.sequences),
+        "-b",
+        2048,
+        "-ub",
+        512,
+    ]
     command += ["-npp", options.prompt, "-ntg", options.tokens, "-npl", ",".join(map(str, options.sequences * REPEATS))]
     command += ["-ngl", 99 if options.gpu_layers else 0, "-fa", "on" if options.gpu_layers else "off", "-no-kvu"]
     command += ["-t", options.threads, "-tb", options.threads, "--output-format", "jsonl"]

@@ -1,10 +1,10 @@
-"""The names under which processes are listed."""
+"""The names and sums of process usage."""
 
 from __future__ import annotations
 
 import pytest
 
-from bench.memory import readable
+from bench.memory import ProcessUsage, Snapshot, readable
 
 
 @pytest.mark.parametrize(
@@ -20,5 +20,13 @@ from bench.memory import readable
         ([], "?"),
     ],
 )
-def test_a_process_is_named_by_what_it_does(command: list[str], name: str) -> None:
+def test_names_a_process_by_its_program(command: list[str], name: str) -> None:
     assert readable(command) == name
+
+
+def test_a_snapshot_sums_usage_by_name() -> None:
+    usages = [ProcessUsage("a", 1, 10.0, 3), ProcessUsage("b", 2, 5.0, 4), ProcessUsage("a", 3, 1.5, 1)]
+    snapshot = Snapshot(0.0, usages)
+    assert (snapshot.pss_mib, snapshot.handles) == (16.5, 8)
+    assert snapshot.by_name("pss_mib") == {"a": 11.5, "b": 5.0}
+    assert snapshot.by_name("handles") == {"a": 4, "b": 4}

@@ -1,4 +1,4 @@
-"""The model of random weights that the bench of a GPU asks, in small."""
+"""A small version of the random model that bench.gpu measures."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import asyncio
 from pathlib import Path
 
 from bench.mistral import Shape, write
-from deployments.engines.llama import LlamaChat
+from deployments.engines.llama.engine import LlamaChat
+from deployments.engines.llama.settings import LlamaArgs, LlamaConfig
 from deployments.messages import ChatEnd, ChatMessage, TextDelta
-from deployments.settings import ChatConfig, LlamaArgs
 
 
-def test_it_loads_and_talks_to_the_last_token(tmp_path: Path) -> None:
+def test_the_model_loads_and_generates_the_full_length(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     write(path, Shape(layers=2, width=128, feed=256, heads=4, heads_kv=2, vocabulary=2000, context=512))
 
@@ -21,7 +21,7 @@ def test_it_loads_and_talks_to_the_last_token(tmp_path: Path) -> None:
             value
             for temperature in (0.0, 0.7)
             async for value in engine.chat(
-                [ChatMessage("user", "0123456789")], ChatConfig(temperature=temperature, max_tokens=100)
+                [ChatMessage("user", "0123456789")], LlamaConfig(temperature=temperature, max_tokens=100)
             )
         ]
         await engine.close()

@@ -1,4 +1,4 @@
-"""The connections of a client that asks much at once."""
+"""The connections of a client with many concurrent requests."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from bench.client import Request, ask, connect
+from bench.client import Request, connect, post_chat
 
-REFUSAL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nContent-Length: 4\r\n\r\nfull"
+REJECTION = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nContent-Length: 4\r\n\r\nfull"
 
 
 class Server:
-    """Refuses every call, after a moment; ``connections`` counts those that were made, ``bodies`` what was sent."""
+    """Sends ``response`` after 10 ms to every request; counts connections and keeps the bodies of requests."""
 
-    def __init__(self, answer: bytes = REFUSAL) -> None:
-        self.answer = answer
+    def __init__(self, response: bytes = REJECTION) -> None:
+        self.response = response
         self.connections = 0
         self.bodies: list[bytes] = []
 
@@ -30,7 +30,7 @@ class Server:
             )
             self.bodies.append(await reader.readexactly(length))
             await asyncio.sleep(0.01)
-            writer.write(self.answer)
+            writer.write(self.response)
         writer.close()
 
     async def _head(self, reader: asyncio.StreamReader) -> bytes:
@@ -41,35 +41,36 @@ class Server:
 
 
 @asynccontextmanager
-async def served(server: Server) -> AsyncIterator[httpx.AsyncClient]:
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-    async with listening, connect(url) as client:
+async def connected(server: Server) -> AsyncIterator[httpx.AsyncClient]:
+    tcp_server = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{tcp_server.sockets[0].getsockname()[1]}"
+    async with tcp_server, connect(url) as client:
         yield client
 
 
-def test_a_connection_is_used_again_and_each_request_under_way_has_its_own() -> None:
+def test_reuses_idle_connections_and_opens_one_per_concurrent_request() -> None:
     server = Server()
 
     async def body() -> list[int]:
         counts = []
-        async with served(server) as client:
-            for at_once in (1, 1, 3, 3, 2):
-                answers = await asyncio.gather(*(ask(client, Request("text", text="hi")) for _ in range(at_once)))
-                assert {(answer.status, answer.text, answer.retry_after) for answer in answers} == {(503, "full", "2")}
+        async with connected(server) as client:
+            for concurrency in (1, 1, 3, 3, 2):
+                posts = (post_chat(client, Request("text", text="hi")) for _ in range(concurrency))
+                responses = await asyncio.gather(*posts)
+                assert {(one.status, one.text, one.retry_after) for one in responses} == {(503, "full", "2")}
                 counts.append(server.connections)
         return counts
 
     assert asyncio.run(body()) == [1, 1, 3, 3, 3]
 
 
-def test_a_call_that_is_made_again_sends_the_same_again() -> None:
+def test_a_repeated_request_sends_the_same_body() -> None:
     server = Server()
 
     async def body() -> None:
-        async with served(server) as client:
+        async with connected(server) as client:
             for _ in range(2):
-                await ask(client, Request("voice", audio=b"RIFF" * 50_000))
+                await post_chat(client, Request("voice", audio=b"RIFF" * 50_000))
 
     asyncio.run(body())
     first, second = server.bodies
@@ -77,15 +78,15 @@ def test_a_call_that_is_made_again_sends_the_same_again() -> None:
     assert b"RIFF" * 50_000 in first
 
 
-def test_a_connection_that_broke_is_not_used_again() -> None:
-    server = Server(answer=b"nonsense\r\n\r\n")
+def test_does_not_reuse_a_broken_connection() -> None:
+    server = Server(response=b"nonsense\r\n\r\n")
 
     async def body() -> None:
-        async with served(server) as client:
+        async with connected(server) as client:
             with pytest.raises(httpx.HTTPError):
-                await ask(client, Request("text", text="hi"))
-            server.answer = REFUSAL
-            assert (await ask(client, Request("text", text="hi"))).status == 503
+                await post_chat(client, Request("text", text="hi"))
+            server.response = REJECTION
+            assert (await post_chat(client, Request("text", text="hi"))).status == 503
 
     asyncio.run(body())
     assert server.connections == 2
