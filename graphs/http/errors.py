@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from fastapi import FastAPI, Request
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
@@ -71,7 +72,7 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     if error.status_code == NotFound.status:
         return response(NotFound(f"There is nothing at {request.url.path}. GET /docs lists what there is."))
     if error.status_code == MethodNotAllowed.status:
-        allowed = (error.headers or {}).get("allow", "another method")
+        allowed = Headers(error.headers)["allow"]
         refusal = response(MethodNotAllowed(f"{request.url.path} does not accept {request.method}, only {allowed}."))
         refusal.headers["Allow"] = allowed
         return refusal

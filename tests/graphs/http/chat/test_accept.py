@@ -1,11 +1,11 @@
-"""``output`` wins over ``Accept``; without either the answer is text in JSON."""
+"""The form of a response by ``output`` and ``Accept``; without either it is text in JSON."""
 
 from __future__ import annotations
 
 import pytest
 
-from graphs.pipeline.turn import Output
 from graphs.http.chat.accept import Form, negotiate
+from graphs.pipeline.turn import Output
 
 
 @pytest.mark.parametrize(
@@ -26,12 +26,12 @@ from graphs.http.chat.accept import Form, negotiate
         (";;q=x,,", Output.TEXT, Form.JSON),
     ],
 )
-def test_accept_decides_when_nothing_was_asked_for(accept: str, output: Output, form: Form) -> None:
+def test_accept_decides_without_the_field_output(accept: str, output: Output, form: Form) -> None:
     assert negotiate(accept, None) == (output, form)
 
 
 @pytest.mark.parametrize(
-    ("accept", "asked", "form"),
+    ("accept", "output", "form"),
     [
         ("audio/wav", Output.TEXT, Form.JSON),
         ("text/plain", Output.VOICE, Form.WAV),
@@ -41,5 +41,5 @@ def test_accept_decides_when_nothing_was_asked_for(accept: str, output: Output, 
         ("*/*", Output.VOICE, Form.WAV),
     ],
 )
-def test_output_wins(accept: str, asked: Output, form: Form) -> None:
-    assert negotiate(accept, asked) == (asked, form)
+def test_the_field_output_overrides_accept(accept: str, output: Output, form: Form) -> None:
+    assert negotiate(accept, output) == (output, form)

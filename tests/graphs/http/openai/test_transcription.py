@@ -14,9 +14,9 @@ from starlette.responses import Response
 
 from deployments.errors import InvalidRequest
 from deployments.messages import Segment, Word
-from graphs.pipeline.events import Done, Event, SegmentHeard
 from graphs.http.executor import Lanes
 from graphs.http.openai.transcription import TranscriptionAnswer, TranscriptionAsked, TranscriptionRequest
+from graphs.pipeline.events import Done, Event, SegmentHeard
 
 LANES = Lanes(1)
 HEARD = [

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from deployments.errors import InvalidRequest, ParleyError, UnsupportedMedia
 from deployments.settings import GatewayConfig
-from graphs.pipeline.plan import Stage, plan
-from graphs.http.media.fetch import Fetcher
 from graphs.http.executor import Lanes
+from graphs.http.media.fetch import Fetcher
 from graphs.http.openai.chat.audio_id import audio_id, transcript
-from graphs.http.openai.models import Catalogue, UnknownModel, catalogue
 from graphs.http.openai.chat.request import ChatAsked, ChatCompletionRequest, read_chat_completion
+from graphs.http.openai.models import Catalogue, UnknownModel, catalogue
+from graphs.pipeline.plan import Stage, plan
 
 NAMES = catalogue(
     {Stage.ASR: "hears", Stage.LLM: "thinks", Stage.VISION: "thinks", Stage.TTS: "speaks"}, 1, {"gpt-4o": "parley"}
