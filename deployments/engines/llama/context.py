@@ -120,11 +120,11 @@ class Context:
             self._overlap = overlap
         else:
             overlap()
-        single = [one for one in inputs if one.content.shape == (1,)]
-        longer = [one for one in inputs if one.content.shape != (1,)] if len(single) < len(inputs) else []
+        single = [item for item in inputs if item.content.shape == (1,)]
+        longer = [item for item in inputs if item.content.shape != (1,)] if len(single) < len(inputs) else []
         chosen = [*self._decode_single(single)] if single else []
-        for one in longer:
-            chosen += self._decode_longer(one)
+        for item in longer:
+            chosen += self._decode_longer(item)
         return chosen
 
     def trim(self, slot: int, length: int) -> int:
@@ -169,19 +169,19 @@ class Context:
 
         A padding slot has a free position: the last token of an answer is never an input.
         """
-        slots = padding_slots(tuple([one.slot for one in inputs]), self.slots, self._max_gap, self._fill_blocks)
+        slots = padding_slots(tuple([item.slot for item in inputs]), self.slots, self._max_gap, self._fill_blocks)
         padding = (SlotInput(slot, np.zeros(1, np.int64), _PADDING) for slot in slots)
         inputs = sorted([*inputs, *padding], key=attrgetter("slot"))
         return self._run(inputs, self._batch.single(inputs, self._lengths))
 
-    def _decode_longer(self, one: SlotInput) -> Iterable[tuple[int, int]]:
+    def _decode_longer(self, item: SlotInput) -> Iterable[tuple[int, int]]:
         """Compute several tokens or embeddings for one slot."""
-        end = self._lengths[one.slot] + len(one.content)
-        padded = self._fill_blocks and one.content.ndim == 1
-        padding = min(block_padding(len(one.content)), self.context_length - end) if padded else 0
-        chosen = self._run([one], self._batch.longer(one, self._lengths[one.slot], padding))
+        end = self._lengths[item.slot] + len(item.content)
+        padded = self._fill_blocks and item.content.ndim == 1
+        padding = min(block_padding(len(item.content)), self.context_length - end) if padded else 0
+        chosen = self._run([item], self._batch.longer(item, self._lengths[item.slot], padding))
         if padding:
-            self._lib.llama_memory_seq_rm(self._memory, one.slot, end, -1)
+            self._lib.llama_memory_seq_rm(self._memory, item.slot, end, -1)
         return chosen
 
     def _run(self, inputs: list[SlotInput], batch: Any) -> Iterable[tuple[int, int]]:
@@ -190,16 +190,16 @@ class Context:
             raise RuntimeError(f"llama_decode failed with code {code}")
         self._overlap()
         self._overlap = no_op
-        for one in inputs:
-            self._lengths[one.slot] += len(one.content)
-            if one.sampler is _PADDING:
-                self.trim(one.slot, self._lengths[one.slot] - 1)
-        sampled = [one for one in inputs if _needs_logits(one)]
+        for item in inputs:
+            self._lengths[item.slot] += len(item.content)
+            if item.sampler is _PADDING:
+                self.trim(item.slot, self._lengths[item.slot] - 1)
+        sampled = [item for item in inputs if _needs_logits(item)]
         if not sampled:
             self._lib.llama_synchronize(self._context)  # so that timings include the GPU's work
             return ()
-        tokens = choose(self._logits(len(sampled)), [one.sampler for one in sampled], self._candidates)
-        return zip([one.slot for one in sampled], tokens, strict=True)
+        tokens = choose(self._logits(len(sampled)), [item.sampler for item in sampled], self._candidates)
+        return zip([item.slot for item in sampled], tokens, strict=True)
 
     def _logits(self, rows: int) -> NDArray[np.float32]:
         """Return the logits of the last batch, of shape (rows, vocabulary); valid until the next batch."""
@@ -211,8 +211,8 @@ class Context:
 _PADDING = object()  # in place of a sampler
 
 
-def _needs_logits(one: SlotInput) -> bool:
-    return one.sampler not in (None, _PADDING)
+def _needs_logits(item: SlotInput) -> bool:
+    return item.sampler not in (None, _PADDING)
 
 
 def block_padding(tokens: int) -> int:
@@ -269,32 +269,32 @@ class _Batch:
     def single(self, inputs: list[SlotInput], lengths: Sequence[int]) -> Any:
         """Return a batch of one token per input; ``lengths`` are those of all slots."""
         size = len(inputs)
-        slots = [one.slot for one in inputs]
-        self._tokens[:size] = np.concatenate([one.content for one in inputs])
+        slots = [item.slot for item in inputs]
+        self._tokens[:size] = np.concatenate([item.content for item in inputs])
         self._positions[:size] = [lengths[slot] for slot in slots]
         self._sequences[:size] = self._slot_addresses[slots]
-        self._has_logits[:size] = [_needs_logits(one) for one in inputs]
+        self._has_logits[:size] = [_needs_logits(item) for item in inputs]
         self._token_batch.n_tokens = size
         return self._token_batch
 
-    def longer(self, one: SlotInput, length: int, padding: int) -> Any:
+    def longer(self, item: SlotInput, length: int, padding: int) -> Any:
         """Return a batch of one input for a slot of ``length`` positions, with ``padding`` tokens at its end.
 
         Logits are computed only at the input's last position, and only if it has a sampler.
         """
-        size = len(one.content)
+        size = len(item.content)
         padded = size + padding
         self._positions[:padded] = np.arange(length, length + padded)
-        self._sequences[:padded] = self._slot_addresses[one.slot]
+        self._sequences[:padded] = self._slot_addresses[item.slot]
         self._has_logits[:padded] = 0
-        self._has_logits[size - 1] = _needs_logits(one)
+        self._has_logits[size - 1] = _needs_logits(item)
         batch = self._token_batch
-        if one.content.ndim == 1:
-            self._tokens[:size] = one.content
+        if item.content.ndim == 1:
+            self._tokens[:size] = item.content
             self._tokens[size:padded] = 0
         else:
             batch = self._embedding_batch
-            self._embeddings = np.ascontiguousarray(one.content, np.float32)  # referenced until the next batch
+            self._embeddings = np.ascontiguousarray(item.content, np.float32)  # referenced until the next batch
             _set_pointer(batch, "embd", self._embeddings)
         batch.n_tokens = padded
         return batch

@@ -2,8 +2,8 @@
 
 Generations start and end between steps ("iteration-level scheduling" of Orca, Yu et al., OSDI 2022). A step is either a
 decode step, in which every started generation gets its next token, or a prefill step over chunks of some prompts. Long
-prompts take several prefill steps, with decode steps in between ("chunked prefill" of Sarathi, Agrawal et al., 2023).
-A slot keeps its content after its generation; a prompt is not computed as far as it has a prefix in common with a slot.
+prompts take several prefill steps, with decode steps in between ("chunked prefills" of Sarathi, Agrawal et al., 2023).
+A slot keeps its content after its generation; prefill skips the prefix that a prompt has in common with a slot.
 
 This module has no threads, no event loop and no model: a loop calls ``Scheduler.step``, a ``Backend`` computes.
 """
@@ -27,7 +27,7 @@ from deployments.errors import ContextOverflow
 
 # Shortest prefix to copy from another slot: a copy takes about as long as the prefill of this many positions.
 MIN_COPY = 16
-# ``Scheduler.affinity`` counts each generation as this many positions of prefill, for its share of every step.
+# In ``Scheduler.affinity``, a generation weighs as much as the prefill of this many positions: it slows every step.
 GENERATION_COST = 64
 # Minimum prefill chunk, except for the last chunk of a prompt; see ``Prompt.chunk``.
 MIN_PREFILL = 3
@@ -102,7 +102,7 @@ class _Slot:
     last_used: int = 0  # higher if freed later
     generation: Generation | None = None
     prefill_order: int = 0  # lower gets its next chunk first
-    copy: _PlannedCopy | None = None
+    planned_copy: _PlannedCopy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ class Scheduler:
     @property
     def active(self) -> int:
         """Generations that have a slot, without the cancelled ones."""
-        return sum((one := slot.generation) is not None and not one.cancelled for slot in self._slots)
+        return sum(slot.generation is not None and not slot.generation.cancelled for slot in self._slots)
 
     @property
     def filled(self) -> int:
@@ -218,7 +218,7 @@ class Scheduler:
         generation.cancelled = True
 
     def step(self, overlap: Callable[[], None] = no_op) -> list[Generation]:
-        """Run one prefill or decode step; return the generations that got a token or ended.
+        """Run one prefill or decode step; return the generations that got a token, which may be their last.
 
         A prefill step comes first if there is a prompt to compute, unless the time for prefill between two decode steps
         is used up. ``overlap`` is passed to ``Backend.decode``; it is not called if there is nothing to compute.
@@ -232,7 +232,7 @@ class Scheduler:
         advanced = self._run(prefill or decode, overlap)
         duration_s = self._clock() - start_s
         if prefill:
-            self._budget.add_prefill(sum(len(one.content) for one in prefill), duration_s)
+            self._budget.add_prefill(sum(len(item.content) for item in prefill), duration_s)
         else:
             self._budget.add_decode(duration_s)
         return advanced
@@ -269,7 +269,7 @@ class Scheduler:
         )
 
     def _drop_cancelled(self) -> None:
-        for generation in [one for one in self._waiting.copy() if one.cancelled]:
+        for generation in [waiting for waiting in self._waiting.copy() if waiting.cancelled]:
             try:
                 self._waiting.remove(generation)
             except ValueError:  # another scheduler has adopted it
@@ -291,8 +291,10 @@ class Scheduler:
 
     def _fill_slots(self) -> None:
         """Give free slots to the queue, first in, first out."""
-        while (free := [slot for slot in self._slots if slot.generation is None]) and (one := self.pop_waiting()):
-            self._assign(one, free)
+        while free := [slot for slot in self._slots if slot.generation is None]:
+            if (generation := self.pop_waiting()) is None:
+                return
+            self._assign(generation, free)
 
     def _assign(self, generation: Generation, free: list[_Slot]) -> None:
         """Give the generation a slot, and plan to copy the prefix that it has in common with another slot.
@@ -312,14 +314,14 @@ class Scheduler:
         chosen.known = len(keys)
         chosen.generation = generation
         chosen.prefill_order = next(self._prefill_orders)
-        chosen.copy = None
+        chosen.planned_copy = None
         if source is not chosen and copyable - chosen.filled >= MIN_COPY:
-            chosen.copy = _PlannedCopy(source, source.generation, copyable)
+            chosen.planned_copy = _PlannedCopy(source, source.generation, copyable)
             self._awaits_copy(chosen, generation)
 
     def _awaits_copy(self, slot: _Slot, generation: Generation) -> bool:
         """Make the slot's planned copy if its source is complete; return whether prefill has to wait for the source."""
-        plan = slot.copy
+        plan = slot.planned_copy
         if plan is None:
             return False
         computed = plan.source.keys[: plan.source.filled]  # by any generation: the slot may have a new one
@@ -327,7 +329,7 @@ class Scheduler:
             slot.filled = self._backend.copy(plan.source.index, slot.index, plan.length)
         elif plan.source.generation is plan.generation:
             return True
-        slot.copy = None
+        slot.planned_copy = None
         return False
 
     def _decode_inputs(self) -> Iterator[SlotInput]:
@@ -364,8 +366,8 @@ class Scheduler:
             return []
 
         def record_and_overlap() -> None:
-            for one in inputs:
-                self._record(self._slots[one.slot], one.content)
+            for item in inputs:
+                self._record(self._slots[item.slot], item.content)
             overlap()
 
         return [
