@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,16 @@ from onnx import TensorProto, helper
 from deployments.engines.kokoro.settings import KokoroArgs
 
 SAMPLES_PER_TOKEN = 1200
+ITERATIONS = 60
 VOICES = ("af_test", "bm_test")
 
 
 def voice(folder: Path) -> KokoroArgs:
-    """Write a model that hums: a sine of 50 ms per token, divided by the speed; the style decides its frequency."""
+    """Write a model that hums for 50 ms per token, divided by the speed. The style decides the frequency.
+
+    The sine of the sine, and so on, makes a sentence take some 10 ms, so that a test can cancel requests in the queue.
+    """
+    waves = ["phases", *(f"wave{i}" for i in range(ITERATIONS)), "audio"]
     nodes = [
         ("Shape", ["tokens"], ["shape"]),
         ("Gather", ["shape", "one"], ["count"]),
@@ -26,14 +32,12 @@ def voice(folder: Path) -> KokoroArgs:
         ("Range", ["zero", "limit", "step"], ["times"]),
         ("ReduceMax", ["style"], ["pitch"], {"keepdims": 0}),
         ("Mul", ["times", "pitch"], ["phases"]),
-        ("Sin", ["phases"], ["wave"]),
-        ("Mul", ["wave", "level"], ["audio"]),
+        *(("Sin", [before], [after]) for before, after in pairwise(waves)),
     ]
     constants = {
         "samples_per_token": np.float32(SAMPLES_PER_TOKEN),
         "zero": np.float32(0),
         "step": np.float32(1),
-        "level": np.float32(0.3),
         "one": np.int64(1),
     }
     graph = helper.make_graph(
