@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.e2e import node
-from tests.e2e.conftest import DATA
 from tests.e2e.audio import as_wav
+from tests.e2e.conftest import DATA
 
 
 @pytest.fixture(scope="module")

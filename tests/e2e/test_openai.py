@@ -10,13 +10,14 @@ from typing import Any
 
 import httpx
 import numpy as np
+import openai
 import pytest
 import soundfile
 import yaml
 from openai import OpenAI
 
-from tests.e2e.conftest import DATA, ROOT
 from tests.e2e.audio import as_wav, mp3
+from tests.e2e.conftest import DATA, ROOT
 
 FORMATS = {"mp3": "mp3", "opus": "ogg", "aac": "aac", "flac": "flac", "wav": "wav"}
 CAPITAL = "What is the capital of France?"
@@ -120,6 +121,15 @@ def test_an_answer_conforms_to_a_json_schema(api: OpenAI) -> None:
     answer = json.loads(complete(api, written(CAPITAL), response_format=format_).choices[0].message.content)
     assert answer.keys() == {"city", "sure"}
     assert isinstance(answer["sure"], bool)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_rejects_an_unsupported_json_schema_by_name(api: OpenAI, stream: bool) -> None:
+    format_ = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"pattern": "a"}}}
+    with pytest.raises(openai.BadRequestError) as caught:
+        complete(api, written(CAPITAL), response_format=format_, stream=stream)
+    assert caught.value.param == "response_format.json_schema.schema.pattern"
+    assert caught.value.type == "invalid_request_error"
 
 
 @pytest.mark.parametrize("name", [*FORMATS, "pcm"])
