@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -44,6 +44,7 @@ def test_trims_silence_around_the_speech() -> None:
     assert 1600 <= len(done) <= 1600 + 2 * MARGIN
 
 
+@settings(deadline=None)  # other processes may use the CPU
 @given(cuts=st.lists(st.integers(0, 12_000), max_size=6), silence=st.integers(0, 3_000))
 def test_chunks_give_the_audio_of_the_whole(cuts: list[int], silence: int) -> None:
     quiet = np.zeros(silence, np.float32)
@@ -51,6 +52,7 @@ def test_chunks_give_the_audio_of_the_whole(cuts: list[int], silence: int) -> No
     np.testing.assert_allclose(processed(np.split(whole, sorted(cuts))), processed([whole]), atol=1e-6)
 
 
+@settings(deadline=None)  # other processes may use the CPU
 @given(levels=st.lists(st.floats(0, 3), min_size=1, max_size=5), volume=st.floats(0.1, 4))
 def test_does_not_clip_or_click_between_chunks(levels: list[float], volume: float) -> None:
     chunks = [speech(2_000, level) for level in levels]

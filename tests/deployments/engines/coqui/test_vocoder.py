@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -36,6 +36,7 @@ def random_spectrogram(frames: int) -> NDArray[np.float32]:
     return np.random.default_rng(frames).normal(size=(frames, 4)).astype(np.float32)
 
 
+@settings(deadline=None)  # other processes may use the CPU
 @given(hop=st.integers(16, 400), reach=st.integers(0, 30), pad=st.integers(0, 600), frames=st.integers(1, 900))
 def test_chunks_give_the_audio_of_the_whole(hop: int, reach: int, pad: int, frames: int) -> None:
     run = FakeVocoder(hop, reach, pad)
