@@ -11,7 +11,6 @@ from threading import Condition, Thread
 from deployments.engines.llama.context import Context
 from deployments.engines.llama.generation import Generation
 from deployments.engines.llama.output import Delta, send
-from deployments.engines.llama.request import Request
 from deployments.engines.llama.scheduler import Scheduler
 from deployments.errors import EngineUnavailable
 
@@ -60,18 +59,16 @@ class DecodeLoop:
         self.scheduler.probe()
         self._thread.start()
 
-    def submit(self, request: Request) -> Generation:
-        """Queue a request with an ``OutputQueue`` as its ``output``.
+    def submit(self, generation: Generation) -> None:
+        """Queue a generation whose request has an ``OutputQueue`` as its ``output``.
 
-        Raise ``EngineUnavailable`` after the loop's end, ``ContextOverflow``, or ``InvalidRequest`` for an invalid
-        grammar.
+        Raise ``EngineUnavailable`` after the loop's end.
         """
         with self._wake:
             if self.failure:
                 raise self.failure
-            generation = self.scheduler.submit(request)
+            self.scheduler.submit(generation)
             self._wake.notify()
-        return generation
 
     def probe(self) -> Future[None]:
         """Return a future that is done after the running step, or after a step of one token if the loop is idle.
@@ -108,7 +105,7 @@ class DecodeLoop:
                     advanced = self.scheduler.step(self._send_deltas)
                     self._deltas += [Delta(one.request.output, one.take_text, one.finish) for one in advanced]
                 if self.scheduler.has_free_slot and (generation := self._steal()):
-                    self.scheduler.adopt(generation)
+                    self.scheduler.submit(generation)
                 if not self.scheduler.busy:
                     self._send_deltas()
                 self._progress_at = time.monotonic()

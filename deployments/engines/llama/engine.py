@@ -81,11 +81,11 @@ class LlamaChat:
         """
         assert isinstance(config, LlamaConfig)
         with self._admitted():
-            prompt, grammar = await self._prepare(messages, json_schema)
             output = OutputQueue(asyncio.get_running_loop())
-            sampling = _sampling(config, grammar)
+            generation = await self._prepared(messages, config, json_schema, output)
+            prompt = generation.request.prompt
             worker = self._best_worker(prompt)
-            generation = worker.submit(Request(prompt, config.max_tokens, config.stop, sampling, output))
+            worker.submit(generation)
             try:
                 finish: FinishReason | None = None
                 while finish is None:
@@ -94,7 +94,7 @@ class LlamaChat:
                         yield TextDelta(text)
                 yield ChatEnd(finish, len(prompt.keys), generation.count)
             finally:
-                worker.scheduler.cancel(generation)  # also if another worker has adopted it
+                worker.scheduler.cancel(generation)  # also if another worker has it now
 
     async def check(self) -> None:
         """Wait until each worker ends its running step, or a step of one token if it is idle.
@@ -155,14 +155,16 @@ class LlamaChat:
         finally:
             self._requests -= 1
 
-    async def _prepare(
-        self, messages: Sequence[ChatMessage], json_schema: JsonSchema | None
-    ) -> tuple[Prompt, str | None]:
-        """Return the prompt and the grammar of the schema, both computed in another thread."""
+    async def _prepared(
+        self, messages: Sequence[ChatMessage], config: LlamaConfig, json_schema: JsonSchema | None, output: OutputQueue
+    ) -> Generation:
+        """Return a generation for any worker; what takes long is done in another thread."""
 
-        def prepare() -> tuple[Prompt, str | None]:
-            grammar = json_schema_to_grammar(json_schema) if json_schema else None
-            return self._prompt_builder.build(messages), grammar
+        def prepare() -> Generation:
+            grammar = json_schema_to_grammar(json_schema) if json_schema else config.grammar
+            prompt = self._prompt_builder.build(messages)
+            request = Request(prompt, config.max_tokens, config.stop, _sampling(config, grammar), output)
+            return self._workers[0].scheduler.new_generation(request)
 
         has_pictures = any(message.images for message in messages)
         executor = self._picture_executor if has_pictures else self._text_executor
@@ -216,7 +218,6 @@ def _chunk(args: LlamaArgs) -> int:
 
 
 def _sampling(config: LlamaConfig, grammar: str | None) -> Sampling:
-    """Return the sampling options; ``grammar`` is that of the request's schema."""
     return Sampling(
         temperature=config.temperature,
         top_p=config.top_p,
@@ -225,7 +226,7 @@ def _sampling(config: LlamaConfig, grammar: str | None) -> Sampling:
         repeat_penalty=config.repeat_penalty,
         presence_penalty=config.presence_penalty,
         frequency_penalty=config.frequency_penalty,
-        grammar=config.grammar if grammar is None else grammar,
+        grammar=grammar,
         seed=random.getrandbits(32) if config.seed is None else config.seed % 2**32,
     )
 

@@ -52,6 +52,7 @@ class Sampler:
         from llama_cpp import llama_cpp as lib
 
         self._lib = lib
+        self._chain: Any = None
         self._max_candidates = 1 if sampling.temperature == 0 else sampling.top_k  # 0: the whole vocabulary
         samplers = []
         if sampling.grammar is not None:
@@ -91,8 +92,14 @@ class Sampler:
         return token
 
     def close(self) -> None:
-        """Release the memory."""
-        self._lib.llama_sampler_free(self._chain)
+        """Release the memory. Idempotent."""
+        if self._chain is not None:
+            self._lib.llama_sampler_free(self._chain)
+            self._chain = None
+
+    def __del__(self) -> None:
+        """Release the memory of a sampler whose request was cancelled before it reached a scheduler."""
+        self.close()
 
 
 def choose(logits: NDArray[np.float32], samplers: Sequence[Sampler], candidates: Candidates) -> list[int]:

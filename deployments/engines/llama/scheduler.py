@@ -145,8 +145,7 @@ class _PrefillBudget:
 class Scheduler:
     """The slots of one backend, the generations in them, and the queue for a slot.
 
-    Any thread may call ``affinity``, ``submit``, ``cancel``, ``pop_waiting``, ``adopt`` and the properties; the other
-    methods belong to the thread that calls ``step``.
+    ``step``, ``probe`` and ``clear`` belong to one thread; any thread may use the other methods and the properties.
     """
 
     def __init__(
@@ -196,22 +195,24 @@ class Scheduler:
         shared = max(_common_prefix(slot.keys[: slot.known], prompt.keys) for slot in self._slots)
         return generations < len(self._slots), shared - GENERATION_COST * generations
 
-    def submit(self, request: Request) -> Generation:
-        """Queue a request. Raise ``ContextOverflow``, or ``InvalidRequest`` for an invalid grammar."""
+    def new_generation(self, request: Request) -> Generation:
+        """Return a generation for the queue of this scheduler, or of another one with the same model.
+
+        Parses the grammar, which takes over a second for a large one. Raise ``ContextOverflow``, or ``InvalidRequest``
+        for an invalid grammar.
+        """
         self._require_fit(len(request.prompt.keys), request.max_tokens)
-        generation = Generation(request, self._backend.sampler(request.sampling), self._backend.piece)
+        return Generation(request, self._backend.sampler(request.sampling), self._backend.piece)
+
+    def submit(self, generation: Generation) -> None:
+        """Append a generation to the queue."""
         self._waiting.append(generation)
-        return generation
 
     def pop_waiting(self) -> Generation | None:
-        """Remove and return the first generation of the queue, if any; a scheduler of the same model can adopt it."""
+        """Remove and return the first generation of the queue, if any, for another scheduler with the same model."""
         with suppress(IndexError):
             return self._waiting.popleft()
         return None
-
-    def adopt(self, generation: Generation) -> None:
-        """Queue a generation from another scheduler's queue."""
-        self._waiting.append(generation)
 
     def cancel(self, generation: Generation) -> None:
         """Remove the generation before the next step, in whichever scheduler it is. No effect after its end."""
@@ -272,7 +273,7 @@ class Scheduler:
         for generation in [waiting for waiting in self._waiting.copy() if waiting.cancelled]:
             try:
                 self._waiting.remove(generation)
-            except ValueError:  # another scheduler has adopted it
+            except ValueError:  # another scheduler has it now
                 continue
             self._backend.release(generation.sampler)
         for slot in self._slots:

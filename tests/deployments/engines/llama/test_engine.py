@@ -352,8 +352,12 @@ def test_a_failure_of_a_worker_ends_all_requests(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_closing_the_engine_ends_its_requests(run: Run, args: LlamaArgs, workers: int) -> None:
+def test_closing_the_engine_ends_its_requests(
+    run: Run, args: LlamaArgs, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
     engine = load(args, parallel=2, workers=workers)
+    for worker in range(workers):  # slow enough that the answer does not end before the engine
+        step_sizes(engine, monkeypatch, step_s=0.005, worker=worker)
 
     async def body() -> list[Any]:
         config = HOT.model_copy(update={"max_tokens": 300, "seed": 1})

@@ -170,7 +170,8 @@ class Driver:
         self.scheduler = Scheduler(self.model, chunk=CHUNK, batch_size=BATCH, clock=lambda: self.model.now_s)
 
     def submit(self, request: Request) -> Generation:
-        generation = self.scheduler.submit(request)
+        generation = self.scheduler.new_generation(request)
+        self.scheduler.submit(generation)
         self.texts[generation] = ""
         return generation
 
@@ -430,7 +431,7 @@ def test_affinity_prefers_fewer_generations_unless_the_prefix_saves_more() -> No
     assert one.scheduler.affinity(long) < other.scheduler.affinity(long)  # no slot is free
 
 
-def test_another_scheduler_adopts_the_first_generation_of_the_queue() -> None:
+def test_the_first_generation_of_the_queue_can_move_to_another_scheduler() -> None:
     full, idle = Driver(FakeModel(slots=1)), Driver(FakeModel(slots=1))
     generations = [full.submit(Request(prompt(n), 3)) for n in range(3)]
     full.step()
@@ -439,7 +440,7 @@ def test_another_scheduler_adopts_the_first_generation_of_the_queue() -> None:
     assert moved is generations[1]
     idle.model.samplers.add(moved.sampler)
     idle.texts[moved] = ""
-    idle.scheduler.adopt(moved)
+    idle.scheduler.submit(moved)
     assert not idle.scheduler.has_free_slot
     idle.finish()
     assert idle.texts[moved] == expected(moved.request)[0]
