@@ -1,10 +1,10 @@
-"""Every error of Parley is the exception that OpenAI's own client raises for its kind, with its words and its code."""
+"""Errors of Parley as the exceptions of OpenAI's client."""
 
 from __future__ import annotations
 
 import asyncio
 
-import httpx2 as httpx  # what the client is made of
+import httpx2 as httpx  # the library that the client uses
 import openai
 import pytest
 from fastapi import FastAPI
@@ -34,11 +34,12 @@ EXPECTED: dict[type[ParleyError], type[openai.APIStatusError]] = {
 
 
 def kinds(base: type[ParleyError] = ParleyError) -> set[type[ParleyError]]:
+    """Return all subclasses."""
     return {kind for child in base.__subclasses__() for kind in {child, *kinds(child)}}
 
 
 def raised(error: Exception) -> openai.APIStatusError:
-    """What the client raises when a route raises ``error``."""
+    """Return the exception of the client when a route raises ``error``."""
     app = FastAPI()
     install(app)
 
@@ -46,7 +47,7 @@ def raised(error: Exception) -> openai.APIStatusError:
     async def fails(name: str) -> None:
         raise error
 
-    async def ask() -> None:
+    async def request() -> None:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with openai.AsyncOpenAI(
             base_url="http://parley/v1",
@@ -57,25 +58,24 @@ def raised(error: Exception) -> openai.APIStatusError:
             await client.models.retrieve("x")
 
     with pytest.raises(openai.APIStatusError) as caught:
-        asyncio.run(ask())
+        asyncio.run(request())
     return caught.value
 
 
-def test_none_is_left_out() -> None:
-    ours = {kind for kind in kinds() if kind.__module__ == errors.__name__}
-    assert ours <= EXPECTED.keys()
+def test_every_error_type_is_expected() -> None:
+    assert {kind for kind in kinds() if kind.__module__ == errors.__name__} <= EXPECTED.keys()
 
 
 @pytest.mark.parametrize("kind", EXPECTED, ids=lambda kind: kind.__name__)
-def test_an_error_is_the_exception_of_its_kind(kind: type[ParleyError]) -> None:
-    error = raised(kind("What was wrong, and what would be right.", param="it", retry_after_s=3))
+def test_the_client_raises_the_exception_of_the_errors_type(kind: type[ParleyError]) -> None:
+    error = raised(kind("What is wrong, and what is valid.", param="it", retry_after_s=3))
     assert type(error) is EXPECTED[kind]
     assert (error.status_code, error.code, error.type, error.param) == (kind.status, kind.code, kind.type, "it")
-    assert "What was wrong, and what would be right." in str(error)
+    assert "What is wrong, and what is valid." in str(error)
     assert error.response.headers["retry-after"] == "3"
 
 
-def test_a_fault_of_ours_tells_nothing_of_the_inside() -> None:
+def test_an_internal_error_reveals_no_details() -> None:
     error = raised(RuntimeError("/secret/path"))
     assert type(error) is openai.InternalServerError
     assert "secret" not in str(error)

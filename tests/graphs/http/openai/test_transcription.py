@@ -1,49 +1,196 @@
-"""A transcription in each of its forms, from segments and words with their times."""
+"""Requests to POST /v1/audio/transcriptions, and the transcript in each of its formats."""
 
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from starlette.datastructures import FormData
-from starlette.responses import Response
+from starlette.responses import StreamingResponse
 
-from deployments.errors import InvalidRequest
+from deployments.errors import BrokenMedia, InvalidRequest, ParleyError, TooLarge, UnsupportedMedia
 from deployments.messages import Segment, Word
-from graphs.http.executor import Lanes
-from graphs.http.openai.transcription import TranscriptionAnswer, TranscriptionAsked, TranscriptionRequest
-from graphs.pipeline.events import Done, Event, SegmentHeard
+from graphs.http.executor import DecodeExecutor
+from graphs.http.openai.models import Models, UnknownModel
+from graphs.http.openai.transcription import Recording, TranscriptionReader, TranscriptionRequest, TranscriptionResponse
+from graphs.pipeline.events import Done, Event, SegmentReady, StageDone
+from graphs.pipeline.plan import Plan, Stage
+from graphs.pipeline.turn import Input
+from graphs.settings import GatewayConfig
+from tests.graphs.http.client import received
+from tests.graphs.http.media.files import silence
 
-LANES = Lanes(1)
-HEARD = [
+PATH = "/v1/audio/transcriptions"
+EXECUTOR = DecodeExecutor(1)
+CONFIG = GatewayConfig(max_upload_bytes=100_000, max_transcription_s=2)
+MODELS = Models({Stage.ASR: "recognizer", Stage.LLM: "chat", Stage.VISION: "vision", Stage.TTS: "voice"}, 1)
+SEGMENTS = [
     Segment("Good day.", 0.25, 1.0, (Word("Good", 0.25, 0.5), Word("day.", 0.5, 1.0))),
     Segment("It is late.", 3661.5, 3662.75, (Word("It", 3661.5, 3661.75), Word("is", 3661.75, 3662.0),
                                              Word("late.", 3662.0, 3662.75))),
 ]  # fmt: skip
 
 
-async def told(segments: list[Segment]) -> AsyncGenerator[Event, None]:
+class DecodedRecording(Recording):
+    """A recording that has been decoded already."""
+
+    duration_s = 3663.0  # type: ignore[assignment]
+    closed = False
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def read(fields: dict[str, Any], file: bytes | None = None) -> TranscriptionRequest:
+    """Return the request that has ``fields`` and one recording, by default half a second of silence."""
+    files = {"file": ("a.wav", silence(0.5) if file is None else file)}
+    return asyncio.run(TranscriptionReader(CONFIG, EXECUTOR, MODELS).read(received(PATH, data=fields, files=files)))
+
+
+async def run(segments: list[Segment], error: Exception | None = None) -> AsyncGenerator[Event, None]:
     for segment in segments:
-        yield SegmentHeard(segment)
+        yield SegmentReady(segment)
+    if error:
+        raise error
+    yield StageDone("asr", 1)
     yield Done("stop", 0, 0)
 
 
-def answer(segments: list[Segment], **fields: Any) -> Response:
-    request = TranscriptionRequest.model_validate(fields)
-    asked = TranscriptionAsked(request, FormData(), io.BytesIO(), 10_000, LANES, heard_samples=[16_000 * 3663])
-    return asyncio.run(TranscriptionAnswer(asked, told(segments)).respond())
+def transcript(segments: list[Segment], error: Exception | None = None, **fields: Any) -> str:
+    """Return the body of the response to a request with ``fields``, which closes the recording."""
+
+    async def respond() -> str:
+        try:
+            response = await TranscriptionResponse(request, Plan((Stage.ASR,)), run(segments, error)).respond()
+        finally:
+            closed_early = recording.closed
+        if isinstance(response, StreamingResponse):
+            assert not closed_early
+            return "".join([str(part) async for part in response.body_iterator])
+        return bytes(response.body).decode()
+
+    recording = DecodedRecording(FormData(), None, 10_000, EXECUTOR)  # type: ignore[arg-type]
+    request = replace(read(fields), recording=recording)
+    try:
+        return asyncio.run(respond())
+    finally:
+        assert recording.closed
 
 
-def text(segments: list[Segment], **fields: Any) -> str:
-    return bytes(answer(segments, **fields).body).decode()
+def verbose(segments: list[Segment], *granularities: str) -> Any:
+    return json.loads(
+        transcript(segments, response_format="verbose_json", **{"timestamp_granularities[]": granularities})
+    )
 
 
-def test_words_have_their_times() -> None:
-    body = json.loads(text(HEARD, response_format="verbose_json", **{"timestamp_granularities[]": ["word"]}))
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "temperature"), [({}, None), ({"temperature": "0"}, 0), ({"temperature": 0.5}, 0.5)]
+)
+def test_a_temperature_of_zero_differs_from_the_default(fields: dict[str, Any], temperature: float | None) -> None:
+    assert read(fields).turn.transcription.temperature == temperature
+
+
+def test_reads_the_options_of_a_request() -> None:
+    fields = {"language": "de", "prompt": "Grüezi", "response_format": "verbose_json"}
+    options = read(fields | {"timestamp_granularities[]": ["word"]}).turn.transcription
+    assert (options.language, options.prompt, options.words) == ("de", "Grüezi", True)
+    assert not read(fields | {"timestamp_granularities[]": ["segment"]}).turn.transcription.words
+
+
+def test_an_empty_field_has_its_default() -> None:
+    assert read({"language": "", "prompt": ""}).turn.transcription == read({}).turn.transcription
+
+
+def test_the_turn_has_only_the_recording() -> None:
+    turn = read({}).turn
+    assert turn.inputs == {Input.SPEECH}
+    assert turn.messages == ()
+
+
+def test_decodes_the_recording_in_pieces() -> None:
+    async def decode() -> None:
+        assert [(start_s, audio.duration_s) async for start_s, audio in request.recording.pieces()] == [(0, 0.5)]
+
+    request = read({})
+    assert request.recording.duration_s == 0
+    asyncio.run(decode())
+    assert request.recording.duration_s == 0.5
+
+
+def test_rejects_a_recording_above_the_duration_limit() -> None:
+    async def decode() -> None:
+        async for _ in request.recording.pieces():
+            pass
+
+    request = read({}, silence(3))
+    with pytest.raises(TooLarge, match="longer than 2 s") as caught:
+        asyncio.run(decode())
+    assert caught.value.param == "file"
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "param"),
+    [
+        ({"model": "chat"}, UnknownModel, "model"),
+        ({"response_format": "xml"}, InvalidRequest, "response_format"),
+        ({"timestamp_granularities[]": ["word"]}, InvalidRequest, "timestamp_granularities"),
+        ({"stream": "true", "response_format": "srt"}, InvalidRequest, "response_format"),
+        ({"language": ["de", "en"]}, InvalidRequest, "language"),
+        ({"temperature": "2"}, InvalidRequest, "temperature"),
+    ],
+)
+def test_rejects_invalid_fields(fields: dict[str, Any], kind: type[ParleyError], param: str) -> None:
+    with pytest.raises(kind) as caught:
+        read(fields)
+    assert caught.value.param == param
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"files": {"model": (None, "parley")}},
+        {"files": {"file": (None, "a text field")}},
+        {"files": [("file", ("a.wav", silence(0.1))), ("file", ("b.wav", silence(0.1)))]},
+    ],
+    ids=["none", "not a file", "two"],
+)
+def test_rejects_a_form_without_exactly_one_recording(parts: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match="one recording") as caught:
+        asyncio.run(TranscriptionReader(CONFIG, EXECUTOR, MODELS).read(received(PATH, **parts)))
+    assert caught.value.param == "file"
+
+
+def test_rejects_a_body_that_is_not_a_form() -> None:
+    with pytest.raises(UnsupportedMedia, match="multipart/form-data"):
+        asyncio.run(TranscriptionReader(CONFIG, EXECUTOR, MODELS).read(received(PATH, json={"file": "AAAA"})))
+
+
+def test_rejects_an_upload_above_the_size_limit() -> None:
+    with pytest.raises(TooLarge, match="100,000 bytes"):
+        read({}, bytes(100_001))
+
+
+# --- responses --------------------------------------------------------------------------------------------------------
+
+
+def test_json_has_the_text_and_the_usage() -> None:
+    body = json.loads(transcript(SEGMENTS))
+    assert body == {"text": "Good day. It is late.", "usage": {"type": "duration", "seconds": 3663}}
+
+
+def test_text_is_one_line() -> None:
+    assert transcript(SEGMENTS, response_format="text") == "Good day. It is late.\n"
+
+
+def test_verbose_json_has_the_times_of_words() -> None:
+    body = verbose(SEGMENTS, "word")
     assert [word["word"] for word in body["words"]] == ["Good", "day.", "It", "is", "late."]
     assert body["words"][2] == {"word": "It", "start": 3661.5, "end": 3661.75}
     assert "segments" not in body
@@ -51,44 +198,61 @@ def test_words_have_their_times() -> None:
     assert body["duration"] == 3663
 
 
-def test_words_and_segments_go_together() -> None:
-    body = json.loads(text(HEARD, response_format="verbose_json", **{"timestamp_granularities[]": ["word", "segment"]}))
+def test_verbose_json_has_words_and_segments_if_both_are_requested() -> None:
+    body = verbose(SEGMENTS, "word", "segment")
     assert [(s["id"], s["start"], s["end"]) for s in body["segments"]] == [(0, 0.25, 1.0), (1, 3661.5, 3662.75)]
     assert len(body["words"]) == 5
 
 
-def test_a_segment_says_how_sure_the_recognizer_was() -> None:
-    sure = Segment(
+def test_a_segment_has_the_statistics_of_the_recognizer_or_null() -> None:
+    complete = Segment(
         "Good day.", 0, 1, tokens=(7, 9), avg_logprob=-0.25, compression_ratio=0.5, no_speech_prob=0.0, temperature=0.2
     )
-    told, untold = json.loads(text([sure, Segment("Hm.", 1, 2)], response_format="verbose_json"))["segments"]
+    first, second = verbose([complete, Segment("Hm.", 1, 2)])["segments"]
     names = ("tokens", "avg_logprob", "compression_ratio", "no_speech_prob", "temperature")
-    assert [told[name] for name in names] == [[7, 9], -0.25, 0.5, 0.0, 0.2]
-    assert [untold[name] for name in names] == [[], None, None, None, None]
+    assert [first[name] for name in names] == [[7, 9], -0.25, 0.5, 0.0, 0.2]
+    assert [second[name] for name in names] == [[], None, None, None, None]
 
 
-def test_a_recognizer_that_tells_no_words_is_said_so() -> None:
-    with pytest.raises(InvalidRequest, match="does not tell") as caught:
-        text([Segment("Hm.", 0, 1)], response_format="verbose_json", **{"timestamp_granularities[]": ["word"]})
+def test_rejects_times_of_words_that_the_recognizer_does_not_report() -> None:
+    with pytest.raises(InvalidRequest, match="does not report") as caught:
+        verbose([Segment("Hm.", 0, 1)], "word")
     assert caught.value.param == "timestamp_granularities"
 
 
-def test_nothing_heard_has_no_words_either() -> None:
-    body = json.loads(text([], response_format="verbose_json", **{"timestamp_granularities[]": ["word"]}))
+def test_a_recording_without_speech_has_no_words() -> None:
+    body = verbose([], "word")
     assert body["words"] == []
     assert body["text"] == ""
 
 
-def test_subtitles() -> None:
-    assert text(HEARD, response_format="srt") == (
+def test_formats_subtitles() -> None:
+    assert transcript(SEGMENTS, response_format="srt") == (
         "1\n00:00:00,250 --> 00:00:01,000\nGood day.\n\n2\n01:01:01,500 --> 01:01:02,750\nIt is late.\n"
     )
-    assert text(HEARD, response_format="vtt") == (
+    assert transcript(SEGMENTS, response_format="vtt") == (
         "WEBVTT\n\n00:00:00.250 --> 00:00:01.000\nGood day.\n\n01:01:01.500 --> 01:01:02.750\nIt is late.\n"
     )
 
 
-def test_temperature_nought_is_a_choice_and_not_none() -> None:
-    for fields, expected in (({}, None), ({"temperature": 0}, 0.0), ({"temperature": 0.5}, 0.5)):
-        request = TranscriptionRequest.model_validate(fields)
-        assert TranscriptionAsked(request, FormData(), io.BytesIO(), 1, LANES).options.temperature == expected
+def messages(stream: str) -> list[dict[str, Any]]:
+    return [json.loads(block.removeprefix("data: ")) for block in stream.strip().split("\n\n")]
+
+
+def test_a_stream_has_the_segments_and_then_the_whole_text() -> None:
+    *deltas, done = messages(transcript(SEGMENTS, stream="true"))
+    assert [message["delta"] for message in deltas] == ["Good day.", " It is late."]
+    assert {message["type"] for message in deltas} == {"transcript.text.delta"}
+    usage = {"type": "duration", "seconds": 3663}
+    assert done == {"type": "transcript.text.done", "text": "Good day. It is late.", "usage": usage}
+
+
+def test_an_error_after_the_headers_is_the_last_message_of_a_stream() -> None:
+    *_, last = messages(transcript(SEGMENTS[:1], BrokenMedia("The MP3 ends."), stream="true"))
+    assert last["error"]["code"] == "broken_media"
+
+
+@pytest.mark.parametrize("stream", ["true", "false"])
+def test_an_error_before_the_headers_is_raised(stream: str) -> None:
+    with pytest.raises(BrokenMedia):
+        transcript([], BrokenMedia("It is no MP3."), stream=stream)

@@ -1,11 +1,10 @@
-"""Chat requests of any shape: a turn, or a typed error that names a field. Never anything else."""
+"""Requests to POST /v1/chat/completions: a turn, or a typed error that names a field."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,23 +12,27 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from deployments.errors import InvalidRequest, ParleyError, UnsupportedMedia
-from deployments.settings import GatewayConfig
-from graphs.http.executor import Lanes
+from graphs.http.executor import DecodeExecutor
+from graphs.http.media.encode import AudioFormat
 from graphs.http.media.fetch import Fetcher
-from graphs.http.openai.chat.audio_id import audio_id, transcript
-from graphs.http.openai.chat.request import ChatAsked, ChatCompletionRequest, read_chat_completion
-from graphs.http.openai.models import Catalogue, UnknownModel, catalogue
+from graphs.http.openai.chat.audio_id import audio_id
+from graphs.http.openai.chat.request import ChatCompletionRequest, CompletionReader, CompletionRequest
+from graphs.http.openai.models import Models, UnknownModel
 from graphs.pipeline.plan import Stage, plan
+from graphs.settings import GatewayConfig
+from tests.graphs.http.client import received
+from tests.graphs.http.media.files import png
 
-NAMES = catalogue(
-    {Stage.ASR: "hears", Stage.LLM: "thinks", Stage.VISION: "thinks", Stage.TTS: "speaks"}, 1, {"gpt-4o": "parley"}
+CONFIG = GatewayConfig(model_aliases={"gpt-4o": "parley"})
+MODELS = Models.deployed(
+    {Stage.ASR: "recognizer", Stage.LLM: "chat", Stage.VISION: "chat", Stage.TTS: "voice"}, 1, CONFIG
 )
-
-DATA = Path(__file__).resolve().parents[1] / "data"
-WORDS = [{"role": "user", "content": "hi"}]
+PATH = "/v1/chat/completions"
+USER = {"role": "user", "content": "hi"}
+PICTURE_PART = {"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}
 LOOP = asyncio.Runner()
-LANES = Lanes(1)
-FETCHER = Fetcher(GatewayConfig())  # of no host
+EXECUTOR = DecodeExecutor(1)
+FETCHER = Fetcher(CONFIG)  # fetches from no host
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -61,110 +64,180 @@ REQUEST = st.fixed_dictionaries(
 )
 
 
-def read(fields: Any, names: Catalogue = NAMES, fetcher: Fetcher = FETCHER) -> ChatAsked:
-    data = json.dumps(fields).encode()
-    return LOOP.run(read_chat_completion(data, "id", GatewayConfig(), names, fetcher, LANES))
+def read(fields: Any, fetcher: Fetcher = FETCHER) -> CompletionRequest:
+    """Return what ``CompletionReader`` returns for a JSON body."""
+    content = json.dumps(fields).encode()
+    request = received(PATH, content=content, headers={"content-type": "application/json"})
+    return LOOP.run(CompletionReader(CONFIG, EXECUTOR, MODELS, fetcher).read(request))
+
+
+def user(*parts: Any) -> dict[str, Any]:
+    """Return the fields of a request with one message of ``parts``."""
+    return {"messages": [{"role": "user", "content": list(parts)}]}
+
+
+class FakeFetcher(Fetcher):
+    """Returns ``data`` for every URL, and keeps the arguments of its calls."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.calls: list[tuple[str, str]] = []
+
+    async def fetch(self, url: str, param: str) -> bytes:
+        self.calls.append((url, param))
+        return self.data
 
 
 @settings(max_examples=300, deadline=None)
 @given(REQUEST)
-@example(
-    {"messages": [{"role": "user", "content": "hi"}], "stop": None, "audio": {"voice": None}, "modalities": ["audio"]}
-)
-def test_any_shape_is_a_turn_or_a_typed_error(fields: Any) -> None:
+@example({"messages": [USER], "stop": None, "audio": {"voice": None}, "modalities": ["audio"]})
+def test_any_json_is_a_turn_or_a_typed_error(fields: Any) -> None:
     refusal = None
     try:
-        asked = read(fields)
+        request = read(fields)
     except ParleyError as error:
         refusal = error
     if refusal is None:
-        assert plan(asked.turn.inputs, asked.turn.output).stages
+        assert plan(request.turn.inputs, request.turn.output).stages
     else:
         assert refusal.message
         assert 400 <= refusal.status < 500
 
 
-def test_what_cannot_be_counted_does_not_come_through() -> None:
+def test_rejects_nan() -> None:
     with pytest.raises(InvalidRequest):
-        read({"messages": [{"role": "user", "content": "hi"}], "temperature": float("nan")})
+        read({"messages": [USER], "temperature": float("nan")})
 
 
 @pytest.mark.parametrize(
-    ("fields", "longest"), [({"max_tokens": 5}, 5), ({"max_completion_tokens": 6}, 6),
-                            ({"max_tokens": 7, "max_completion_tokens": 7}, 7), ({}, None)]
-)  # fmt: skip
-def test_the_longest_answer_has_two_names(fields: dict[str, int], longest: int | None) -> None:
-    assert read({"messages": WORDS, **fields}).turn.chat.max_tokens == longest
+    ("fields", "max_tokens"),
+    [
+        ({"max_tokens": 5}, 5),
+        ({"max_completion_tokens": 6}, 6),
+        ({"max_tokens": 7, "max_completion_tokens": 7}, 7),
+        ({}, None),
+    ],
+)
+def test_reads_max_tokens_by_both_of_its_names(fields: dict[str, int], max_tokens: int | None) -> None:
+    assert read({"messages": [USER], **fields}).turn.chat.max_tokens == max_tokens
 
 
-def test_but_not_two_lengths() -> None:
+def test_rejects_different_values_of_max_tokens() -> None:
     with pytest.raises(InvalidRequest) as caught:
-        read({"messages": WORDS, "max_tokens": 5, "max_completion_tokens": 6})
+        read({"messages": [USER], "max_tokens": 5, "max_completion_tokens": 6})
     assert caught.value.param == "max_tokens"
 
 
-def test_pictures_are_counted_before_any_is_fetched() -> None:
-    part = {"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}
-    with pytest.raises(InvalidRequest, match="5 pictures came"):
-        read({"messages": [{"role": "user", "content": [part] * 5}]})
+def test_rejects_too_many_pictures_before_fetching_any() -> None:
+    fetcher = FakeFetcher(png())
+    with pytest.raises(InvalidRequest, match="5 pictures; the limit is 4"):
+        read(user(*[PICTURE_PART] * 5), fetcher)
+    assert fetcher.calls == []
 
 
-def test_a_picture_that_was_fetched_is_looked_at() -> None:
-    picture = (DATA / "two_red_circles.png").read_bytes()
-
-    class Stand(Fetcher):
-        async def fetch(self, url: str, param: str) -> bytes:
-            assert (url, param) == ("https://a.example/b.png", "messages.0.content.0.image_url.url")
-            return picture
-
-    part = {"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}
-    asked = read({"messages": [{"role": "user", "content": [part]}]}, fetcher=Stand(GatewayConfig()))
-    assert len(asked.turn.messages[0].images) == 1
+def test_decodes_a_fetched_picture() -> None:
+    fetcher = FakeFetcher(png())
+    assert len(read(user(PICTURE_PART), fetcher).turn.messages[0].images) == 1
+    assert fetcher.calls == [("https://a.example/b.png", "messages.0.content.0.image_url.url")]
 
 
-def test_what_was_fetched_and_is_no_picture_is_refused_by_its_place() -> None:
-    class Page(Fetcher):
-        async def fetch(self, url: str, param: str) -> bytes:
-            return b"<!doctype html>"
+def test_fetches_a_url_once() -> None:
+    fetcher = FakeFetcher(png())
+    assert len(read(user(PICTURE_PART, PICTURE_PART), fetcher).turn.messages[0].images) == 2
+    assert len(fetcher.calls) == 1
 
-    part = {"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}
+
+def test_rejects_a_fetched_page_by_its_location() -> None:
     with pytest.raises(UnsupportedMedia) as caught:
-        read({"messages": [{"role": "user", "content": [part]}]}, fetcher=Page(GatewayConfig()))
+        read(user(PICTURE_PART), FakeFetcher(b"<!doctype html>"))
     assert caught.value.param == "messages.0.content.0.image_url"
 
 
-def test_an_address_that_is_too_long_is_refused() -> None:
-    part = {"type": "image_url", "image_url": {"url": "https://a.example/" + "b" * 3000}}
+def test_rejects_a_url_that_is_too_long() -> None:
     with pytest.raises(InvalidRequest, match="or its address"):
-        read({"messages": [{"role": "user", "content": [part]}]})
+        read(user({"type": "image_url", "image_url": {"url": "https://a.example/" + "b" * 3000}}))
 
 
-def test_an_audio_id_that_has_expired_is_refused_by_its_place() -> None:
+def test_rejects_an_expired_audio_id_by_its_location() -> None:
     name = audio_id("It is Paris.", int(time.time()) - 1)
     with pytest.raises(InvalidRequest, match="expired") as caught:
-        read({"messages": [*WORDS, {"role": "assistant", "audio": {"id": name}}, *WORDS]})
+        read({"messages": [USER, {"role": "assistant", "audio": {"id": name}}, USER]})
     assert caught.value.param == "messages.1.audio.id"
 
 
-def test_names_of_models() -> None:
+def test_an_audio_id_is_replaced_by_its_transcript() -> None:
+    name = audio_id("It is Paris.", int(time.time()) + 60)
+    turn = read({"messages": [USER, {"role": "assistant", "audio": {"id": name}}, USER]}).turn
+    assert turn.messages[1].text == "It is Paris."
 
-    assert read({"messages": WORDS}).stage is None
-    assert read({"messages": WORDS, "model": "gpt-4o"}).stage is None
-    assert read({"messages": WORDS, "model": "thinks"}).stage is Stage.LLM
-    assert read({"messages": WORDS, "model": "thinks-vision"}).stage is Stage.VISION
+
+@pytest.mark.parametrize(
+    ("fields", "stage"),
+    [({}, None), ({"model": "gpt-4o"}, None), ({"model": "chat"}, Stage.LLM), ({"model": "chat-vision"}, Stage.VISION)],
+)
+def test_the_name_of_a_model_selects_its_stage(fields: dict[str, str], stage: Stage | None) -> None:
+    assert read({"messages": [USER], **fields}).stage is stage
+
+
+def test_rejects_a_model_of_another_route() -> None:
     with pytest.raises(UnknownModel):
-        read({"messages": WORDS, "model": "speaks"})
+        read({"messages": [USER], "model": "voice"})
 
 
-@given(st.text(st.characters(codec="utf-8"), max_size=500))
-def test_an_audio_id_holds_what_was_said(said: str) -> None:
-    name = audio_id(said, 100)
-    assert transcript(name, 99.0, "p") == said
-    with pytest.raises(InvalidRequest, match="expired"):
-        transcript(name, 100.0, "p")
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"audio": {}}, "audio"),
+        ({"modalities": []}, "modalities"),
+        ({"stream_options": {}}, "stream_options"),
+        ({"modalities": ["audio"], "stream": True, "audio": {"format": "wav"}}, "audio.format"),
+        ({"modalities": ["audio"], "response_format": {"type": "json_object"}}, "response_format"),
+    ],
+)
+def test_rejects_fields_that_contradict_each_other(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read({"messages": [USER], **fields})
+    assert caught.value.param == param
 
 
-@given(st.text(max_size=50) | st.binary(max_size=50).map(lambda b: "audio_" + b.hex()))
-def test_no_other_id_is_one(name: str) -> None:
-    with pytest.raises(InvalidRequest):
-        transcript(name, 0, "p")
+@pytest.mark.parametrize(
+    ("fields", "audio_format"),
+    [
+        ({}, AudioFormat.WAV),
+        ({"stream": True}, AudioFormat.PCM),
+        ({"audio": {"format": "pcm16"}}, AudioFormat.PCM),
+        ({"audio": {"format": "mp3"}}, AudioFormat.MP3),
+    ],
+)
+def test_audio_is_by_default_wav_and_in_a_stream_pcm(fields: dict[str, Any], audio_format: AudioFormat) -> None:
+    assert read({"messages": [USER], "modalities": ["text", "audio"], **fields}).audio_format is audio_format
+
+
+@pytest.mark.parametrize(
+    ("response_format", "schema", "param"),
+    [
+        ({"type": "json_object"}, {"type": "object"}, "response_format"),
+        (
+            {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "array"}}},
+            {"type": "array"},
+            "response_format.json_schema.schema",
+        ),
+    ],
+)
+def test_a_response_format_becomes_a_json_schema(
+    response_format: dict[str, Any], schema: dict[str, Any], param: str
+) -> None:
+    json_schema = read({"messages": [USER], "response_format": response_format}).turn.chat.json_schema
+    assert json_schema is not None
+    assert (json_schema.schema, json_schema.param) == (schema, param)
+
+
+def test_a_developer_message_becomes_a_system_message() -> None:
+    messages = read({"messages": [{"role": "developer", "content": "Be brief."}, USER]}).turn.messages
+    assert [message.role for message in messages] == ["system", "user"]
+
+
+def test_rejects_media_in_a_message_of_the_assistant() -> None:
+    with pytest.raises(InvalidRequest, match="only a user's message") as caught:
+        read({"messages": [{"role": "assistant", "content": [PICTURE_PART]}, USER]})
+    assert caught.value.param == "messages.0"
