@@ -13,7 +13,6 @@ import pytest
 from deployments.engines.registry import CHAT_MODELS, RECOGNIZERS, SYNTHESIZERS
 
 ROOT = Path(__file__).resolve().parent.parent
-HEAVY = ("torch", "ctranslate2", "faster_whisper", "llama_cpp", "TTS", "transformers", "mlc_llm", "kokoro_onnx")
 ENGINES = {entry.engine.split(".")[0] for entry in (*RECOGNIZERS, *CHAT_MODELS, *SYNTHESIZERS)}
 SHARED_ENGINE_MODULES = {"base", "registry", "pool", "threads", "stop", "deltas"}
 
@@ -100,8 +99,10 @@ def test_every_folder_of_an_engine_is_in_the_registry() -> None:
     assert {path.stem for path in (ROOT / "deployments/engines").glob("*.py")} == {"__init__", *SHARED_ENGINE_MODULES}
 
 
-def test_importing_the_application_imports_no_engine_library() -> None:
-    code = f"import sys, graphs.app; print([m for m in {HEAVY!r} if m in sys.modules])"
+def test_importing_the_application_imports_no_engine() -> None:
+    code = (
+        "import sys, graphs.app; print([name for name in sys.modules if name.endswith('.engine') or name == 'torch'])"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().splitlines()[-1] == "[]"

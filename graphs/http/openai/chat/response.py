@@ -1,7 +1,7 @@
 """POST /v1/chat/completions: from the events of a run to one completion, or to its chunks.
 
-The headers are sent after the first event, so that an early error has its own status; a later one is a message of the
-stream, which OpenAI's clients raise.
+The headers of a stream are sent with its first chunk, so that an early error has its own status; a later one is a
+message of the stream, which OpenAI's clients raise.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from graphs.pipeline.events import AudioChunk, Done, Event, TextChunk
 from graphs.pipeline.plan import Plan
 from graphs.pipeline.turn import Output
 
+IN_STREAM = (TextChunk, AudioChunk, Done)  # the events that have chunks
+
 
 @dataclass(frozen=True, slots=True)
 class CompletionResponse:
@@ -39,7 +41,7 @@ class CompletionResponse:
     async def respond(self) -> Response:
         """Return the response. Raises the run's error if it fails before the headers are sent."""
         if self.request.stream:
-            first = await anext(self.events)
+            first = await anext(event async for event in self.events if isinstance(event, IN_STREAM))
             return Stream(self.events, self._chunks(first), sse.MEDIA_TYPE, headers(self.plan))
         collected = CollectedEvents()
         async for event in self.events:
