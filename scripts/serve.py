@@ -23,9 +23,16 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+
+from deployments.settings import explain, resolve  # noqa: E402
+from graphs.http.auth import ApiKeys  # noqa: E402
+from graphs.http.shedding import LIMIT_VARIABLE  # noqa: E402
+from graphs.settings import AppArgs, GatewayConfig  # noqa: E402
+
 RUN_FOLDER = ROOT / ".run"
 PID_FILE = RUN_FOLDER / "serve.pid"
 ENVIRONMENT = {
@@ -90,6 +97,7 @@ def serve(config: Path, overrides: dict[str, Any], *, open_to_all: bool) -> int:
     preflight(http["host"], http["port"])
     RUN_FOLDER.mkdir(exist_ok=True)
     SERVED_CONFIG.write_text(yaml.safe_dump(settings | {"http_options": http}, sort_keys=False))
+    os.environ.setdefault(LIMIT_VARIABLE, str(concurrent_requests(settings)))
     PID_FILE.write_text(str(os.getpid()))
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have started us with SIGINT ignored
         signal.signal(number, interrupt)
@@ -153,12 +161,22 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def concurrent_requests(settings: dict[str, Any]) -> int:
+    """Return how many requests all Gateway replicas process concurrently at most; 0 if that is not known."""
+    try:
+        deployments = settings["applications"][0].get("deployments") or []
+        gateway: dict[str, Any] = next((d for d in deployments if d.get("name") == "Gateway"), {})
+        config = GatewayConfig.model_validate(gateway.get("user_config") or {})
+    except ValidationError as error:
+        raise CannotStart(f"user_config of Gateway: {explain(error)}") from None
+    except LookupError:
+        raise CannotStart("the configuration has no application") from None
+    replicas = (gateway.get("autoscaling_config") or {}).get("max_replicas") or gateway.get("num_replicas") or 1
+    return replicas * config.max_concurrent_requests if isinstance(replicas, int) else 0
+
+
 def has_keys(settings: dict[str, Any]) -> bool:
     """Whether the gateway of these settings will ask for API keys."""
-    from deployments.settings import resolve
-    from graphs.http.auth import ApiKeys
-    from graphs.settings import AppArgs
-
     try:
         file = AppArgs.model_validate(settings["applications"][0].get("args") or {}).gateway.api_keys_file
         return bool(ApiKeys.load(resolve(file) if file else None))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,3 +59,24 @@ def test_rejects_a_file_that_is_no_configuration(tmp_path: Path, text: str, mess
 def test_names_the_shipped_files_if_the_file_is_missing(tmp_path: Path) -> None:
     with pytest.raises(serve.CannotStart, match=r"serve_config\.yaml and configs"):
         serve.load(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("gateway", "expected"),
+    [
+        ({}, 128),
+        ({"user_config": {"max_concurrent_requests": 32}}, 32),
+        ({"num_replicas": 3, "user_config": {"max_concurrent_requests": 32}}, 96),
+        ({"autoscaling_config": {"max_replicas": 4}, "user_config": {"max_concurrent_requests": 32}}, 128),
+        ({"num_replicas": "auto"}, 0),
+    ],
+)
+def test_the_proxy_limit_is_that_of_all_gateway_replicas(gateway: dict[str, Any], expected: int) -> None:
+    settings = {"applications": [{"deployments": [{"name": "Gateway", **gateway}]}]}
+    assert serve.concurrent_requests(settings) == expected
+
+
+def test_an_invalid_setting_of_the_gateway_prevents_the_start_by_name() -> None:
+    settings = {"applications": [{"deployments": [{"name": "Gateway", "user_config": {"max_concurrent": 1}}]}]}
+    with pytest.raises(serve.CannotStart, match="unknown setting 'max_concurrent'"):
+        serve.concurrent_requests(settings)

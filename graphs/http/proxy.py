@@ -1,6 +1,6 @@
-"""Middleware of Ray Serve's proxy: gives Ray's own plain-text errors the form of all other errors.
+"""Middleware of Ray Serve's proxy that gives the proxy's plain-text errors the form of all other errors.
 
-The proxy responds itself where no Gateway replica does: one has died, or none has started.
+The proxy sends such an error when no Gateway replica responds: one has died, or none has started.
 ``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH`` names ``middlewares``. Where HAProxy replaces Ray's proxy, the middleware
 runs in front of each Gateway replica's own server.
 """
@@ -15,18 +15,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from deployments.errors import EngineUnavailable
 from graphs.http import errors
 from graphs.http.body import REQUEST_ID, request_id
+from graphs.http.shedding import LoadSheddingMiddleware
 
-RAY_PATHS = "/-/"  # of the proxy itself: /-/healthz, /-/routes
+RAY_PATHS = "/-/"  # paths of the proxy: /-/healthz, /-/routes
 STATUSES = (404, 500, 503)  # no application yet, a replica that died, no replica
 
 
 def middlewares() -> list[Middleware]:
     """Return the middlewares of one proxy. Ray calls this once per proxy."""
-    return [Middleware(ErrorFormatMiddleware)]
+    return [Middleware(ErrorFormatMiddleware), Middleware(LoadSheddingMiddleware)]
 
 
 class ErrorFormatMiddleware:
-    """Replaces the proxy's own error responses; the Gateway's responses pass unchanged."""
+    """Replaces the proxy's error responses; the Gateway's responses pass unchanged."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -51,7 +52,7 @@ class ErrorFormatMiddleware:
 
 
 def _is_proxy_error(message: Message) -> bool:
-    """Return whether a message belongs to an error of the proxy: the Gateway's have the content type JSON."""
+    """Return whether a message belongs to an error of the proxy. Errors of the Gateway are JSON."""
     if message["type"] != "http.response.start":
         return True
     return message["status"] in STATUSES and Headers(raw=message["headers"]).get("content-type") != "application/json"
