@@ -1,1 +1,1 @@
-"""From HTTP requests to turns, and from events to HTTP responses. Knows neither Ray's handles nor ``run``."""
+"""From HTTP requests to turns, and from events to HTTP responses. Imports neither Ray's handles nor ``run``."""

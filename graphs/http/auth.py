@@ -32,8 +32,8 @@ class ApiKeys:
     def load(cls, file: Path | None, environment: Mapping[str, str] = os.environ) -> ApiKeys:
         """Return the keys of the environment (separated by commas or spaces) and of a file (one per line).
 
-        Raises ``ValueError``, without quoting the key, for one that is too short to be secret and for a file without
-        keys: a service that is meant to be closed must not start open.
+        Raises ``ValueError``, without quoting the key, for one that is too short to be secret. Raises it also for a
+        file without keys: a service that is meant to require keys must not start without them.
         """
         keys = re.split(r"[\s,]+", environment.get(ENVIRONMENT, ""))
         if file is not None:
@@ -59,7 +59,7 @@ class ApiKeys:
 
 
 class AuthMiddleware:
-    """Passes requests with a valid key to ``app``; all requests where there are no keys."""
+    """Passes requests with a valid key to ``app``; without keys, all requests."""
 
     def __init__(self, app: ASGIApp, keys: ApiKeys) -> None:
         self._app = app

@@ -41,7 +41,7 @@ def decoded(value: Any) -> Any:
     try:
         return base64.b64decode("".join(value[uri.end() if uri else 0 :].split()), validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("should be base64, bare or as data:...;base64,...; addresses are not fetched") from None
+        raise ValueError("should be base64, bare or as data:...;base64,...; URLs are not fetched") from None
 
 
 def _encodable(text: str) -> str:
@@ -140,7 +140,7 @@ def read_json(data: bytes) -> dict[str, Any]:
         raise MalformedBody(f"The JSON is broken: {error.msg} at line {error.lineno}, column {error.colno}.") from None
     except (ValueError, RecursionError):
         raise MalformedBody(
-            "The JSON is nested too deeply, or holds NaN, an infinity, or a number that is too long."
+            "The JSON is nested too deeply, or contains NaN, an infinity, or a number that is too long."
         ) from None
     if not isinstance(fields, dict):
         raise MalformedBody('The JSON should be an object such as {"text": "Hello"}.')

@@ -70,7 +70,7 @@ async def _parley(_: Request, error: Exception) -> JSONResponse:
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     if error.status_code == NotFound.status:
-        return response(NotFound(f"There is nothing at {request.url.path}. GET /docs lists what there is."))
+        return response(NotFound(f"There is no route {request.url.path}. GET /docs lists the routes."))
     if error.status_code == MethodNotAllowed.status:
         allowed = Headers(error.headers)["allow"]
         refusal = response(MethodNotAllowed(f"{request.url.path} does not accept {request.method}, only {allowed}."))

@@ -1,6 +1,6 @@
 """Limits of concurrent requests, overall and per API key. A request above a limit is refused at once.
 
-Every POST and every WebSocket counts, as these use models. The counts are those of one Gateway replica.
+Every POST and every WebSocket counts, because these use models. The counts are those of one Gateway replica.
 """
 
 from __future__ import annotations

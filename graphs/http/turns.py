@@ -1,6 +1,6 @@
-"""The one place where the contents of a request become messages of a turn, within the limits of the settings.
+"""From the contents of a request to the messages of a turn, within the limits of the settings; for all chat routes.
 
-Everything here uses the CPU; call it in a thread.
+All methods block; call them in a thread.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class TurnReader:
         )
 
     def conversation(self, messages: Sequence[TurnMessage], param: str) -> tuple[TurnMessage, ...]:
-        """Return the messages of a turn. A last message that has only pictures gets the settings' prompt.
+        """Return the messages of a turn. A last message that has only pictures gets the prompt of the settings.
 
         Raises ``NothingToAnswer`` for an empty last message, ``TooLarge`` for a long text.
         """

@@ -79,7 +79,7 @@ _ERROR = _object(
 _ERRORS = {
     400: "Invalid: the message names the field and what is valid.",
     401: "No valid API key, where the service requires one.",
-    404: "There is nothing with this name.",
+    404: "There is no model with this name.",
     413: "A limit of size, duration or pixels is exceeded.",
     415: "A content type or media format that is not supported.",
     422: "Nothing to answer: no prompt, or no speech in the recording.",

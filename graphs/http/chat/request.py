@@ -39,7 +39,7 @@ def _as_list(value: Any) -> Any:
 
 
 def _json_in_form(value: Any) -> Any:
-    """Parse a list, which a form contains as text."""
+    """Parse a list, which is text in a form."""
     if not isinstance(value, str):
         return value
     try:
@@ -71,7 +71,7 @@ class ChatRequest(RequestModel):
     voice: Text | None = Field(default=None, description="A voice of the speech model.")
     language: LanguageCode | None = Field(default=None, description="The spoken language, as ISO 639-1, such as en.")
     max_tokens: PositiveInt | None = Field(default=None, description="Longest answer, in tokens.")
-    temperature: float | None = Field(default=None, ge=0, le=2, description="0 always takes the likeliest token.")
+    temperature: float | None = Field(default=None, ge=0, le=2, description="0 always selects the likeliest token.")
 
 
 class ChatReader:
@@ -113,7 +113,8 @@ class ChatReader:
         if media_type.startswith(("audio/", "image/")):
             kind = kind_of(data) or Kind(media_type.partition("/")[0])
             return {kind.value: data}
-        raise UnsupportedMedia(f"Content-Type {media_type or 'is missing and'} is not read. Send {CONTENT_TYPES}.")
+        problem = f"{media_type} is not supported" if media_type else "is missing"
+        raise UnsupportedMedia(f"Content-Type {problem}. Send {CONTENT_TYPES}.")
 
     async def _read_form(self, request: Request) -> dict[str, Any]:
         fields: dict[str, Any] = {}

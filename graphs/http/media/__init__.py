@@ -1,1 +1,1 @@
-"""Decoding and encoding of audio and pictures, under limits. Knows nothing of requests."""
+"""Decoding and encoding of audio and pictures, under limits. Independent of HTTP."""

@@ -41,14 +41,14 @@ def decode_audio(data: bytes, *, max_s: float, param: str = "audio") -> Audio:
             pieces.append(piece)
     except ParleyError:
         raise
-    except Exception as error:  # a decoder of hostile bytes may raise anything
+    except Exception as error:  # for malformed data a decoder may raise any exception
         if not pieces:
             raise _broken(demuxer, error, param) from None
     samples = np.concatenate(pieces) if pieces else np.empty(0, np.float32)
     if not len(samples):
-        raise NoSpeech("The recording holds no samples. Record something, or send text.", param=param)
+        raise NoSpeech("The recording contains no samples. Record again, or send text.", param=param)
     if not np.isfinite(samples).all():
-        raise BrokenMedia("The audio holds samples that are NaN or infinite. Export it again.", param=param)
+        raise BrokenMedia("The audio contains samples that are NaN or infinite. Export it again.", param=param)
     return Audio(np.clip(samples, -1, 1), RATE_HZ)
 
 
@@ -69,7 +69,7 @@ def audio_pieces(source: BinaryIO, *, max_s: float, param: str) -> Iterator[tupl
             at += len(samples)
     except ParleyError:
         raise
-    except Exception as error:  # a decoder of hostile bytes may raise anything
+    except Exception as error:  # for malformed data a decoder may raise any exception
         if not begun:
             raise _broken(demuxer, error, param) from None
 
@@ -78,7 +78,7 @@ def _demuxer(data: bytes, param: str) -> str:
     demuxer = formats.audio_demuxer(data)
     if demuxer is None:
         raise UnsupportedMedia(
-            f"This is no audio that Parley reads{formats.hint(data)}. Send {formats.AUDIO_NAMES}.", param=param
+            f"This is not audio in a supported format{formats.hint(data)}. Send {formats.AUDIO_NAMES}.", param=param
         )
     return demuxer
 
@@ -93,7 +93,7 @@ def _resampled(source: BinaryIO, demuxer: str, max_s: float, param: str) -> Iter
     decoded_s = 0.0
     with av.open(source, "r", format=demuxer, options=_OPTIONS.get(demuxer), metadata_errors="ignore") as container:
         if not container.streams.audio:
-            raise UnsupportedMedia("The file holds no audio, only pictures. Send it as an image.", param=param)
+            raise UnsupportedMedia("The file contains no audio. Send a picture in the field for pictures.", param=param)
         resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE_HZ)
         for frame in container.decode(container.streams.audio[0]):
             if frame.sample_rate not in PLAUSIBLE_RATES_HZ:

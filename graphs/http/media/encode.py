@@ -95,19 +95,20 @@ class _Raw:
 
     def __init__(self, rate_hz: int, *, with_header: bool) -> None:
         self._rate_hz = rate_hz
-        self._pending = wav_header(rate_hz) if with_header else b""
+        self._header = wav_header(rate_hz) if with_header else b""
         self._resampler = AudioResampler(format="s16", layout="mono", rate=rate_hz)
 
     def feed(self, audio: Audio) -> bytes:
         if audio.rate_hz == self._rate_hz:
-            return self._take(audio.pcm16().tobytes())
-        return self._take(b"".join(_bytes_of(f) for f in self._resampler.resample(_frame(audio))))
+            return self._after_header(audio.pcm16().tobytes())
+        return self._after_header(b"".join(_bytes_of(f) for f in self._resampler.resample(_frame(audio))))
 
     def finish(self) -> bytes:
-        return self._take(b"".join(_bytes_of(f) for f in self._resampler.resample(None)))
+        return self._after_header(b"".join(_bytes_of(f) for f in self._resampler.resample(None)))
 
-    def _take(self, data: bytes) -> bytes:
-        data, self._pending = self._pending + data, b""
+    def _after_header(self, data: bytes) -> bytes:
+        """Return ``data``; the first time after the header."""
+        data, self._header = self._header + data, b""
         return data
 
 
@@ -126,13 +127,13 @@ class _Container:
 
     def feed(self, audio: Audio) -> bytes:
         self._encode(_frame(audio))
-        return self._sink.take()
+        return self._sink.drain()
 
     def finish(self) -> bytes:
         self._encode(None)
         self._file.mux(self._stream.encode(None))
         self._file.close()
-        return self._sink.take()
+        return self._sink.drain()
 
     def _encode(self, frame: av.AudioFrame | None) -> None:
         for resampled in self._resampler.resample(frame):
@@ -149,7 +150,7 @@ class _Sink:
         self._parts.append(bytes(data))
         return len(data)
 
-    def take(self) -> bytes:
+    def drain(self) -> bytes:
         data = b"".join(self._parts)
         self._parts.clear()
         return data

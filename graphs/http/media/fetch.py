@@ -37,7 +37,7 @@ class UnreachablePicture(InvalidRequest):
 
 
 def is_public(address: Address) -> bool:
-    """Return whether an address is public, neither itself nor by an IPv4 address in it one of a local network."""
+    """Return whether an address is public. IPv6 addresses that contain an IPv4 address are not."""
     if isinstance(address, IPv6Address) and (
         address not in _GLOBAL_UNICAST or any(address in tunnel for tunnel in _TUNNELS)
     ):
@@ -46,15 +46,15 @@ def is_public(address: Address) -> bool:
 
 
 class Resolver:
-    """The system's resolver in its own threads, so that slow names delay nothing else."""
+    """The system's resolver in its own threads, so that slow lookups delay no other work."""
 
     def __init__(self, threads: int) -> None:
         self._threads = ThreadPoolExecutor(threads, "resolve")
 
     async def __call__(self, host: str, port: int) -> list[Address]:
         """Return the addresses of a name in order of preference. Raise ``OSError`` if it has none."""
-        ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-        found = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        lookup = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, lookup)
         return [ip_address(str(socket_address[0]).partition("%")[0]) for *_, socket_address in found]
 
 
@@ -73,8 +73,8 @@ class Fetcher:
         self._may_connect = may_connect
         self._resolve = resolve or Resolver(config.picture_fetches)
         self._permits = asyncio.Semaphore(config.picture_fetches)
-        # A kept connection would be reused for other names of the same address, whose certificate was not checked. A
-        # proxy of the environment would resolve names itself.
+        # No connection is kept alive: it would serve other names of the same address without a check of their
+        # certificates. No proxy of the environment is used: it would resolve names itself.
         self._client = httpx.AsyncClient(
             transport=transport, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
         )
@@ -99,9 +99,7 @@ class Fetcher:
             if url.scheme == "https" and found.scheme != "https":
                 raise UnreachablePicture(f"{_host(url)} redirects to a URL that is not https.", param=param)
             url = found
-        raise UnreachablePicture(
-            f"The address redirects more than {self._config.picture_redirects} times.", param=param
-        )
+        raise UnreachablePicture(f"The URL redirects more than {self._config.picture_redirects} times.", param=param)
 
     async def _address(self, url: httpx.URL, param: str) -> Address:
         """Return the address to connect to. Raise ``UnreachablePicture`` if ``url`` may not be fetched."""
@@ -116,9 +114,9 @@ class Fetcher:
             addresses = await self._resolve(_host(url), port)
         except (OSError, ValueError):
             addresses = []
-        # All must be public: a name with a private address among them is not that of a public host.
+        # All must be public: a public host has no private address.
         if not addresses or not all(map(self._may_connect, addresses)):
-            raise UnreachablePicture(f"There is no public address of {_host(url)}.", param=param)
+            raise UnreachablePicture(f"{_host(url)} has no public address.", param=param)
         return addresses[0]
 
     def _is_allowed(self, host: str, port: int, scheme: str) -> bool:
@@ -139,7 +137,7 @@ class Fetcher:
             if response.status_code in REDIRECTS and "location" in response.headers:
                 return url.join(response.headers["location"])
             if response.status_code != httpx.codes.OK:
-                raise UnreachablePicture(f"{_host(url)} answers {response.status_code}.", param=param)
+                raise UnreachablePicture(f"{_host(url)} responds with status {response.status_code}.", param=param)
             return await self._read(response, param)
         finally:
             await response.aclose()

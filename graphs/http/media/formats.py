@@ -1,6 +1,6 @@
-"""The formats that Parley decodes, recognized by their first bytes: names and headers of a request are not evidence.
+"""The formats that Parley decodes, recognized by their first bytes: file names and content types can be wrong.
 
-The decoder is chosen here and never guessed by a library, so that no playlist or script is ever interpreted. Pure.
+The decoder is chosen here and never guessed by a library, so that no playlist or script is interpreted. Pure.
 """
 
 from __future__ import annotations

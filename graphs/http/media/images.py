@@ -20,7 +20,7 @@ from graphs.http.media import formats
 
 
 def decode_image(data: bytes, *, max_pixels: int, side_px: int, param: str = "image") -> Image:
-    """Decode the first frame of a picture, rotated as its EXIF says, over white where it is transparent.
+    """Decode the first frame of a picture, rotated by its EXIF orientation, over white where it is transparent.
 
     A longer side beyond ``side_px`` is scaled down to it. Raises ``UnsupportedMedia``, ``BrokenMedia``, and
     ``TooLarge`` for more than ``max_pixels``.
@@ -28,7 +28,7 @@ def decode_image(data: bytes, *, max_pixels: int, side_px: int, param: str = "im
     format_name = formats.image_format(data)
     if format_name is None:
         raise UnsupportedMedia(
-            f"This is no picture that Parley reads{formats.hint(data)}. Send {formats.IMAGE_NAMES}.", param=param
+            f"This is not a picture in a supported format{formats.hint(data)}. Send {formats.IMAGE_NAMES}.", param=param
         )
     try:
         with warnings.catch_warnings():
@@ -40,7 +40,7 @@ def decode_image(data: bytes, *, max_pixels: int, side_px: int, param: str = "im
         raise
     except Pillow.DecompressionBombError:
         raise TooLarge(f"The picture is too large: the limit is {max_pixels:,} pixels.", param=param) from None
-    except Exception as error:  # a decoder of hostile bytes may raise anything
+    except Exception as error:  # for malformed data a decoder may raise any exception
         message = f"The {format_name} picture cannot be decoded: {formats.reason(error)}."
         raise BrokenMedia(message, param=param) from None
     return Image(np.asarray(rgb))
@@ -77,9 +77,9 @@ def _from_npy(data: bytes, max_pixels: int, param: str) -> Pillow.Image:
     source = io.BytesIO(data)
     version = npy.read_magic(source)
     if version not in ((1, 0), (2, 0)):
-        raise UnsupportedMedia("Only .npy versions 1 and 2 are read.", param=param)
+        raise UnsupportedMedia("Only .npy versions 1 and 2 are supported.", param=param)
     read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, in_columns, dtype = read_header(source)
+    shape, column_major, dtype = read_header(source)
     if dtype != np.uint8 or len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (3, 4)):
         raise UnsupportedMedia(
             f"The array is {dtype} of shape {shape}. Send uint8 of shape (H,W), (H,W,3) or (H,W,4).", param=param
@@ -88,5 +88,5 @@ def _from_npy(data: bytes, max_pixels: int, param: str) -> Pillow.Image:
     size = math.prod(shape)
     pixels = np.frombuffer(data, np.uint8, offset=source.tell())
     if size == 0 or len(pixels) < size:
-        raise BrokenMedia(f"The array of shape {shape} should hold {size} bytes, not {len(pixels)}.", param=param)
-    return Pillow.fromarray(np.ascontiguousarray(pixels[:size].reshape(shape, order="F" if in_columns else "C")))
+        raise BrokenMedia(f"The array of shape {shape} should have {size} bytes, not {len(pixels)}.", param=param)
+    return Pillow.fromarray(np.ascontiguousarray(pixels[:size].reshape(shape, order="F" if column_major else "C")))

@@ -62,7 +62,7 @@ class Models:
             if self.names[stage] == wanted:
                 return stage
         served = ", ".join(dict.fromkeys([GRAPH, *(self.names[stage] for stage in stages)]))
-        raise UnknownModel(f"There is no {_TASKS[stages[0]]} model '{name[:100]}'. There is {served}.", param="model")
+        raise UnknownModel(f"There is no {_TASKS[stages[0]]} model '{name[:100]}', only {served}.", param="model")
 
     def voice(self, name: str | None) -> str | None:
         """Return the engine's name of a voice; ``None`` is its default."""
@@ -76,7 +76,7 @@ class Models:
         """Return the body of GET /v1/models/{name}. Raise ``NoSuchModel``."""
         wanted = self.aliases.get(name, name)
         if wanted not in self._unique_names():
-            raise NoSuchModel(f"There is no model '{name[:100]}'. GET /v1/models lists what there is.", param="model")
+            raise NoSuchModel(f"There is no model '{name[:100]}'. GET /v1/models lists the models.", param="model")
         return self._entry(name)
 
     def _unique_names(self) -> list[str]:

@@ -93,7 +93,7 @@ class SpeechResponse:
                 content = (self._messages if self.request.as_events else self._encoded)(encoder, event.audio)
                 media_type = sse.MEDIA_TYPE if self.request.as_events else encoder.media_type
                 return Stream(self.events, content, media_type, headers(self.plan))
-        raise NothingToAnswer("There is nothing in this text that can be pronounced.", param="input")
+        raise NothingToAnswer("This text contains nothing that can be pronounced.", param="input")
 
     async def _encoded(self, encoder: Encoder, first: Audio) -> AsyncGenerator[bytes, None]:
         if data := await self._feed(encoder, first):

@@ -51,7 +51,7 @@ class TranscriptionFields(RequestModel):
         default=None, description="Text that sets spelling and style."
     )
     response_format: TranscriptFormat = TranscriptFormat.JSON
-    temperature: float | None = Field(default=None, ge=0, le=1, description="0 always takes the likeliest token.")
+    temperature: float | None = Field(default=None, ge=0, le=1, description="0 always selects the likeliest token.")
     stream: bool = False
     timestamp_granularities: list[Literal["segment", "word"]] = Field(
         default_factory=list, alias="timestamp_granularities[]", description="Of verbose_json."
@@ -195,8 +195,8 @@ class TranscriptionResponse:
         try:
             event: Event | None = first
             while event is not None:
-                if isinstance(event, SegmentReady) and (words := event.segment.text.strip()):
-                    delta = f" {words}" if text else words
+                if isinstance(event, SegmentReady) and (segment := event.segment.text.strip()):
+                    delta = f" {segment}" if text else segment
                     text += delta
                     yield sse.message({"type": "transcript.text.delta", "delta": delta})
                 event = await anext(self.events, None)

@@ -47,7 +47,7 @@ def _data_or_url(url: Any) -> bytes | str:
         return data
     if isinstance(url, str) and url[:8].lower().startswith(("https://", "http://")) and len(url) <= MAX_URL_CHARS:
         return url
-    raise ValueError("should be a picture as data:image/png;base64,..., or its address")
+    raise ValueError("should be a picture as data:image/png;base64,..., or its URL")
 
 
 class TextPart(RequestModel):
@@ -69,7 +69,7 @@ class AudioPart(RequestModel):
 
 class ImageUrl(RequestModel):
     url: Annotated[bytes | str, PlainValidator(_data_or_url), WithJsonSchema({"type": "string"})] = Field(
-        description="A data: URI, or the address of a picture on one of picture_hosts."
+        description="A data: URI, or the URL of a picture on one of picture_hosts."
     )
     detail: Literal["auto", "low", "high"] = Field(default="auto", description="Ignored.")
 
@@ -109,9 +109,9 @@ class Message(RequestModel):
     def _content_fits_role(self) -> Self:
         kinds = {part.type for part in self.content or ()}
         if self.role != "user" and kinds & {"input_audio", "image_url"}:
-            raise ValueError("holds audio or a picture, which only a user's message can")
+            raise ValueError("contains audio or a picture, which only a user's message can contain")
         if self.audio and self.role != "assistant":
-            raise ValueError("has audio beside its content, which only an assistant's message can")
+            raise ValueError("has audio outside of its content, which only an assistant's message can have")
         if self.content is None and self.audio is None and self.refusal is None:
             raise ValueError("should have content")
         return self
@@ -120,7 +120,7 @@ class Message(RequestModel):
 class AudioOptions(RequestModel):
     voice: VoiceName = None
     format: Literal["wav", "mp3", "flac", "opus", "aac", "pcm16"] | None = Field(
-        default=None, description="Default wav; in a stream pcm16, the only one."
+        default=None, description="wav by default; always pcm16 in a stream."
     )
 
 
@@ -306,7 +306,9 @@ def _check_combinations(fields: ChatCompletionRequest) -> None:
     if voice and fields.stream and fields.audio and fields.audio.format not in (None, "pcm16"):
         raise InvalidRequest("A stream has audio as pcm16; for other formats, leave out stream.", param="audio.format")
     if voice and isinstance(fields.response_format, JsonFormat | SchemaFormat):
-        raise InvalidRequest("JSON is not read aloud; leave out one of the two.", param="response_format")
+        raise InvalidRequest(
+            'JSON cannot be spoken. Send modalities ["text"], or leave out response_format.', param="response_format"
+        )
     limits = {fields.max_tokens, fields.max_completion_tokens} - {None}
     if len(limits) > 1:
         raise InvalidRequest(

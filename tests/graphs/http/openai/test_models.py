@@ -33,7 +33,7 @@ def test_an_alias_selects_the_stage_of_its_model() -> None:
 
 @pytest.mark.parametrize("name", ["", "gpt-5", "voice", "recognizer", "whisper-1"])
 def test_rejects_a_model_of_another_route_with_the_names_of_this_one(name: str) -> None:
-    with pytest.raises(UnknownModel, match="There is parley, chat, chat-vision") as caught:
+    with pytest.raises(UnknownModel, match="only parley, chat, chat-vision") as caught:
         MODELS.stage(name, CHAT)
     assert (caught.value.status, caught.value.code, caught.value.param) == (400, "model_not_found", "model")
 

@@ -154,7 +154,7 @@ def test_rejects_a_fetched_page_by_its_location() -> None:
 
 
 def test_rejects_a_url_that_is_too_long() -> None:
-    with pytest.raises(InvalidRequest, match="or its address"):
+    with pytest.raises(InvalidRequest, match="or its URL"):
         read(user({"type": "image_url", "image_url": {"url": "https://a.example/" + "b" * 3000}}))
 
 
