@@ -1,7 +1,7 @@
-"""Serve a configuration and say when it is ready: ``serve.py serve_config.yaml``, or ``serve.py --stop``.
+"""Serve a configuration: ``serve.py serve_config.yaml``; stop it: ``serve.py --stop``.
 
-Runs ``serve run`` as a child, looks at the dashboard's REST answer until the application is RUNNING, and prints where
-everything is. Knows the ways in which a start fails on a fresh machine and what to do about each.
+Runs ``serve run`` as a child process, polls Ray's dashboard until the application is RUNNING, and prints the addresses.
+Checks beforehand what commonly prevents a start, and prints a remedy.
 """
 
 from __future__ import annotations
@@ -39,38 +39,37 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "disabled",
     "HF_HUB_DISABLE_TELEMETRY": "1",
-    # Half as much again streams a second as through Ray's object store (docs/benchmarks.md). A message may be of any
-    # size: the settings bound what comes in, and a minute of sound is near Ray's bound of 4 MiB.
+    # About 1.5 times as many streams per second as over Ray's object store (docs/benchmarks.md). Messages are unlimited,
+    # because the Gateway's settings limit requests, and a minute of audio is near Ray's limit of 4 MiB.
     "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
     "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": "-1",
-    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "graphs.http.proxy.middlewares",  # the proxy's own errors, too
-    # Not 15 for all: the models give way (their setting niceness), the Gateway and the proxy do not.
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "graphs.http.proxy.middlewares",
+    # Ray's default is 15 for all replicas. Only models should have a lower priority, by their setting niceness.
     "RAY_worker_niceness": "0",
-    # Freed memory of many threads in few heaps. The processes that only pass sound and pictures on give large blocks
-    # back at once (graphs/wire/heap.py); for a model's replica that would cost more than it saves.
+    # Fewer malloc arenas: memory that one thread has freed is available to the other threads.
     "MALLOC_ARENA_MAX": "2",
 }
-SERVED_CONFIG = RUN_FOLDER / "serve_config.yaml"  # the configuration as it is served, overrides included
+SERVED_CONFIG = RUN_FOLDER / "serve_config.yaml"  # the configuration with the overrides applied
 DASHBOARD_PORT = 8265
-INSIST_AFTER_S = 30  # by then Serve has shut down, unless a Gateway behind HAProxy still waits for its clients to go
-STOP_TIMEOUT_S = 2 * INSIST_AFTER_S
+KILL_AFTER_S = 30  # Serve shuts down faster, unless a Gateway behind HAProxy waits for its clients to disconnect
+STOP_TIMEOUT_S = 2 * KILL_AFTER_S
 START_TIMEOUT_S = float(os.environ.get("PARLEY_START_TIMEOUT_S", "600"))
 MIN_FREE_DISK_BYTES = 2 * 1024**3
 
 
 class CannotStart(Exception):
-    """Why the service does not start, and what to do."""
+    """The service cannot start; the message has the cause and a remedy."""
 
 
 class RayEnded(CannotStart):
-    """Ray was gone before it had anything to say about the application."""
+    """Ray ended before it reported a state of the application."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", nargs="?", default="serve_config.yaml", type=Path)
-    parser.add_argument("--host", help="listen here instead of http_options.host")
-    parser.add_argument("--port", type=int, help="listen here instead of http_options.port")
+    parser.add_argument("--host", help="address to listen on, in place of http_options.host")
+    parser.add_argument("--port", type=int, help="port to listen on, in place of http_options.port")
     parser.add_argument("--open", action="store_true", help="serve other machines without API keys")
     parser.add_argument("--stop", action="store_true", help="stop what `make serve` started")
     arguments = parser.parse_args()
@@ -85,21 +84,21 @@ def main() -> int:
 
 
 def serve(config: Path, overrides: dict[str, Any], *, open_to_all: bool) -> int:
-    """Run until interrupted; 0 when stopped on request."""
+    """Serve until interrupted. Return the exit code: 0 after an interrupt."""
     settings = load(config)
     http = {"host": "127.0.0.1", "port": 8000} | (settings.get("http_options") or {})
     http |= {key: value for key, value in overrides.items() if value is not None}
     if not (open_to_all or is_loopback(http["host"]) or has_keys(settings)):
         raise CannotStart(
-            f"{http['host']} can be reached by others, and there are no API keys. Set PARLEY_API_KEYS or "
-            "args.gateway.api_keys_file; or, to let everybody in: make serve OPEN=yes"
+            f"{http['host']} is reachable from other machines, and there are no API keys. Set PARLEY_API_KEYS or "
+            "args.gateway.api_keys_file; or, to serve everyone: make serve OPEN=yes"
         )
     preflight(http["host"], http["port"])
     RUN_FOLDER.mkdir(exist_ok=True)
     SERVED_CONFIG.write_text(yaml.safe_dump(settings | {"http_options": http}, sort_keys=False))
     os.environ.setdefault(LIMIT_VARIABLE, str(concurrent_requests(settings)))
     PID_FILE.write_text(str(os.getpid()))
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have started us with SIGINT ignored
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell may start background processes with SIGINT ignored
         signal.signal(number, interrupt)
     children: list[subprocess.Popen[bytes]] = []
     try:
@@ -115,17 +114,17 @@ def serve(config: Path, overrides: dict[str, Any], *, open_to_all: bool) -> int:
 
 
 def start(children: list[subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
-    """A child that serves, once the application is RUNNING; whatever was started is in ``children``.
+    """Return the serving child process once the application is RUNNING. Append all started processes to ``children``.
 
-    On a slow machine with cold files Ray's first node may give itself up after 15 s (ray-project/ray#65983); the files
-    are warm then, and a second start succeeds.
+    On a slow machine with cold files Ray's first node may give up after 15 s (ray-project/ray#65983). A second start,
+    with the files cached, succeeds.
     """
     for last in (False, True):
         child = subprocess.Popen(
             [str(Path(sys.executable).with_name("serve")), "run", str(SERVED_CONFIG)],
             cwd=ROOT,
             env=ENVIRONMENT | os.environ | {"PYTHONPATH": str(ROOT)},
-            start_new_session=True,  # Ctrl-C is passed on once, by us
+            start_new_session=True,  # so that Ctrl-C reaches it only through ``end``
         )
         children.append(child)
         try:
@@ -134,7 +133,7 @@ def start(children: list[subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
         except RayEnded:
             if last:
                 raise
-            print("parley: Ray did not come up; trying once more", file=sys.stderr)
+            print("parley: Ray did not start; trying once more", file=sys.stderr)
     raise AssertionError
 
 
@@ -146,11 +145,13 @@ def load(config: Path) -> dict[str, Any]:
     try:
         read = yaml.safe_load(config.read_text())
     except FileNotFoundError:
-        raise CannotStart(f"there is no {config}; the shipped ones are serve_config.yaml and configs/*.yaml") from None
+        raise CannotStart(
+            f"{config} does not exist; the shipped files are serve_config.yaml and configs/*.yaml"
+        ) from None
     except yaml.YAMLError as error:
         raise CannotStart(f"{config} is not YAML: {error}") from None
     if not isinstance(read, dict):
-        raise CannotStart(f"{config} holds no mapping; the shipped serve_config.yaml shows its form")
+        raise CannotStart(f"{config} contains no mapping; serve_config.yaml is an example")
     return read
 
 
@@ -176,7 +177,7 @@ def concurrent_requests(settings: dict[str, Any]) -> int:
 
 
 def has_keys(settings: dict[str, Any]) -> bool:
-    """Whether the gateway of these settings will ask for API keys."""
+    """Return whether the Gateway of these settings requires API keys."""
     try:
         file = AppArgs.model_validate(settings["applications"][0].get("args") or {}).gateway.api_keys_file
         return bool(ApiKeys.load(resolve(file) if file else None))
@@ -185,19 +186,23 @@ def has_keys(settings: dict[str, Any]) -> bool:
 
 
 def preflight(host: str, port: int) -> None:
-    """Find now what Ray would report late or not at all."""
+    """Raise ``CannotStart`` for problems that Ray reports late or not at all."""
     for wanted, where, remedy in (
         (port, host, "choose another: make serve PORT=8001"),
-        (DASHBOARD_PORT, "127.0.0.1", "it is the Ray dashboard's: `make stop`, or `ray stop`, ends an earlier Ray"),
+        (
+            DASHBOARD_PORT,
+            "127.0.0.1",
+            "`make stop`, or `ray stop`, ends an earlier Ray; the port is that of its dashboard",
+        ),
     ):
-        if is_taken(where, wanted):
-            raise CannotStart(f"port {wanted} is taken by another program. Stop that one, or: {remedy}")
+        if is_in_use(where, wanted):
+            raise CannotStart(f"port {wanted} is in use by another program. Stop it, or: {remedy}")
     free = shutil.disk_usage("/tmp").free
     if free < MIN_FREE_DISK_BYTES:
         raise CannotStart(f"only {free / 1024**3:.1f} GiB free in /tmp, where Ray writes; it needs at least 2 GiB")
 
 
-def is_taken(host: str, port: int) -> bool:
+def is_in_use(host: str, port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -212,18 +217,18 @@ def wait_until_running(child: subprocess.Popen[bytes]) -> None:
     state = ""
     while time.monotonic() < deadline:
         if child.poll() is not None:
-            raise (CannotStart if state else RayEnded)("Ray Serve ended; its last lines above say why")
+            raise (CannotStart if state else RayEnded)("Ray Serve ended; see its last lines above")
         state, message = application_state()
         if state == "RUNNING":
             return
         if state in ("DEPLOY_FAILED", "UNHEALTHY"):
             raise CannotStart(f"the application is {state}:\n{message}")
         time.sleep(0.5)
-    raise CannotStart(f"not RUNNING after {START_TIMEOUT_S:.0f} s; PARLEY_START_TIMEOUT_S allows longer")
+    raise CannotStart(f"not RUNNING after {START_TIMEOUT_S:.0f} s; PARLEY_START_TIMEOUT_S sets a longer limit")
 
 
 def application_state() -> tuple[str, str]:
-    """(status, message) of the one application; ("", "") while the dashboard does not answer yet."""
+    """Return (status, message) of the application; ("", "") while the dashboard does not respond yet."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{DASHBOARD_PORT}/api/serve/applications/", timeout=5) as answer:
             applications = json.load(answer)["applications"]
@@ -252,24 +257,24 @@ def stop() -> int:
         os.kill(pid, signal.SIGTERM)
     except (FileNotFoundError, ProcessLookupError, ValueError):
         PID_FILE.unlink(missing_ok=True)
-        print("Nothing that `make serve` started is running here. A head started by hand ends with `ray stop`.")
+        print("No service of `make serve` is running here. A Ray head that you started yourself ends with `ray stop`.")
         return 0
     until_s = time.monotonic() + STOP_TIMEOUT_S
     while time.monotonic() < until_s:
-        if not PID_FILE.exists() and not is_taken("127.0.0.1", DASHBOARD_PORT):  # Ray's processes end a little later
+        if not PID_FILE.exists() and not is_in_use("127.0.0.1", DASHBOARD_PORT):  # Ray's processes end a little later
             print("Stopped.")
             return 0
         time.sleep(0.5)
-    raise CannotStart(f"process {pid} does not end; `kill -9 {pid}` and `ray stop` end it by force")
+    raise CannotStart(f"process {pid} does not end; `kill -9 {pid}` and `ray stop` force it to end")
 
 
 def end(child: subprocess.Popen[bytes]) -> None:
-    """Ask Serve to shut down, and insist when it does not."""
+    """Stop a child process with SIGINT, and kill its process group if that takes too long."""
     if child.poll() is not None:
         return
     child.send_signal(signal.SIGINT)
     try:
-        child.wait(timeout=INSIST_AFTER_S)
+        child.wait(timeout=KILL_AFTER_S)
     except subprocess.TimeoutExpired:
         os.killpg(child.pid, signal.SIGKILL)
 

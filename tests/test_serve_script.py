@@ -26,7 +26,7 @@ def test_names_a_port_in_use_and_a_remedy(config: Path) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(serve.CannotStart, match=rf"port {port} is taken.*PORT="):
+        with pytest.raises(serve.CannotStart, match=rf"port {port} is in use.*PORT="):
             serve.serve(config, LOOPBACK | {"port": port}, open_to_all=False)
 
 
