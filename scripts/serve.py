@@ -39,7 +39,7 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "disabled",
     "HF_HUB_DISABLE_TELEMETRY": "1",
-    # About 1.5 times as many streams per second as over Ray's object store (docs/benchmarks.md). Messages are unlimited,
+    # About 1.5 times as many streams per second as over Ray's object store (docs/benchmarks.md). No message limit,
     # because the Gateway's settings limit requests, and a minute of audio is near Ray's limit of 4 MiB.
     "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
     "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": "-1",
