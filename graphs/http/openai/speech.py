@@ -122,5 +122,5 @@ class SpeechResponse:
 
 def _usage(text: str, audio_s: float) -> dict[str, int]:
     """Count a character as an input token and each 50 ms of audio as an output token: a voice has no tokens itself."""
-    output = math.ceil(audio_s / TOKEN_S)
+    output = math.ceil(round(audio_s / TOKEN_S, 6))  # rounded: a sum of durations is inexact
     return {"input_tokens": len(text), "output_tokens": output, "total_tokens": len(text) + output}
