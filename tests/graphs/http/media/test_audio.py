@@ -132,7 +132,7 @@ def test_stops_decoding_at_the_duration_limit() -> None:
     ],
 )
 def test_rejects_content_that_is_not_audio(data: bytes, hint: str) -> None:
-    with pytest.raises(UnsupportedMedia, match=hint) as caught:
+    with pytest.raises(UnsupportedMedia, match=hint or None) as caught:
         decode(data)
     assert "FLAC" in caught.value.message
     assert caught.value.param == "audio"

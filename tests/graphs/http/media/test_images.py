@@ -170,6 +170,6 @@ def test_rejects_a_broken_array(data: bytes) -> None:
     ],
 )
 def test_rejects_content_that_is_not_a_picture(data: bytes, hint: str) -> None:
-    with pytest.raises(UnsupportedMedia, match=hint) as caught:
+    with pytest.raises(UnsupportedMedia, match=hint or None) as caught:
         decode(data)
     assert "PNG" in caught.value.message
