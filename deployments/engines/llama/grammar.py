@@ -51,7 +51,7 @@ def json_schema_to_grammar(schema: JsonSchema) -> str:
 
 
 class _Converter:
-    """Converts one schema. A ``path`` is the place of a subschema, such as ``.properties.name``."""
+    """Converts one schema. A ``path`` locates a subschema, such as ``.properties.name``."""
 
     def __init__(self, schema: JsonSchema) -> None:
         self._schema = schema.schema
