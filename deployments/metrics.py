@@ -6,7 +6,6 @@ Ray adds ``ray_`` before each name, ``_total`` after that of a counter, and the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from time import perf_counter
@@ -30,11 +29,6 @@ class Metric:
     meaning: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
-
-    @property
-    def exported(self) -> str:
-        """The name at the endpoint; a histogram appends ``_bucket``, ``_sum`` and ``_count``."""
-        return f"ray_{self.name}_total" if self.kind == "counter" else f"ray_{self.name}"
 
     def record(self, value: float, **labels: str) -> None:
         """Increase a counter, set a gauge, or add an observation to a histogram. Ray's counters refuse 0; skip it."""
@@ -75,11 +69,6 @@ WAITING = Metric("parley_engine_waiting_requests", "gauge", "Requests queued ins
 SLOTS = Metric("parley_engine_slots", "gauge", "Requests that the engine can process concurrently.")
 CACHE_USED = Metric("parley_cache_used_tokens", "gauge", "Used tokens of the engine's KV cache.")
 CACHE_SIZE = Metric("parley_cache_size_tokens", "gauge", "Size of the engine's KV cache in tokens.")
-
-ALL: Sequence[Metric] = (
-    *(REQUESTS, REFUSALS, QUEUE_WAIT, DURATION, FIRST_TOKEN, FIRST_AUDIO, REAL_TIME_FACTOR, AUDIO),
-    *(TOKENS_IN, TOKENS_OUT, ACTIVE, WAITING, SLOTS, CACHE_USED, CACHE_SIZE),
-)
 
 
 class RequestMetrics:

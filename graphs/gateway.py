@@ -6,6 +6,7 @@ evaluates the annotations of routes.
 
 import time
 from collections.abc import AsyncGenerator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,13 @@ from starlette.middleware.cors import CORSMiddleware
 from deployments.errors import EngineUnavailable, InvalidRequest
 from deployments.live import Live
 from deployments.settings import resolve
-from graphs.http import errors
+from graphs.http import errors, openapi
 from graphs.http.auth import ApiKeys, AuthMiddleware
-from graphs.http.chat import openapi
 from graphs.http.chat.request import ChatReader
 from graphs.http.chat.response import ChatResponse
 from graphs.http.executor import DecodeExecutor
 from graphs.http.limits import LimitsMiddleware
 from graphs.http.media.fetch import Fetcher
-from graphs.http.openai import openapi as openai_openapi
 from graphs.http.openai.chat.request import CompletionReader
 from graphs.http.openai.chat.response import CompletionResponse
 from graphs.http.openai.models import Models
@@ -106,49 +105,15 @@ class Gateway(Live[GatewayConfig]):
         return app
 
     def _add_routes(self, app: FastAPI) -> None:
-        app.post(
-            "/chat",
-            summary="One turn of a conversation",
-            response_class=Response,
-            responses=openapi.RESPONSES,
-            openapi_extra={"requestBody": openapi.REQUEST_BODY, "parameters": openapi.QUERY_PARAMETERS},
-        )(self.chat)
-        app.post(
-            "/v1/chat/completions",
-            summary="A chat completion, as in OpenAI's API",
-            response_class=Response,
-            responses=openai_openapi.CHAT_RESPONSES,
-            openapi_extra={"requestBody": openai_openapi.CHAT_BODY},
-        )(self.chat_completions)
-        app.post(
-            "/v1/audio/speech",
-            summary="A text read aloud",
-            response_class=Response,
-            responses=openai_openapi.SPEECH_RESPONSES,
-            openapi_extra={"requestBody": openai_openapi.SPEECH_BODY},
-        )(self.speech)
-        app.post(
-            "/v1/audio/transcriptions",
-            summary="The transcript of a recording",
-            response_class=Response,
-            responses=openai_openapi.TRANSCRIPTION_RESPONSES,
-            openapi_extra={"requestBody": openai_openapi.TRANSCRIPTION_BODY},
-        )(self.transcriptions)
-        app.post(
-            "/v1/audio/translations",
-            summary="Not supported: Parley transcribes a recording in its own language",
-            response_class=Response,
-            responses=openai_openapi.TRANSLATION_RESPONSES,
-            status_code=400,
-        )(self.translations)
-        app.get("/v1/models", summary="The served models", responses=openai_openapi.MODELS_RESPONSES)(self.models)
-        app.get("/v1/models/{name:path}", summary="One model", responses=openai_openapi.MODEL_RESPONSES)(self.model)
-        app.get("/graph", summary="The stages of every kind of request", responses=openapi.error_responses(401))(
-            self.graph
-        )
-        app.get("/health", summary="Whether every deployment answers", responses=openapi.error_responses(503))(
-            self.health
-        )
+        app.post("/chat", **openapi.CHAT)(self.chat)
+        app.post("/v1/chat/completions", **openapi.CHAT_COMPLETIONS)(self.chat_completions)
+        app.post("/v1/audio/speech", **openapi.SPEECH)(self.speech)
+        app.post("/v1/audio/transcriptions", **openapi.TRANSCRIPTIONS)(self.transcriptions)
+        app.post("/v1/audio/translations", **openapi.TRANSLATIONS)(self.translations)
+        app.get("/v1/models", **openapi.MODELS)(self.models)
+        app.get("/v1/models/{name:path}", **openapi.MODEL)(self.model)
+        app.get("/graph", **openapi.GRAPH)(self.graph)
+        app.get("/health", **openapi.HEALTH)(self.health)
         app.get("/docs", include_in_schema=False)(self.docs)
 
     def _run(self, turn: Turn, model: Stage | None = None) -> tuple[Plan, AsyncGenerator[Event, None]]:
@@ -198,18 +163,7 @@ class Gateway(Live[GatewayConfig]):
     async def graph(self) -> dict[str, list[dict[str, Any]]]:
         """The stages for each combination of inputs, output and model. A request with all of needs, and possibly some
         of may, matches a row; model is asr or tts where the model of that stage is requested by itself."""
-        return {
-            "rows": [
-                {
-                    "needs": sorted(row.needs),
-                    "may": sorted(row.may),
-                    "output": row.output,
-                    "model": row.model,
-                    "stages": list(row.plan.stages),
-                }
-                for row in rows()
-            ]
-        }
+        return {"rows": [asdict(row) for row in rows()]}
 
     async def health(self) -> dict[str, Any]:
         """200 when every deployment answers; 503 with the names of those that do not."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -36,7 +37,7 @@ class LoadSheddingMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self._limit or scope["type"] != "http" or scope["method"] != "POST":
             await self._app(scope, receive, send)
-        elif self._active - self._blocked >= self._limit and not _has_origin(scope):
+        elif self._active - self._blocked >= self._limit and "origin" not in Headers(scope=scope):
             await _refuse(scope, receive, send)
         else:
             await self._pass(scope, receive, send)
@@ -57,15 +58,7 @@ class LoadSheddingMiddleware:
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
-    refusal = errors.response(
-        Overloaded(
-            "The service has reached its limit of concurrent requests. Try again in a moment.",
-            retry_after_s=RETRY_AFTER_S,
-        )
-    )
+    message = "The service has reached its limit of concurrent requests. Try again in a moment."
+    refusal = errors.response(Overloaded(message, retry_after_s=RETRY_AFTER_S))
     refusal.headers[REQUEST_ID] = request_id(Request(scope))
     await refusal(scope, receive, send)
-
-
-def _has_origin(scope: Scope) -> bool:
-    return any(name == b"origin" for name, _ in scope["headers"])

@@ -73,24 +73,20 @@ def _single(inputs: frozenset[Input], output: Output, model: Stage) -> Plan:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of GET /graph: a turn with all of ``needs``, and possibly ``may``, has this plan."""
+    """One row of GET /graph: turns with all of ``needs``, and possibly ``may``, run through ``stages``."""
 
-    needs: frozenset[Input]
-    may: frozenset[Input]
+    needs: tuple[Input, ...]
+    may: tuple[Input, ...]
     output: Output
     model: Stage | None
-    plan: Plan
+    stages: tuple[Stage, ...]
 
 
 def rows() -> Iterator[Row]:
     """Yield the plans of all kinds of turns that name no chat model."""
-    for needs in ({Input.TEXT}, {Input.SPEECH}, {Input.IMAGE}, {Input.IMAGE, Input.SPEECH}):
+    for needs in ((Input.TEXT,), (Input.SPEECH,), (Input.IMAGE,), (Input.IMAGE, Input.SPEECH)):
+        may = () if Input.TEXT in needs else (Input.TEXT,)
         for output in Output:
-            yield _row(frozenset(needs), output, None)
+            yield Row(needs, may, output, None, plan(frozenset(needs), output).stages)
     for model, (takes, gives) in _SINGLE.items():
-        yield _row(frozenset({takes}), gives, model)
-
-
-def _row(needs: frozenset[Input], output: Output, model: Stage | None) -> Row:
-    may = frozenset({Input.TEXT}) - needs if model is None else frozenset[Input]()
-    return Row(needs, may, output, model, plan(needs, output, model))
+        yield Row((takes,), (), gives, model, plan(frozenset({takes}), gives, model).stages)

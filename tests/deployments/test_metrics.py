@@ -12,15 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from deployments import metrics
 from deployments.asr import SpeechToText
 from deployments.engines.fake.settings import FakeChatArgs, FakeRecognizerArgs, FakeSynthesizerArgs
 from deployments.errors import EngineUnavailable
 from deployments.llm import ChatLLM
 from deployments.messages import Audio, ChatMessage, ChatOptions, Load, SpeakOptions, TranscribeOptions
-from deployments.metrics import ALL, Metric, record_load
+from deployments.metrics import Metric, record_load
 from deployments.tts import TextToSpeech
 
 Run = Callable[[Any], Any]
+ALL = [value for value in vars(metrics).values() if isinstance(value, Metric)]
 Records = dict[str, list[tuple[float, dict[str, str]]]]
 
 HELLO = (ChatMessage("user", "one two three four"),)

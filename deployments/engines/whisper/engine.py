@@ -49,9 +49,10 @@ class WhisperRecognizer(PooledEngine):
     async def transcribe(
         self, audio: Audio, config: SpeechToTextConfig, rank: int = 0
     ) -> AsyncGenerator[Segment, None]:
+        assert isinstance(config, WhisperConfig)
         if audio.rate_hz != RATE_HZ:
             raise InvalidRequest(f"the audio has {audio.rate_hz:,} samples per second, not {RATE_HZ:,}", param="audio")
-        async with aclosing(self._pool.stream(self._windows(audio, _whisper_config(config)), rank)) as windows:
+        async with aclosing(self._pool.stream(self._windows(audio, config), rank)) as windows:
             async for segments in windows:
                 for segment in segments:
                     yield segment
@@ -97,11 +98,6 @@ class WhisperRecognizer(PooledEngine):
 
     def _release(self) -> None:
         self._model.model.unload_model()
-
-
-def _whisper_config(config: SpeechToTextConfig) -> WhisperConfig:
-    """Return ``config`` as settings of this engine; what ``config`` does not have gets its default."""
-    return config if isinstance(config, WhisperConfig) else WhisperConfig(**config.model_dump())
 
 
 def _model_class(min_window_s: float) -> Any:
