@@ -15,7 +15,6 @@ from deployments.engines.whisper.engine import WhisperRecognizer, _folder_or_nam
 from deployments.engines.whisper.settings import WhisperArgs, WhisperConfig
 from deployments.errors import InvalidRequest
 from deployments.messages import Audio, Segment
-from deployments.settings import SpeechToTextConfig
 from tests.deployments.engines.cases import DATA
 from tests.deployments.engines.whisper import tiny
 from tests.deployments.engines.whisper.contract import KEEP_ALL
@@ -69,13 +68,6 @@ def test_transcribes_audio_of_any_length(run: Run, engine: WhisperRecognizer, se
     segments = run(collect(engine, tiny.noise(seconds=seconds), KEEP_ALL))
     assert all(segment.text == segment.text.strip() != "" for segment in segments)
     assert seconds or not segments
-
-
-def test_accepts_the_common_settings_of_recognizers(run: Run, engine: WhisperRecognizer) -> None:
-    async def body() -> list[Segment]:
-        return [segment async for segment in engine.transcribe(tiny.noise(), SpeechToTextConfig(language="en"))]
-
-    assert run(body()) == run(collect(engine, tiny.noise(), WhisperConfig(language="en")))
 
 
 @pytest.mark.parametrize("level", [0.0, 1e-4])
