@@ -51,9 +51,6 @@ class Settings(BaseModel):
         return data
 
 
-# --- engines: a change needs a new replica ----------------------------------------------------------------------------
-
-
 class ModelArgs(Settings):
     """Settings of every engine. A subclass has a field ``engine``, a ``Literal`` with the engine's name."""
 
@@ -100,9 +97,6 @@ class PooledArgs(EngineArgs):
     max_waiting: PositiveInt = Field(
         default=64, description="Requests that may queue inside the engine; further ones are refused with 503."
     )
-
-
-# --- deployments: a change applies to running replicas ----------------------------------------------------------------
 
 
 class SpeechToTextConfig(Settings):

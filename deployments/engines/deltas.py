@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import NamedTuple
 
 from deployments.messages import ChatEnd, TextDelta
@@ -28,9 +28,11 @@ async def gather_deltas(
 ) -> AsyncGenerator[TextDelta | ChatEnd, None]:
     """Yield the same text and the same end in fewer deltas. Closing this generator closes ``values``."""
     queue: asyncio.Queue[TextDelta | ChatEnd | _Last] = asyncio.Queue(MAX_BUFFERED - 1)  # and one in _fill
-    filling = asyncio.create_task(_fill(queue, values))
+    ready = asyncio.Event()  # the queue is full or has all values
+    filling = asyncio.create_task(_fill(queue, ready, values))
     try:
         while True:
+            ready.clear()
             items = [await queue.get()]
             while not queue.empty():
                 items.append(queue.get_nowait())
@@ -43,20 +45,30 @@ async def gather_deltas(
                 if last.error:
                     raise last.error
                 return
-            await asyncio.wait([filling], timeout=window_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(window_s):
+                    await ready.wait()
     finally:
         filling.cancel()
         await asyncio.gather(filling, return_exceptions=True)
 
 
 async def _fill(
-    queue: asyncio.Queue[TextDelta | ChatEnd | _Last], values: AsyncGenerator[TextDelta | ChatEnd, None]
+    queue: asyncio.Queue[TextDelta | ChatEnd | _Last],
+    ready: asyncio.Event,
+    values: AsyncGenerator[TextDelta | ChatEnd, None],
 ) -> None:
+    async def put(item: TextDelta | ChatEnd | _Last) -> None:
+        if queue.full():
+            ready.set()
+        await queue.put(item)
+
     error = None
     try:
         async with aclosing(values):
             async for value in values:
-                await queue.put(value)
+                await put(value)
     except Exception as failure:
         error = failure
-    await queue.put(_Last(error))
+    await put(_Last(error))
+    ready.set()

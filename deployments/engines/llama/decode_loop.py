@@ -93,8 +93,6 @@ class DecodeLoop:
         """Wait for the end of the thread."""
         self._thread.join(timeout_s)
 
-    # --- in the thread ------------------------------------------------------------------------------------------------
-
     def _work(self) -> None:
         try:
             while self._wait_for_work():

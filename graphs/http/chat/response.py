@@ -66,8 +66,6 @@ class ChatResponse:
         usage = {"prompt_tokens": done.prompt_tokens, "completion_tokens": done.completion_tokens}
         return body | {"graph": list(self.plan.stages), "usage": usage, "finish_reason": done.finish_reason}
 
-    # --- WAV ----------------------------------------------------------------------------------------------------------
-
     async def _wav(self) -> Response:
         collected = await self._collect_until(AudioChunk, Done)
         head = headers(self.plan, collected.stages)
@@ -85,8 +83,6 @@ class ChatResponse:
             # A WAV cannot carry an error: the chunked transfer stays unfinished, which clients detect.
             logger.warning("the audio of %s ends early: %s", self.turn.id, error)
             raise
-
-    # --- event stream -------------------------------------------------------------------------------------------------
 
     async def _stream(self) -> Response:
         first = await anext(self.events)

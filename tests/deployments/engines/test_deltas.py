@@ -116,3 +116,12 @@ def test_closing_the_generator_closes_the_engine(run: Run) -> None:
         return engine.closed
 
     assert run(body())
+
+
+@pytest.mark.parametrize("words", [MAX_BUFFERED - 1, MAX_BUFFERED, MAX_BUFFERED + 1, 1000])
+def test_more_text_than_the_buffer_holds_does_not_wait_for_the_window(run: Run, words: int) -> None:
+    async def body() -> str:
+        async with asyncio.timeout(5), aclosing(gather_deltas(Engine(["word "] * words).chat(), LONG_S)) as values:
+            return "".join([value.text async for value in values if isinstance(value, TextDelta)])
+
+    assert run(body()) == "word " * words

@@ -64,8 +64,6 @@ class CompletionResponse:
         expires_at = int(self.created + self.audio_ttl_s)
         return {"id": audio_id(text, expires_at), "expires_at": expires_at}
 
-    # --- one completion -----------------------------------------------------------------------------------------------
-
     async def _completion(self, collected: CollectedEvents) -> dict[str, Any]:
         assert collected.done is not None
         text = collected.text
@@ -77,8 +75,6 @@ class CompletionResponse:
             message |= {"content": None, "audio": audio}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": collected.done.finish_reason}
         return self._envelope("chat.completion") | {"choices": [choice], "usage": usage(collected.done)}
-
-    # --- chunks -------------------------------------------------------------------------------------------------------
 
     async def _chunks(self, first: Event) -> AsyncGenerator[str, None]:
         encoder = Encoder(self.request.audio_format)
