@@ -23,6 +23,7 @@ from deployments.engines.llama.request import Sampling
 from deployments.engines.llama.samplers import Candidates, Sampler, choose
 from deployments.engines.llama.scheduler import SlotInput, no_op
 from deployments.engines.llama.vocabulary import Vocabulary
+from deployments.errors import InvalidRequest
 
 logger = logging.getLogger("ray.serve")
 
@@ -110,7 +111,9 @@ class Context:
         self._batch = _Batch(lib, capacity, params.slots)
         self._candidates = Candidates(self._vocabulary.size)
 
-    def decode(self, inputs: Sequence[SlotInput], overlap: Callable[[], None] = no_op) -> list[tuple[int, int]]:
+    def decode(
+        self, inputs: Sequence[SlotInput], overlap: Callable[[], None] = no_op
+    ) -> list[tuple[int, int | InvalidRequest]]:
         """See ``Backend.decode``. Inputs of one token share a batch; each other input has its own.
 
         llama.cpp would cut longer inputs in one batch to equal lengths (``llama_batch_allocr::split_equal``), and their
@@ -164,7 +167,7 @@ class Context:
         llama.no_perf = True
         return llama
 
-    def _decode_single(self, inputs: list[SlotInput]) -> Iterable[tuple[int, int]]:
+    def _decode_single(self, inputs: list[SlotInput]) -> Iterable[tuple[int, int | InvalidRequest]]:
         """Compute one token for each of several slots, in the order of the slots, with padding.
 
         A padding slot has a free position: the last token of an answer is never an input.
@@ -174,7 +177,7 @@ class Context:
         inputs = sorted([*inputs, *padding], key=attrgetter("slot"))
         return self._run(inputs, self._batch.single(inputs, self._lengths))
 
-    def _decode_longer(self, item: SlotInput) -> Iterable[tuple[int, int]]:
+    def _decode_longer(self, item: SlotInput) -> Iterable[tuple[int, int | InvalidRequest]]:
         """Compute several tokens or embeddings for one slot."""
         end = self._lengths[item.slot] + len(item.content)
         padded = self._fill_blocks and item.content.ndim == 1
@@ -184,7 +187,7 @@ class Context:
             self._lib.llama_memory_seq_rm(self._memory, item.slot, end, -1)
         return chosen
 
-    def _run(self, inputs: list[SlotInput], batch: Any) -> Iterable[tuple[int, int]]:
+    def _run(self, inputs: list[SlotInput], batch: Any) -> Iterable[tuple[int, int | InvalidRequest]]:
         """Compute a batch; return (slot, next token) for the inputs with a sampler."""
         if code := self._lib.llama_decode(self._context, batch):
             raise RuntimeError(f"llama_decode failed with code {code}")

@@ -16,17 +16,17 @@ from threading import Lock
 from deployments.engines.llama.context import Context, ContextParams, Model
 from deployments.engines.llama.decode_loop import DecodeLoop
 from deployments.engines.llama.generation import Generation
-from deployments.engines.llama.grammar import json_schema_to_grammar
 from deployments.engines.llama.output import OutputQueue
 from deployments.engines.llama.prompt import PromptBuilder
 from deployments.engines.llama.request import Prompt, Request, Sampling
 from deployments.engines.llama.scheduler import Scheduler
+from deployments.engines.llama.schema import converted
 from deployments.engines.llama.settings import LlamaArgs, LlamaConfig
 from deployments.engines.llama.vision import VisionEncoder
 from deployments.engines.threads import SerialExecutor, prepare
 from deployments.errors import EngineUnavailable, Overloaded
 from deployments.messages import ChatEnd, ChatMessage, FinishReason, JsonSchema, Load, TextDelta
-from deployments.settings import ChatConfig, resolve
+from deployments.settings import ChatConfig, model_path
 
 RETRY_AFTER_S = 1.0
 
@@ -43,7 +43,7 @@ class LlamaChat:
         """Raise ``FileNotFoundError`` or ``ValueError`` if a file of the model is missing or invalid."""
         prepare(args)
         self._args = args
-        self._model = Model(_file(args.model, args.repo_id), args.gpu_layers)
+        self._model = Model(_file(args.model, args, "model"), args.gpu_layers)
         self._vision = _vision_encoder(args, self._model)
         self._prompt_builder = PromptBuilder(args, self._model, self._vision)
         self._workers = [self._worker(index) for index in range(args.workers)]
@@ -77,7 +77,8 @@ class LlamaChat:
     ) -> AsyncGenerator[TextDelta | ChatEnd, None]:
         """See ``ChatModel.chat``. ``json_schema`` replaces the grammar of ``config``, which is a ``LlamaConfig``.
 
-        Raise ``Overloaded`` if all slots are in use and the queue is full.
+        Raise ``Overloaded`` if all slots are in use and the queue is full, and ``InvalidRequest``, also after a part of
+        the answer, if the schema is too complex.
         """
         assert isinstance(config, LlamaConfig)
         with self._admitted():
@@ -161,9 +162,8 @@ class LlamaChat:
         """Return a generation for any worker; what takes long is done in another thread."""
 
         def prepare() -> Generation:
-            grammar = json_schema_to_grammar(json_schema) if json_schema else config.grammar
             prompt = self._prompt_builder.build(messages)
-            request = Request(prompt, config.max_tokens, config.stop, _sampling(config, grammar), output)
+            request = Request(prompt, config.max_tokens, config.stop, _sampling(config, json_schema), output)
             return self._workers[0].scheduler.new_generation(request)
 
         has_pictures = any(message.images for message in messages)
@@ -189,7 +189,7 @@ def _vision_encoder(args: LlamaArgs, model: Model) -> VisionEncoder | None:
     if args.mmproj is None:
         return None
     return VisionEncoder(
-        _file(args.mmproj, args.repo_id),
+        _file(args.mmproj, args, "mmproj"),
         model.handle,
         model.width,
         threads=args.batch_threads or args.threads,
@@ -217,7 +217,7 @@ def _chunk(args: LlamaArgs) -> int:
     return min(args.prefill_chunk, MAX_FLASH_CHUNK) if limited else args.prefill_chunk
 
 
-def _sampling(config: LlamaConfig, grammar: str | None) -> Sampling:
+def _sampling(config: LlamaConfig, schema: JsonSchema | None) -> Sampling:
     return Sampling(
         temperature=config.temperature,
         top_p=config.top_p,
@@ -226,18 +226,20 @@ def _sampling(config: LlamaConfig, grammar: str | None) -> Sampling:
         repeat_penalty=config.repeat_penalty,
         presence_penalty=config.presence_penalty,
         frequency_penalty=config.frequency_penalty,
-        grammar=grammar,
+        grammar=None if schema else config.grammar,
+        schema=converted(schema) if schema else None,
+        schema_param=schema.param if schema else "",
         seed=random.getrandbits(32) if config.seed is None else config.seed % 2**32,
     )
 
 
-def _file(name: str, repo_id: str | None) -> Path:
-    """Return the local path of a file, downloaded from the model hub if ``repo_id`` is set."""
-    if repo_id is None:
-        path = resolve(name)
+def _file(name: str, args: LlamaArgs, setting: str) -> Path:
+    """Return the local path of the file that ``setting`` names, downloaded from the model hub if ``repo_id`` is set."""
+    if args.repo_id is None:
+        path = model_path(name, setting)
         if not path.is_file():
             raise FileNotFoundError(f"no such model file: {path}")
         return path
     from huggingface_hub import hf_hub_download
 
-    return Path(hf_hub_download(repo_id, name))
+    return Path(hf_hub_download(args.repo_id, name, revision=args.revision))

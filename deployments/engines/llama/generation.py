@@ -10,6 +10,7 @@ import numpy as np
 
 from deployments.engines.llama.request import Request
 from deployments.engines.stop import StopScanner
+from deployments.errors import InvalidRequest
 from deployments.messages import FinishReason
 
 
@@ -24,7 +25,7 @@ class Generation:
         self.request = request
         self.sampler = sampler
         self.count = 0  # generated tokens, without the one that ends the answer
-        self.finish: FinishReason | None = None
+        self.finish: FinishReason | InvalidRequest | None = None
         self.cancelled = False
         self.last_token = np.zeros(1, np.int64)  # the input of the next decode step
         self._piece = piece

@@ -12,7 +12,7 @@ from deployments.engines.llama.request import Prompt
 from deployments.engines.llama.settings import LlamaArgs
 from deployments.engines.llama.template import ChatTemplate, EscapedText
 from deployments.engines.llama.vision import ImageChunk, VisionEncoder
-from deployments.errors import UnsupportedMedia
+from deployments.errors import ContextOverflow, UnsupportedMedia
 from deployments.messages import ChatMessage, Image
 
 
@@ -22,32 +22,55 @@ class PromptBuilder:
     def __init__(self, args: LlamaArgs, model: Model, vision: VisionEncoder | None) -> None:
         """Raise ``ValueError`` if neither the settings nor the model's file has a chat template."""
         self._vocabulary = model.vocabulary
+        self._context_length = args.context_length
         self._vision = vision
         self._template = _template(args, model)
 
     def build(self, messages: Sequence[ChatMessage]) -> Prompt:
         """Return the prompt up to the start of the answer. Blocks while the pictures are encoded.
 
-        Raise ``InvalidRequest`` if the template refuses the conversation, ``UnsupportedMedia`` or ``BrokenMedia`` for a
-        picture.
+        Raise ``InvalidRequest`` if the template refuses the conversation, ``ContextOverflow`` as soon as the prompt is
+        longer than the context, ``UnsupportedMedia`` or ``BrokenMedia`` for a picture.
         """
+        self._require_possible(messages)
         keys: list[NDArray[np.int64]] = []
         pictures: list[tuple[int, NDArray[np.float32]]] = []
+        length = 0
         after_text = False
         for part in self._template.render(messages):
+            if length > self._context_length:
+                raise self._overflow(length, "tokens")
             if isinstance(part, Image):
                 for chunk in self._encode(part):
                     if chunk.embeddings is not None:
-                        pictures.append((sum(map(len, keys)), chunk.embeddings))
+                        pictures.append((length, chunk.embeddings))
                     keys.append(chunk.keys)
-            elif isinstance(part, EscapedText):
-                keys.append(self._vocabulary.tokenize_characters(part.text))
+                    length += len(chunk.keys)
             else:
-                keys.append(self._vocabulary.tokenize(part, continues=after_text))
+                keys.append(self._tokens(part, after_text))
+                length += len(keys[-1])
             after_text = not isinstance(part, Image)
         bos = self._vocabulary.bos_before(int(keys[0][0]) if keys and len(keys[0]) else None)
         return Prompt(
             np.concatenate([bos, *keys]), tuple((start + len(bos), embeddings) for start, embeddings in pictures)
+        )
+
+    def _tokens(self, part: str | EscapedText, after_text: bool) -> NDArray[np.int64]:
+        if isinstance(part, EscapedText):
+            return self._vocabulary.spell(part.text)
+        return self._vocabulary.tokenize(part, continues=after_text)
+
+    def _require_possible(self, messages: Sequence[ChatMessage]) -> None:
+        """Raise ``ContextOverflow`` if the texts would not fit even as the longest tokens of the vocabulary."""
+        characters = sum(len(message.text) for message in messages)
+        if characters > self._context_length * self._vocabulary.longest_piece:
+            raise self._overflow(characters, "characters")
+
+    def _overflow(self, least: int, unit: str) -> ContextOverflow:
+        return ContextOverflow(
+            f"the conversation has at least {least:,} {unit}, too many for the context of {self._context_length:,} "
+            "tokens",
+            param="messages",
         )
 
     def _encode(self, image: Image) -> list[ImageChunk]:

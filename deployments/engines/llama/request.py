@@ -63,7 +63,11 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """Sampling options. ``temperature`` 0 chooses the likeliest token. ``grammar`` is GBNF with a rule ``root``."""
+    """Sampling options. ``temperature`` 0 chooses the likeliest token.
+
+    ``grammar`` is GBNF with a rule ``root``, from the settings; ``schema`` is used instead if a client sends a JSON
+    schema, in the field ``schema_param``; it is a result of ``schema.converted``.
+    """
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -74,6 +78,8 @@ class Sampling:
     frequency_penalty: float = 0.0
     seed: int = 0
     grammar: str | None = None
+    schema: dict[str, Any] | None = None
+    schema_param: str = ""
 
 
 @dataclass(frozen=True, slots=True)

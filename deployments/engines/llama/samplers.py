@@ -2,6 +2,9 @@
 
 A chain with ``top_k`` in front searches all tokens of the vocabulary, from an array that has to be filled first; numpy
 finds the ``top_k`` likeliest ones in a fraction of that time.
+
+With a JSON schema, a token is chosen as without one first. Only if the schema does not allow it, the token is chosen
+again, among the allowed ones: computing those takes several times longer than checking one.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deployments.engines.llama.matcher import Matcher
 from deployments.engines.llama.request import Sampling
 from deployments.engines.llama.vocabulary import Vocabulary
 from deployments.errors import InvalidRequest
@@ -48,11 +52,14 @@ class Sampler:
     """The sampler chain of one answer. One thread at a time may call ``choose``."""
 
     def __init__(self, vocabulary: Vocabulary, sampling: Sampling, max_tokens: int) -> None:
-        """Penalties apply to the last ``max_tokens`` tokens. Raise ``InvalidRequest`` for an invalid grammar."""
+        """Penalties apply to the last ``max_tokens`` tokens. Raise ``InvalidRequest`` for an invalid schema."""
         from llama_cpp import llama_cpp as lib
 
         self._lib = lib
         self._chain: Any = None
+        self._matcher: Matcher | None = None
+        if sampling.schema is not None:
+            self._matcher = Matcher(sampling.schema, sampling.schema_param, vocabulary.matcher_tokens)
         self._max_candidates = 1 if sampling.temperature == 0 else sampling.top_k  # 0: the whole vocabulary
         samplers = []
         if sampling.grammar is not None:
@@ -78,17 +85,39 @@ class Sampler:
     @property
     def greedy(self) -> bool:
         """Whether it always chooses the likeliest token."""
-        return self._max_candidates == 1
+        return self._max_candidates == 1 and self._matcher is None
 
-    def choose(self, logits: NDArray[np.float32], candidates: Candidates) -> int:
-        """Return the next token; with temperature 0, the first one of equally likely tokens."""
+    def choose(self, logits: NDArray[np.float32], candidates: Candidates) -> int | InvalidRequest:
+        """Return the next token; with temperature 0, the first one of equally likely tokens.
+
+        Return an error if the schema is too complex.
+        """
         if self.greedy:
             return int(logits.argmax())
         tokens = likeliest(logits, self._max_candidates) if self._max_candidates else np.arange(len(logits))
+        token = self._apply(tokens, logits, candidates)
+        if self._matcher is not None:
+            try:
+                token = self._allowed(self._matcher, token, logits, candidates)
+            except InvalidRequest as error:
+                return error
+        self._lib.llama_sampler_accept(self._chain, token)
+        return token
+
+    def _apply(self, tokens: NDArray[np.intp], logits: NDArray[np.float32], candidates: Candidates) -> int:
+        """Return the one of ``tokens`` that the chain chooses."""
         candidates.set(tokens, logits)
         self._lib.llama_sampler_apply(self._chain, candidates.pointer)
-        token = int(candidates.array.data[candidates.array.selected].id)
-        self._lib.llama_sampler_accept(self._chain, token)
+        return int(candidates.array.data[candidates.array.selected].id)
+
+    def _allowed(self, matcher: Matcher, token: int, logits: NDArray[np.float32], candidates: Candidates) -> int:
+        """Return ``token`` if the schema allows it, else another choice. Raise ``InvalidRequest``: see ``choose``."""
+        if not matcher.accept(token):
+            tokens = matcher.allowed()
+            if self._max_candidates:
+                tokens = tokens[likeliest(logits[tokens], self._max_candidates)]
+            token = self._apply(tokens, logits, candidates)
+            matcher.accept(token)
         return token
 
     def close(self) -> None:
@@ -102,8 +131,10 @@ class Sampler:
         self.close()
 
 
-def choose(logits: NDArray[np.float32], samplers: Sequence[Sampler], candidates: Candidates) -> list[int]:
-    """Return the next token for each row of ``logits``, chosen by the row's sampler."""
+def choose(
+    logits: NDArray[np.float32], samplers: Sequence[Sampler], candidates: Candidates
+) -> list[int | InvalidRequest]:
+    """Return ``Sampler.choose`` for each row of ``logits``, by the row's sampler."""
     if all(sampler.greedy for sampler in samplers):
         return [int(token) for token in logits.argmax(axis=1)]
     return [sampler.choose(row, candidates) for sampler, row in zip(samplers, logits, strict=True)]

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from deployments.engines.llama.generation import Generation
 from deployments.engines.llama.request import Prompt, Request, Sampling
-from deployments.errors import ContextOverflow
+from deployments.errors import ContextOverflow, InvalidRequest
 
 # Shortest prefix to copy from another slot: a copy takes about as long as the prefill of this many positions.
 MIN_COPY = 16
@@ -56,9 +56,12 @@ class Backend(Protocol):
     @property
     def context_length(self) -> int: ...
 
-    def decode(self, inputs: Sequence[SlotInput], overlap: Callable[[], None] = no_op) -> Iterable[tuple[int, int]]:
+    def decode(
+        self, inputs: Sequence[SlotInput], overlap: Callable[[], None] = no_op
+    ) -> Iterable[tuple[int, int | InvalidRequest]]:
         """Append each input to its slot, at most one per slot; return (slot, next token) of inputs with a sampler.
 
+        In place of a token there can be the error that ends the answer.
         ``overlap`` is called once: while the GPU computes, or before the computation if the CPU takes part in it.
         """
         ...
@@ -198,8 +201,8 @@ class Scheduler:
     def new_generation(self, request: Request) -> Generation:
         """Return a generation for the queue of this scheduler, or of another one with the same model.
 
-        Parses the grammar, which takes over a second for a large one. Raise ``ContextOverflow``, or ``InvalidRequest``
-        for an invalid grammar.
+        Parses the grammar, which takes over a second for a large one of the settings. Raise ``ContextOverflow``, or
+        ``InvalidRequest`` for an invalid grammar.
         """
         self._require_fit(len(request.prompt.keys), request.max_tokens)
         return Generation(request, self._backend.sampler(request.sampling), self._backend.piece)
@@ -383,11 +386,14 @@ class Scheduler:
             slot.known = end
         slot.filled = end
 
-    def _advance(self, slot: _Slot, token: int) -> Generation:
+    def _advance(self, slot: _Slot, token: int | InvalidRequest) -> Generation:
         generation = slot.generation
         assert generation is not None
-        self.produced += 1
-        generation.add(token, is_end=self._backend.is_end(token))
+        if isinstance(token, InvalidRequest):
+            generation.finish = token
+        else:
+            self.produced += 1
+            generation.add(token, is_end=self._backend.is_end(token))
         if generation.finish:
             self._free(slot)
         return generation

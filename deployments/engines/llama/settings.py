@@ -21,13 +21,20 @@ class LlamaArgs(EngineArgs):
     model: str = Field(
         default="pocket/llm/weights/pocket-llm.gguf",
         min_length=1,
-        description="Path of a GGUF file; with repo_id, the name of a file in that repository.",
+        description="A model of the catalogue, or the path of a GGUF file; with repo_id, the name of a file in that "
+        "repository.",
     )
     mmproj: str | None = Field(
         default=None,
         description="The GGUF file of the vision encoder, located like model; null accepts no pictures.",
     )
     repo_id: str | None = Field(default=None, description="Repository of the model hub to download the files from.")
+    revision: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Branch, tag or commit of the repository; a full commit hash fixes the files. null is its main "
+        "branch.",
+    )
     chat_handler: Literal["llava-1-5", "llava-1-6", "nanollava", "mtmd"] = Field(
         default="mtmd",
         description="The prompt format: that of a LLaVA version, or (mtmd) the chat template in the model's file.",
@@ -69,6 +76,12 @@ class LlamaArgs(EngineArgs):
     chat_template: str | None = Field(
         default=None, description="A Jinja chat template; null is that of the model's file or of the chat handler."
     )
+
+    @model_validator(mode="after")
+    def _has_a_repository_for_the_revision(self) -> Self:
+        if self.revision is not None and self.repo_id is None:
+            raise ValueError("revision is that of a repository: give repo_id as well")
+        return self
 
     @model_validator(mode="after")
     def _has_a_slot_per_worker(self) -> Self:

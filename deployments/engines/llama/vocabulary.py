@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
+from llguidance import LLTokenizer
 from numpy.typing import NDArray
+
+from deployments.engines.llama.matcher import tokenizer
 
 MAX_PIECE_BYTES = 1024
 
@@ -22,6 +25,8 @@ class Vocabulary:
         self._lib = lib
         self.handle = lib.llama_model_get_vocab(model)
         self.size = lib.llama_vocab_n_tokens(self.handle)
+        self.spell = cache(self.tokenize_characters)
+        """As ``tokenize_characters``; only for the markers of a template, as all results are kept."""
         self.piece: Callable[[int], bytes] = cache(self._piece)
         """Return the UTF-8 bytes of a token, which may be a part of a character; none for a control token."""
         self._is_end = [bool(lib.llama_vocab_is_eog(self.handle, token)) for token in range(self.size)]
@@ -34,6 +39,21 @@ class Vocabulary:
         # A SentencePiece tokenizer puts a space before each text; text after a line break gets none.
         self._adds_space = lib.llama_vocab_type(self.handle) == lib.LLAMA_VOCAB_TYPE_SPM
         self._line_break = self._tokenize("\n", parse_special=False)
+
+    @cached_property
+    def matcher_tokens(self) -> LLTokenizer:
+        """The tokens for ``Matcher``; takes some 0.1 s at first."""
+        tokens = range(self.size)
+        return tokenizer(
+            [self.piece(token) for token in tokens],
+            [token for token in tokens if self.is_end(token)],
+            lambda text: self._tokens(text, parse_special=False, continues=True),
+        )
+
+    @cached_property
+    def longest_piece(self) -> int:
+        """Bytes of the longest token."""
+        return max(len(self.piece(token)) for token in range(self.size))
 
     def markers(self, template: str) -> list[str]:
         """Return the texts of control tokens, and of those user-defined tokens that ``template`` contains.

@@ -18,6 +18,7 @@ import pytest
 
 from deployments.engines.llama import engine as module
 from deployments.engines.llama.engine import LlamaChat
+from deployments.engines.llama.schema import converted
 from deployments.engines.llama.settings import LlamaArgs, LlamaConfig
 from deployments.errors import ContextOverflow, EngineUnavailable, InvalidRequest, Overloaded, UnsupportedMedia
 from deployments.messages import ChatEnd, ChatMessage, Image, JsonSchema, Load, TextDelta
@@ -180,17 +181,17 @@ def test_a_schema_is_converted_outside_the_event_loop(
 ) -> None:
     threads: list[str] = []
 
-    def convert(schema: JsonSchema) -> str:
+    def convert(schema: JsonSchema) -> dict[str, Any]:
         threads.append(threading.current_thread().name)
-        return 'root ::= "the"'
+        return converted(schema)
 
-    monkeypatch.setattr(module, "json_schema_to_grammar", convert)
+    monkeypatch.setattr(module, "converted", convert)
 
     async def body() -> str:
-        values = engine.chat(conversation(0), GREEDY, JsonSchema({}, "schema"))
+        values = engine.chat(conversation(0), GREEDY, JsonSchema({"const": "the"}, "schema"))
         return "".join([value.text async for value in values if isinstance(value, TextDelta)])
 
-    assert run(body()) == "the"
+    assert run(body()) == '"the"'
     assert [name.rpartition("_")[0] for name in threads] == ["llama-text"]
 
 
@@ -386,16 +387,18 @@ def test_the_error_for_a_missing_model_names_the_file() -> None:
 
 
 def test_files_are_downloaded_from_the_model_hub(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    downloads: list[tuple[str, str]] = []
+    downloads: list[tuple[str, str, str | None]] = []
 
-    def download(repo_id: str, name: str) -> str:
-        downloads.append((repo_id, name))
+    def download(repo_id: str, name: str, revision: str | None) -> str:
+        downloads.append((repo_id, name, revision))
         return str(tiny.projector(folder / name) if "mmproj" in name else tiny.chat_model(folder / name))
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
-    engine = LlamaChat(LlamaArgs(repo_id="someone/llava", model="hub.gguf", mmproj="hub-mmproj.gguf", parallel=1))
+    engine = LlamaChat(
+        LlamaArgs(repo_id="someone/llava", revision="0123abc", model="hub.gguf", mmproj="hub-mmproj.gguf", parallel=1)
+    )
     run(engine.close())
-    assert downloads == [("someone/llava", "hub.gguf"), ("someone/llava", "hub-mmproj.gguf")]
+    assert downloads == [("someone/llava", "hub.gguf", "0123abc"), ("someone/llava", "hub-mmproj.gguf", "0123abc")]
 
 
 @pytest.mark.parametrize("kind", ["F16", "Q8_0", "Q4_0"])

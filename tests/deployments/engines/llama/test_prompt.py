@@ -14,7 +14,7 @@ from llama_cpp.llama_chat_format import Llava15ChatHandler, MTMDChatHandler
 from PIL import Image as Pillow
 
 from deployments.engines.llama.settings import LlamaArgs
-from deployments.errors import UnsupportedMedia
+from deployments.errors import ContextOverflow, UnsupportedMedia
 from deployments.messages import ChatMessage, Image
 from tests.deployments.engines import tiny
 from tests.deployments.engines.llama.prompts import Prompts, with_pictures
@@ -128,6 +128,49 @@ def test_every_chat_handler_renders_each_message_once_and_in_order(folder: Path,
     text = b"".join(prompts.pieces(*messages)).decode()
     assert text.count("hello there, I am 12 and naïve 😀") == 1
     assert text.index("what is it") < text.index("a dog") < text.index("hello there")
+
+
+def test_a_text_that_cannot_fit_is_refused_before_it_is_rendered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts = Prompts(LlamaArgs(model=str(tiny.chat_model(folder / "longest.gguf")), context_length=200))
+    monkeypatch.setattr(prompts.builder._template, "render", lambda messages: pytest.fail("rendered"))
+    longest = 200 * prompts.model.vocabulary.longest_piece
+    half = ChatMessage("user", "x" * (longest // 2 + 1))
+    with pytest.raises(ContextOverflow, match="characters"):
+        prompts.keys(half, ChatMessage("assistant", "yes"), half)
+
+
+def test_tokenizing_stops_when_the_context_is_exceeded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts = Prompts(LlamaArgs(model=str(tiny.chat_model(folder / "stops.gguf")), context_length=4000))
+    tokenize, calls = prompts.model.vocabulary.tokenize, []
+    monkeypatch.setattr(
+        prompts.model.vocabulary,
+        "tokenize",
+        lambda text, **options: (calls.append(text), tokenize(text, **options))[1],
+    )
+    with pytest.raises(ContextOverflow, match=r"at least 4,00\d tokens"):
+        prompts.keys(ChatMessage("user", "x</s>" * 2000))
+    assert len(calls) < 4000 / len("x</s>") + 2
+
+
+def test_a_marker_is_tokenized_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts = Prompts(LlamaArgs(model=str(tiny.chat_model(folder / "once.gguf")), context_length=4000))
+    prompts.keys(ChatMessage("user", "</s>"))
+    monkeypatch.setattr(prompts.model.vocabulary, "_tokens", lambda text, **options: [ord(one) for one in text])
+    with_markers = prompts.keys(ChatMessage("user", "</s>" * 100))
+    assert len(with_markers) < 500
+    assert 0 < with_markers.count(with_markers[-1]) < 100
+
+
+def test_no_picture_is_encoded_after_the_context_is_exceeded(
+    llava: Prompts, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = Prompts(tiny.llava(folder).model_copy(update={"context_length": 128}))
+    encoded: list[Image] = []
+    encode = small.builder._encode
+    monkeypatch.setattr(small.builder, "_encode", lambda image: (encoded.append(image), encode(image))[1])
+    with pytest.raises(ContextOverflow):
+        small.keys(ChatMessage("user", "x" * 130), *[with_pictures(tiny.picture())] * 3)
+    assert not encoded
 
 
 def data_url(image: Image) -> str:
