@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import math
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.lib import format as npy
@@ -16,7 +17,14 @@ from PIL import ImageOps
 
 from deployments.errors import BrokenMedia, ParleyError, TooLarge, UnsupportedMedia
 from deployments.messages import Image
-from graphs.http.media import formats
+from graphs.http.media import formats, jpeg
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")  # the chunks of a PNG that Pillow decompresses, besides the pixels
+ORIENTATION_KEYWORDS = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
+MAX_ORIENTATION_BYTES = 65_536
+MAX_SIDE_PX = 30_000  # Pillow allocates gigabytes for a picture of one column
+MAX_SCANS = 100
 
 
 def decode_image(data: bytes, *, max_pixels: int, side_px: int, param: str = "image") -> Image:
@@ -33,10 +41,10 @@ def decode_image(data: bytes, *, max_pixels: int, side_px: int, param: str = "im
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # max_pixels decides
-            picture = _from_npy(data, max_pixels, param) if format_name == "npy" else _open(data, format_name)
+            picture = _from_npy(data, max_pixels, param) if format_name == "npy" else _open(data, format_name, param)
             _check_pixels(picture.width, picture.height, max_pixels, param)
             rgb = _upright_rgb(picture, side_px)
-    except ParleyError:
+    except (ParleyError, MemoryError):
         raise
     except Pillow.DecompressionBombError:
         raise TooLarge(f"The picture is too large: the limit is {max_pixels:,} pixels.", param=param) from None
@@ -46,12 +54,41 @@ def decode_image(data: bytes, *, max_pixels: int, side_px: int, param: str = "im
     return Image(np.asarray(rgb))
 
 
-def _open(data: bytes, format_name: str) -> Pillow.Image:
+def _open(data: bytes, format_name: str, param: str) -> Pillow.Image:
     """Read the header of a picture."""
+    if jpeg.has_more_scans(data, MAX_SCANS):
+        raise TooLarge(f"The JPEG has more than {MAX_SCANS} scans, the limit. Save it again.", param=param)
+    if format_name == "PNG":
+        data = b"".join(_without_texts(data))
     return Pillow.open(io.BytesIO(data), formats=[format_name])
 
 
+def _without_texts(data: bytes) -> Iterator[bytes | memoryview]:
+    """Yield the parts of a PNG without texts and colour profiles, which Pillow would decompress.
+
+    Short texts that can contain an EXIF orientation are kept. What follows a damaged chunk is kept.
+    """
+    kept = at = len(PNG_SIGNATURE)
+    view = memoryview(data)
+    yield PNG_SIGNATURE
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at : at + 4])
+        name = data[at + 4 : at + 8]
+        end = at + 12 + size
+        if name in PNG_TEXTS and end <= len(data):
+            of_orientation = size <= MAX_ORIENTATION_BYTES and data.startswith(ORIENTATION_KEYWORDS, at + 8)
+            if not of_orientation:
+                yield view[kept:at]
+                kept = end
+        at = end
+    yield view[kept:]
+
+
 def _check_pixels(width: int, height: int, max_pixels: int, param: str) -> None:
+    if max(width, height) > MAX_SIDE_PX:
+        raise TooLarge(
+            f"The picture has {width:,} x {height:,} pixels; the limit of a side is {MAX_SIDE_PX:,}.", param=param
+        )
     if width * height > max_pixels:
         raise TooLarge(
             f"The picture has {width:,} x {height:,} pixels; the limit is {max_pixels:,}. Send a smaller one.",

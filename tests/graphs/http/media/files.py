@@ -30,6 +30,7 @@ AUDIO_FILES = [
     ("webm", "libopus", 48_000, 1),
     ("ipod", "aac", 44_100, 2),
     ("mp4", "aac", 32_000, 1),
+    ("adts", "aac", 44_100, 2),
 ]
 IMAGE_FORMATS = ["PNG", "JPEG", "WEBP", "GIF"]
 RED = Pillow.new("RGB", (40, 30), (250, 10, 10))

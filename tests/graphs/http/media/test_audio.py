@@ -6,8 +6,11 @@ import io
 import struct
 import tempfile
 import tracemalloc
+from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -18,6 +21,8 @@ from deployments.errors import BrokenMedia, NoSpeech, TooLarge, UnsupportedMedia
 from deployments.messages import Audio
 from graphs.http.media.audio import audio_pieces, decode_audio
 from tests.graphs.http.media.files import AUDIO_FILES, SECONDS, TONE_HZ, encoded, tone, wav
+
+INPUTS = Path("tests/data/inputs")
 
 DAMAGED = [wav(tone(16_000, 0.05)), encoded("flac", "flac", 16_000, seconds=0.1), encoded("mp3", "libmp3lame", 16_000)]
 
@@ -111,6 +116,213 @@ def test_rejects_a_wav_with_a_truncated_header() -> None:
         decode(wav(tone(16_000))[:20])
 
 
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [
+        ("cat_rates.mp3", 5.4),
+        ("chained_opus_vorbis.ogg", 5.3),
+        ("zeropad.mp3", 7.3),
+        ("id3.aac", 3.6),
+        ("antiphase.flac", 4.0),
+    ],
+)
+def test_decodes_the_recordings_of_clients_to_their_end(name: str, seconds: float) -> None:
+    audio = decode((INPUTS / name).read_bytes())
+    assert audio.duration_s == pytest.approx(seconds, abs=0.1)
+    assert np.abs(audio.samples[-audio.rate_hz :]).max() > 0.05
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "rates_hz"),
+    [
+        ("wav", "pcm_s16le", (48_000, 16_000)),
+        ("flac", "flac", (48_000, 16_000)),
+        ("mp3", "libmp3lame", (44_100, 22_050)),
+        ("adts", "aac", (44_100, 22_050)),
+        ("ogg", "libopus", (48_000, 48_000)),
+        ("ogg", "vorbis", (44_100, 22_050)),
+        ("webm", "libopus", (48_000, 48_000)),
+        ("mp4", "aac", (44_100, 22_050)),
+    ],
+)
+def test_decodes_joined_files_of_different_rates_and_channels(
+    container: str, codec: str, rates_hz: tuple[int, int]
+) -> None:
+    first, second = (
+        encoded(container, codec, rate_hz, channels) for rate_hz, channels in zip(rates_hz, (2, 1), strict=True)
+    )
+    audio = decode(first + second)
+    assert audio.duration_s == pytest.approx(2 * SECONDS, abs=0.2)
+    assert pitch_hz(audio) == pytest.approx(TONE_HZ, abs=3)
+    assert np.abs(audio.samples[-8000:-4000]).max() > 0.3
+
+
+def test_decodes_many_joined_mp3s_of_different_rates() -> None:
+    files = [encoded("mp3", "libmp3lame", rate_hz, channels) for rate_hz, channels in ((44_100, 1), (22_050, 2))]
+    assert decode_audio(b"".join(files * 20), max_s=100).duration_s == pytest.approx(40 * SECONDS, abs=4)
+
+
+def test_decodes_joined_wavs_of_unknown_length() -> None:
+    data = bytearray(wav(tone(16_000)))
+    data[4:8] = data[40:44] = b"\xff" * 4
+    assert decode(bytes(data) * 3).duration_s == pytest.approx(3 * SECONDS, abs=0.01)
+
+
+def test_rejects_more_than_a_hundred_joined_files() -> None:
+    with pytest.raises(BrokenMedia, match="joined"):
+        decode(wav(tone(16_000, 0.01)) * 101)
+
+
+def test_a_joined_file_that_cannot_be_decoded_is_an_error_with_the_second() -> None:
+    broken = bytearray(encoded("ogg", "libopus", 48_000))
+    broken[28:32] = b"Nope"
+    with pytest.raises(BrokenMedia, match=r"beyond second 1\.0"):
+        decode(encoded("ogg", "vorbis", 44_100) + bytes(broken))
+
+
+def mp4_with_hole(share: float) -> bytes:
+    """Return 20 s of AAC in MP4, of which ``share`` in the middle are random bytes."""
+    data = bytearray(encoded("mp4", "aac", 48_000, seconds=20))
+    middle, size = len(data) // 2, int(len(data) * share)
+    data[middle : middle + size] = np.random.default_rng(0).bytes(size)
+    return bytes(data)
+
+
+def test_skips_a_few_broken_packets() -> None:
+    assert decode(mp4_with_hole(0.005)).duration_s == pytest.approx(20, abs=0.3)
+
+
+def test_more_broken_packets_are_an_error_with_the_second() -> None:
+    with pytest.raises(BrokenMedia, match=r"M4A audio cannot be decoded beyond second 10\.\d:"):
+        decode(mp4_with_hole(0.05))
+
+
+def test_an_error_after_a_piece_of_a_recording_is_raised() -> None:
+    data = bytearray(encoded("mp4", "aac", 48_000, seconds=90))
+    size = len(data) // 20
+    data[size * 15 : size * 16] = bytes(size)
+    pieces = audio_pieces(io.BytesIO(data), max_s=1000, param="file")
+    assert next(pieces)[1].duration_s > 20
+    with pytest.raises(BrokenMedia, match="beyond second 6"):
+        list(pieces)
+
+
+def speech(seconds: float = SECONDS) -> np.ndarray:
+    """Return a tone of shape (n,)."""
+    return tone(16_000, seconds)[:, 0]
+
+
+@pytest.mark.parametrize(
+    "channels",
+    [
+        lambda x: [x, -x],
+        lambda x: [x, -0.9 * x],
+        lambda x: [0 * x, 0 * x, x],
+        lambda x: [0.4 + 0 * x, x],
+        lambda x: [*[0 * x] * 11, x],
+    ],
+    ids=["opposite phases", "nearly opposite phases", "third channel", "constant offset", "last of twelve"],
+)
+def test_speech_survives_the_mix_of_channels(channels: Callable[[np.ndarray], list[np.ndarray]]) -> None:
+    audio = decode(wav(np.stack(channels(speech()), axis=1).astype(np.float32)))
+    assert pitch_hz(audio) == pytest.approx(TONE_HZ, abs=3)
+    assert audio.samples.std() > 0.1
+
+
+def test_the_channels_of_each_piece_of_a_recording_are_mixed_separately() -> None:
+    x = speech(60)
+    left = np.concatenate([x, 0.1 * x])
+    right = np.concatenate([0.1 * x, -x])
+    target = io.BytesIO(wav(np.stack([left, right], axis=1)))
+    assert all(audio.samples.std() > 0.1 for _, audio in audio_pieces(target, max_s=1000, param="file"))
+
+
+def tracks(*signals: np.ndarray) -> bytes:
+    """Return a WebM with one track for each signal."""
+    target = io.BytesIO()
+    with av.open(target, "w", format="webm") as output:
+        streams = [output.add_stream("libopus", rate=48_000, layout="mono") for _ in signals]
+        for stream, signal in zip(streams, signals, strict=True):
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(signal[None]), format="flt", layout="mono")
+            frame.sample_rate = 16_000
+            resampler = av.AudioResampler(stream.format, "mono", 48_000, stream.frame_size)
+            for part in [*resampler.resample(frame), *resampler.resample(None)]:
+                output.mux(stream.encode(part))
+            output.mux(stream.encode(None))
+    return target.getvalue()
+
+
+def test_decodes_the_first_track_that_is_not_silent() -> None:
+    audio = decode(tracks(0 * speech(), speech(), 0.5 * speech(3)))
+    assert pitch_hz(audio) == pytest.approx(TONE_HZ, abs=3)
+    assert audio.duration_s == pytest.approx(SECONDS, abs=0.1)
+
+
+def test_decodes_silent_tracks_as_silence() -> None:
+    assert np.abs(decode(tracks(0 * speech(), 0 * speech())).samples).max() < 1e-4
+
+
+@pytest.mark.parametrize("peak_dbfs", [-70, -60, -45])
+def test_amplifies_very_quiet_audio(peak_dbfs: float) -> None:
+    audio = decode(wav(speech() / 0.5 * 10 ** (peak_dbfs / 20)))
+    assert np.abs(audio.samples).max() == pytest.approx(0.1, abs=0.001)
+    assert pitch_hz(audio) == pytest.approx(TONE_HZ, abs=3)
+
+
+def test_does_not_amplify_audio_of_usual_loudness() -> None:
+    assert np.abs(decode(wav(speech() / 0.5 * 0.02)).samples).max() == pytest.approx(0.02, abs=0.001)
+
+
+def test_does_not_amplify_the_noise_of_16_bit_samples() -> None:
+    noise = np.random.default_rng(0).integers(-2, 3, 16_000) / 32767
+    assert np.abs(decode(wav(noise)).samples).max() < 1e-4
+
+
+def test_does_not_amplify_a_pause_in_a_recording() -> None:
+    samples = np.concatenate([speech(25), np.zeros(160_000), 0.002 * speech(25)]).astype(np.float32)
+    *_, (_, last) = audio_pieces(recording(samples), max_s=1000, param="file")
+    assert np.abs(last.samples).max() < 0.002
+
+
+@pytest.mark.parametrize("offset", [0.1, -0.4])
+def test_removes_a_constant_offset(offset: float) -> None:
+    audio = decode(wav(speech() * 0.5 + offset))
+    assert abs(audio.samples.mean()) < 1e-4
+    assert np.abs(audio.samples).max() == pytest.approx(0.25, abs=0.01)
+
+
+def id3(size: int) -> bytes:
+    """Return an ID3v2 tag with ``size`` bytes of padding."""
+    return b"ID3\4\0\0" + bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0)) + bytes(size)
+
+
+@pytest.mark.parametrize("size", [32, 500_000])
+@pytest.mark.parametrize(
+    ("container", "codec"), [("mp3", "libmp3lame"), ("adts", "aac"), ("flac", "flac"), ("wav", "pcm_s16le")]
+)
+def test_decodes_audio_after_an_id3_tag(container: str, codec: str, size: int) -> None:
+    data = id3(size) + encoded(container, codec, 44_100)
+    assert pitch_hz(decode(data)) == pytest.approx(TONE_HZ, abs=3)
+    assert len(list(audio_pieces(io.BytesIO(data), max_s=10, param="file"))) == 1
+
+
+@pytest.mark.parametrize("junk", [bytes(1500), np.random.default_rng(3).bytes(9000)], ids=["zeros", "noise"])
+@pytest.mark.parametrize(("container", "codec"), [("mp3", "libmp3lame"), ("adts", "aac")])
+def test_decodes_frames_after_other_bytes(container: str, codec: str, junk: bytes) -> None:
+    data = encoded(container, codec, 44_100, seconds=2)
+    frames = data[data.index(b"\xff\xfb" if codec == "libmp3lame" else b"\xff\xf1") :]
+    assert decode(junk + frames).duration_s == pytest.approx(2, abs=0.15)
+
+
+def test_rejects_a_recording_with_nan_samples_in_any_piece() -> None:
+    samples = np.zeros(16_000 * 45, np.float32)
+    samples[-100] = np.nan
+    pieces = audio_pieces(io.BytesIO(wav(samples, tag=3)), max_s=1000, param="file")
+    next(pieces)
+    with pytest.raises(BrokenMedia, match="NaN or infinite"):
+        next(pieces)
+
+
 def test_stops_decoding_at_the_duration_limit() -> None:
     data = encoded("ogg", "libopus", 48_000, seconds=120)
     tracemalloc.start()
@@ -125,7 +337,7 @@ def test_stops_decoding_at_the_duration_limit() -> None:
     [
         (b"This is a plain text.", "looks like text"),
         (b"", ""),
-        (b"\0" * 1000, ""),
+        (b"\0" * 1000, r"format\. Send"),
         (b"#EXTM3U\nhttp://example.com/a.wav\n", "looks like text"),
         (b"\x89PNG\r\n\x1a\n" + b"\0" * 100, "looks like a picture"),
         (b"\0\0\0\x1cftypavif" + b"\0" * 100, ""),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 
@@ -47,6 +49,26 @@ def test_playlists_and_other_content_have_no_kind(data: bytes) -> None:
     assert formats.kind_of(data) is None
 
 
+def test_a_tag_that_is_longer_than_its_file_is_mp3() -> None:
+    assert formats.find_audio(io.BytesIO(b"ID3\4\0\0\x7f\x7f\x7f\x7f")) == ("mp3", 0)
+
+
+def test_finds_audio_after_several_tags() -> None:
+    tag = b"ID3\4\0\0\0\0\0\x14" + bytes(20)
+    footer = b"ID3\4\0\x10\0\0\0\x14" + bytes(30)
+    assert formats.find_audio(io.BytesIO(tag + footer + b"fLaC")) == ("flac", 70)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_bytes_have_no_kind(seed: int) -> None:
+    assert formats.kind_of(b"\0" + np.random.default_rng(seed).bytes(100_000)) is None
+
+
+def test_a_picture_that_contains_frames_of_mp3_is_a_picture() -> None:
+    data = picture(RED, "PNG") + encoded("mp3", "libmp3lame", 44_100)
+    assert formats.kind_of(data) is Kind.IMAGE
+
+
 @pytest.mark.parametrize(
     ("data", "hint"),
     [
@@ -56,6 +78,8 @@ def test_playlists_and_other_content_have_no_kind(data: bytes) -> None:
         (b"OggS", " (it looks like audio)"),
         (b"Dear Sir or Madam", " (it looks like text)"),
         (b"\xfe\xed\xfa\xce", ""),
+        (b"\0" * 1500, ""),
+        (b"", ""),
     ],
 )
 def test_the_hint_names_what_content_looks_like(data: bytes, hint: str) -> None:

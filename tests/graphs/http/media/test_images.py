@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import tracemalloc
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -88,12 +89,62 @@ def test_decodes_an_array(array: np.ndarray, shape: tuple[int, ...]) -> None:
         assert (pixels == array).all()
 
 
+def chunk(name: bytes, data: bytes) -> bytes:
+    """Return a chunk of a PNG."""
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def png_with(*chunks: bytes) -> bytes:
+    """Return a red PNG with ``chunks`` after its header, and again at its end."""
+    data = picture(RED, "PNG")
+    added = b"".join(chunks)
+    return data[:33] + added + data[33:-12] + added + data[-12:]
+
+
+LONG_TEXT = b"node " * 600_000
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [chunk(b"zTXt", b"workflow\0\0" + zlib.compress(LONG_TEXT))],
+        [chunk(b"iTXt", b"prompt\0\1\0\0\0" + zlib.compress(LONG_TEXT))],
+        [chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + LONG_TEXT)],
+        [chunk(b"tEXt", b"mxfile\0" + LONG_TEXT)] * 30,
+        [chunk(b"iCCP", b"profile\0\0" + zlib.compress(LONG_TEXT))],
+        [chunk(b"zTXt", b"damaged\0\0" + b"not compressed")],
+    ],
+    ids=["zTXt", "iTXt", "XMP", "64 MB of tEXt", "iCCP", "damaged"],
+)
+def test_reads_a_png_without_its_texts(chunks: list[bytes]) -> None:
+    pixels = decode(png_with(*chunks))
+    assert pixels.shape == (30, 40, 3)
+    assert tuple(pixels[15, 20]) == (250, 10, 10)
+
+
+def test_reads_the_png_of_a_client_with_3_mb_of_text() -> None:
+    data = Path("tests/data/inputs/zTXt_3MB_ComfyUI_draw_io_.png").read_bytes()
+    assert decode(data).std() > 10
+
+
+def test_does_not_decompress_the_texts_of_a_png() -> None:
+    data = png_with(chunk(b"zTXt", b"workflow\0\0" + zlib.compress(LONG_TEXT)))
+    tracemalloc.start()
+    decode(data)
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
+def test_rotates_a_png_by_its_exif_orientation() -> None:
+    exif = Pillow.Exif()
+    exif[0x0112] = 6  # rotated by 90 degrees
+    assert decode(picture(RED, "PNG", exif=exif)).shape == (40, 30, 3)
+    raw = b"\nexif\n%8d\n%s" % (len(exif.tobytes()), exif.tobytes().hex().encode())
+    assert decode(png_with(chunk(b"tEXt", b"Raw profile type exif\0" + raw))).shape == (40, 30, 3)
+
+
 def decompression_bomb(width: int, height: int) -> bytes:
     """Return a PNG of a few bytes whose header has ``width`` x ``height`` pixels."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
