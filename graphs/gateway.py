@@ -21,17 +21,20 @@ from deployments.live import Live
 from deployments.settings import resolve
 from graphs.http import errors, openapi
 from graphs.http.auth import ApiKeys, AuthMiddleware
+from graphs.http.budget import ByteBudget
 from graphs.http.chat.request import ChatReader
 from graphs.http.chat.response import ChatResponse
-from graphs.http.executor import DecodeExecutor
+from graphs.http.executor import CodecExecutor
 from graphs.http.limits import LimitsMiddleware
 from graphs.http.media.fetch import Fetcher
+from graphs.http.media.sandbox import Sandbox
 from graphs.http.openai.chat.request import CompletionReader
 from graphs.http.openai.chat.response import CompletionResponse
 from graphs.http.openai.models import Models
 from graphs.http.openai.speech import SpeechReader, SpeechResponse
 from graphs.http.openai.transcription import TranscriptionReader, TranscriptionResponse
 from graphs.pipeline.events import Event
+from graphs.pipeline.health import Health
 from graphs.pipeline.plan import Plan, Stage, plan, rows
 from graphs.pipeline.run import run
 from graphs.pipeline.stages import Handles, HandleStages
@@ -59,8 +62,16 @@ class Gateway(Live[GatewayConfig]):
         """``models`` has the public name of each stage's model."""
         super().__init__(GatewayConfig())
         self._args = args
-        self._executor = DecodeExecutor(args.decode_threads)
+        self._executor = CodecExecutor(args.decode_threads)
+        self._sandbox = Sandbox(
+            args.decode_threads,
+            memory_bytes=args.decode_memory_bytes,
+            cpu_s=args.decode_cpu_s,
+            timeout_s=args.decode_timeout_s,
+            streams=args.decode_streams,
+        )
         self._handles = Handles({Stage.ASR: asr, Stage.LLM: llm, Stage.VISION: vision, Stage.TTS: tts})
+        self._health = Health(self._handles)
         self._model_names = models
         self._started = int(time.time())
         self._keys = ApiKeys.load(resolve(args.api_keys_file) if args.api_keys_file else None)
@@ -73,12 +84,14 @@ class Gateway(Live[GatewayConfig]):
 
     def _apply_config(self) -> None:
         """Create everything that depends on the live settings."""
-        config, executor = self._config, self._executor
+        config, executor, sandbox = self._config, self._executor, self._sandbox
         self._models = Models.deployed(self._model_names, self._started, config)
-        self._chat_reader = ChatReader(config, executor)
-        self._completion_reader = CompletionReader(config, executor, self._models, Fetcher(config))
-        self._speech_reader = SpeechReader(config, executor, self._models)
-        self._transcription_reader = TranscriptionReader(config, executor, self._models)
+        bodies = ByteBudget(config.max_bodies_bytes, config.retry_after_s)
+        uploads = ByteBudget(config.max_uploads_bytes, config.retry_after_s)
+        self._chat_reader = ChatReader(config, executor, sandbox, bodies)
+        self._completion_reader = CompletionReader(config, executor, sandbox, bodies, self._models, Fetcher(config))
+        self._speech_reader = SpeechReader(config, executor, bodies, self._models)
+        self._transcription_reader = TranscriptionReader(config, sandbox, uploads, self._models)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Return the application of this replica. Ray Serve calls this after the constructor."""
@@ -111,15 +124,17 @@ class Gateway(Live[GatewayConfig]):
         app.post("/v1/audio/transcriptions", **openapi.TRANSCRIPTIONS)(self.transcriptions)
         app.post("/v1/audio/translations", **openapi.TRANSLATIONS)(self.translations)
         app.get("/v1/models", **openapi.MODELS)(self.models)
+        app.get("/v1/models/", include_in_schema=False)(self.models)  # the route below would match
         app.get("/v1/models/{name:path}", **openapi.MODEL)(self.model)
         app.get("/graph", **openapi.GRAPH)(self.graph)
         app.get("/health", **openapi.HEALTH)(self.health)
+        app.get("/health/live", **openapi.LIVE)(self.live)
         app.get("/docs", include_in_schema=False)(self.docs)
 
     def _run(self, turn: Turn, model: Stage | None = None) -> tuple[Plan, AsyncGenerator[Event, None]]:
         """Return the plan of a turn and the events of its run."""
         planned = plan(turn.inputs, turn.output, model)
-        stages = HandleStages(self._handles, self._config.retry_after_s)
+        stages = HandleStages(self._handles, self._config.retry_after_s, self._config.stage_timeout_s)
         return planned, run(planned, turn, stages, deadline_s=self._config.request_timeout_s)
 
     async def chat(self, request: Request) -> Response:
@@ -166,13 +181,24 @@ class Gateway(Live[GatewayConfig]):
         return {"rows": [asdict(row) for row in rows()]}
 
     async def health(self) -> dict[str, Any]:
-        """200 when every deployment answers; 503 with the names of those that do not."""
-        unresponsive = await self._handles.unresponsive(self._config.health_timeout_s)
-        if unresponsive:
+        """200 if every deployment has answered lately; 503 with the names of those that have not. The status is
+        degraded, with the refusals, where a deployment has refused its user_config and keeps an earlier one."""
+        config = self._config
+        report = await self._health.report(config.health_timeout_s, config.stage_timeout_s)
+        if report.unresponsive:
             raise EngineUnavailable(
-                f"No answer from {', '.join(unresponsive)}.", retry_after_s=self._config.retry_after_s
+                f"No answer from {', '.join(report.unresponsive)}.", retry_after_s=config.retry_after_s
             )
-        return {"status": "ready", "deployments": ["Gateway", *self._handles.names]}
+        names = ["Gateway", *map(self._handles.name, self._handles)]
+        refused = {"Gateway": self.refusal} if self.refusal else {}
+        refused |= report.refused
+        if refused:
+            return {"status": "degraded", "deployments": names, "refused": refused}
+        return {"status": "ready", "deployments": names}
+
+    async def live(self) -> dict[str, str]:
+        """Always 200. It calls no other deployment."""
+        return {"status": "live"}
 
     async def docs(self) -> HTMLResponse:
         """The documentation of the routes as a page without external scripts."""

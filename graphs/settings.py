@@ -40,16 +40,40 @@ class GatewayArgs(Settings):
     )
     decode_threads: PositiveInt = Field(
         default=2,
-        description="Threads that decode and encode audio and pictures, and as many again for media above 1 MiB, so "
-        "that small requests do not queue behind large ones. Set it to the number of cores of the Gateway.",
+        description="Processes that decode and threads that encode audio and pictures, and as many again for media "
+        "above 1 MiB, so that small requests do not queue behind large ones. Set it to the Gateway's number of cores.",
     )
+    decode_streams: PositiveInt = Field(
+        default=16,
+        description="Recordings to transcribe that are decoded at the same time, each in a process; others wait.",
+    )
+    decode_memory_bytes: PositiveInt = Field(default=768 * 2**20, description="Memory of one decoding process.")
+    decode_cpu_s: PositiveInt = Field(
+        default=20, description="Processor time for decoding a recording, a piece of a long one, or a picture."
+    )
+    decode_timeout_s: PositiveFloat = Field(default=60, description="Time limit for the same.")
 
 
 class GatewayConfig(Settings):
     """Live settings of the Gateway."""
 
     max_body_bytes: PositiveInt = Field(default=32 * 2**20, description="Largest request body.")
+    max_bodies_bytes: PositiveInt = Field(
+        default=256 * 2**20, description="Request bodies of all requests together; further ones are refused with 503."
+    )
+    min_body_rate: PositiveFloat = Field(
+        default=1000,
+        description="Slowest transfer of a request body, in bytes per second, after the first body_grace_s.",
+    )
+    body_grace_s: PositiveFloat = Field(default=10, description="Time in which a slow body is not refused yet.")
+    max_json_items: PositiveInt = Field(
+        default=200_000, description="Commas, colons and opening brackets of a JSON body, which bound its values."
+    )
+    max_messages: PositiveInt = Field(default=1000, description="Messages of one conversation.")
     max_text_chars: PositiveInt = Field(default=200_000, description="Longest text of one message.")
+    max_conversation_chars: PositiveInt = Field(
+        default=1_000_000, description="Longest text of all messages of one conversation together."
+    )
     max_audio_s: PositiveFloat = Field(
         default=120, description="Longest recording of a chat, in seconds; decoding stops there."
     )
@@ -74,6 +98,13 @@ class GatewayConfig(Settings):
     max_upload_bytes: PositiveInt = Field(
         default=512 * 2**20, description="Largest recording to transcribe; it is spooled to disk."
     )
+    max_uploads_bytes: PositiveInt = Field(
+        default=4 * 2**30, description="Recordings of all requests together; further ones are refused with 503."
+    )
+    min_free_disk_bytes: PositiveInt = Field(
+        default=2**30,
+        description="Space that uploads leave free on the disk of temporary files; others are refused with 503.",
+    )
     max_transcription_s: PositiveFloat = Field(
         default=4 * 3600, description="Longest recording to transcribe, in seconds; it is decoded in pieces of 30 s."
     )
@@ -91,6 +122,11 @@ class GatewayConfig(Settings):
         default="What do you see?", min_length=1, description="The prompt for a picture that is sent without text."
     )
     request_timeout_s: PositiveFloat = Field(default=300, description="Time limit of one answer, in seconds.")
+    stage_timeout_s: PositiveFloat = Field(
+        default=30,
+        description="A replica that sends nothing for this long hangs, and its callers get 503. One that is only slow "
+        "sends heartbeats.",
+    )
     health_timeout_s: PositiveFloat = Field(
         default=10, description="Time limit for each deployment's answer to GET /health, in seconds."
     )
@@ -101,7 +137,7 @@ class GatewayConfig(Settings):
         "deployment behind it can queue.",
     )
     max_concurrent_per_key: PositiveInt | None = Field(
-        default=None, description="Concurrent requests of one API key; null sets no limit per key."
+        default=16, description="Concurrent requests of one API key; null sets no limit per key."
     )
     requests_per_minute_per_key: PositiveInt | None = Field(
         default=None, description="Requests per minute of one API key to one Gateway replica; null sets no limit."

@@ -16,7 +16,7 @@ from deployments.errors import Unauthorized
 from graphs.http import errors
 
 ENVIRONMENT = "PARLEY_API_KEYS"
-OPEN_PATHS = frozenset({"/health"})
+OPEN_PATHS = frozenset({"/health", "/health/live"})
 MIN_CHARS = 16
 KEY = "parley.key"  # the entry of a request's scope that holds the digest of its key
 POLICY_VIOLATION = 1008  # close code of a WebSocket (RFC 6455)
@@ -33,16 +33,18 @@ class ApiKeys:
         """Return the keys of the environment (separated by commas or spaces) and of a file (one per line).
 
         Raises ``ValueError``, without quoting the key, for one that is too short to be secret. Raises it also for a
-        file without keys: a service that is meant to require keys must not start without them.
+        file, and for a variable that is set, without keys: a service that is meant to require keys must not start
+        without them.
         """
-        keys = re.split(r"[\s,]+", environment.get(ENVIRONMENT, ""))
+        keys = [key for key in re.split(r"[\s,]+", environment.get(ENVIRONMENT, "")) if key]
+        if ENVIRONMENT in environment and not keys:
+            raise ValueError(f"{ENVIRONMENT} is set but has no API key; unset it to require none")
         if file is not None:
             lines = [line.strip() for line in file.read_text().splitlines()]
             listed = [line for line in lines if line and not line.startswith("#")]
             if not listed:
                 raise ValueError(f"there is no API key in {file}")
             keys += listed
-        keys = [key for key in keys if key]
         if short := [key for key in keys if len(key) < MIN_CHARS]:
             raise ValueError(f"{len(short)} of the API keys have fewer than {MIN_CHARS} characters")
         return cls(tuple(map(_digest, keys)))

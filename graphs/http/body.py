@@ -6,31 +6,68 @@ import base64
 import binascii
 import json
 import re
+import shutil
+import tempfile
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
+from urllib.parse import parse_qsl
 from uuid import uuid4
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException
-from starlette.requests import ClientDisconnect, Request
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.types import Message
 
-from deployments.errors import InvalidRequest, MalformedBody, TooLarge, UnknownField, UnsupportedMedia
+from deployments.errors import InvalidRequest, MalformedBody, Overloaded, TooLarge, UnknownField, UnsupportedMedia
+from graphs.http.budget import Reservation
 
 MAX_FIELDS = 32
+DISK_RETRY_AFTER_S = 60
 REQUEST_ID = "x-request-id"
 
+MAX_TEXT_CHARS = 1_000_000  # of one string; the settings have lower limits for what a model reads
+MAX_NAME_CHARS = 200
+
+_UNKNOWN_FIELD = "unknown_field"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_JSON_TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+|[,:\[{]', re.DOTALL)  # a string, or a sign that begins a value
 _DATA_URI = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
 
 M = TypeVar("M", bound=BaseModel)
 
 
 class RequestModel(BaseModel):
-    """Base of the models of requests: strict and immutable."""
+    """Base of the models of requests: strict and immutable. ``null`` is the same as leaving an optional field out."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_fields(cls, data: Any) -> Any:
+        """Raise one error for the first unknown field: pydantic would collect one, of 3 kB, for each."""
+        if not isinstance(data, dict):
+            return data
+        fields = {field.alias or name: field for name, field in cls.model_fields.items()}
+        for name in data:
+            if name not in fields:
+                raise PydanticCustomError(_UNKNOWN_FIELD, "{name}", {"name": _printable(name)[:MAX_NAME_CHARS]})
+        return {name: value for name, value in data.items() if value is not None or fields[name].is_required()}
+
+
+def _printable(name: Any) -> str:
+    return str(name).encode(errors="backslashreplace").decode()
 
 
 def decoded(value: Any) -> Any:
@@ -39,9 +76,12 @@ def decoded(value: Any) -> Any:
         return value
     uri = _DATA_URI.match(value)
     try:
-        return base64.b64decode("".join(value[uri.end() if uri else 0 :].split()), validate=True)
+        data = base64.b64decode("".join(value[uri.end() if uri else 0 :].split()), validate=True)
     except (binascii.Error, ValueError):
         raise ValueError("should be base64, bare or as data:...;base64,...; URLs are not fetched") from None
+    if not data:
+        raise ValueError("should contain data in base64, and is empty")
+    return data
 
 
 def _encodable(text: str) -> str:
@@ -53,7 +93,8 @@ def _encodable(text: str) -> str:
     return text
 
 
-Text = Annotated[str, AfterValidator(_encodable)]
+Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS), AfterValidator(_encodable)]
+Name = Annotated[Text, Field(max_length=MAX_NAME_CHARS)]
 Media = Annotated[bytes, BeforeValidator(decoded), WithJsonSchema({"type": "string", "format": "byte"})]
 
 
@@ -67,45 +108,72 @@ def validated(model: type[M], fields: Mapping[str, Any], tags: frozenset[str] = 
         return model.model_validate(fields)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
+    except UnicodeEncodeError:  # from pydantic, where a message would contain the value
+        raise InvalidRequest("The request contains a lone surrogate, which is not valid Unicode.") from None
     location = first["loc"]
     name = ".".join(
         str(part)
         for previous, part in zip((None, *location), location, strict=False)
         if not (isinstance(previous, int) and part in tags)
     )
-    if first["type"] == "extra_forbidden":
-        known = f" Fields: {', '.join(model.model_fields)}." if len(location) == 1 else ""
+    if first["type"] == _UNKNOWN_FIELD:
+        known = f" Fields: {', '.join(model.model_fields)}." if not location else ""
+        name = f"{name}.{first['msg']}" if location else first["msg"]
         raise UnknownField(f"There is no field '{name}'.{known}", param=name)
-    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    message = "should be an object" if first["type"] == "model_type" else first["msg"]  # pydantic's names the class
+    message = message.removeprefix("Value error, ").removeprefix("Input ")
     raise InvalidRequest(f"The field '{name}' {message}.", param=name or None)
 
 
 class BoundedRequest(Request):
-    """A request of at most ``max_bytes``: reading more raises ``TooLarge``. ``received`` counts the bytes read."""
+    """A request of at most ``max_bytes``, whose body counts in ``reservation``. ``received`` counts the bytes read.
 
-    def __init__(self, request: Request, max_bytes: int) -> None:
+    Reading raises ``TooLarge`` above the limit, and ``Overloaded`` where all requests together exceed theirs. With
+    ``min_free_disk_bytes`` the body is for the disk: ``Overloaded`` is raised where less would be left on it.
+    """
+
+    def __init__(
+        self, request: Request, max_bytes: int, reservation: Reservation, min_free_disk_bytes: int = 0
+    ) -> None:
         super().__init__(request.scope, self._receive_counted)
         self.received = 0
         self._inner = request.receive
         self._max_bytes = max_bytes
+        self._reservation = reservation
+        self._min_free_disk_bytes = min_free_disk_bytes
         length = request.headers.get("content-length", "0")
         if length.isdecimal():
             self._require_within(int(length))
+            self._require_disk(int(length), int(length))
 
     async def _receive_counted(self) -> Message:
         message = await self._inner()
-        self.received += len(message.get("body", b""))
+        size_bytes = len(message.get("body", b""))
+        self.received += size_bytes
         self._require_within(self.received)
+        self._reservation.add(size_bytes)
+        self._require_disk(size_bytes, self.received)
         return message
 
     def _require_within(self, size_bytes: int) -> None:
         if size_bytes > self._max_bytes:
             raise TooLarge(f"The request is larger than {self._max_bytes:,} bytes, the limit.")
 
+    def _require_disk(self, size_bytes: int, total_bytes: int) -> None:
+        """Check the disk before each piece of the body, so that concurrent uploads together leave enough.
 
-def request_id(request: Request) -> str:
-    """Return the request's id, which the client or Ray Serve's proxy has set."""
-    return request.headers.get(REQUEST_ID) or uuid4().hex
+        A body below the parser's limit stays in memory.
+        """
+        if self._min_free_disk_bytes and total_bytes > MultiPartParser.spool_max_size:
+            free_bytes = shutil.disk_usage(tempfile.gettempdir()).free
+            if free_bytes < size_bytes + self._min_free_disk_bytes:
+                raise _disk_is_full()
+
+
+def request_id(request: HTTPConnection) -> str:
+    """Return the request's id, which the client or Ray Serve's proxy has set; a new one if that is not valid."""
+    given = request.headers.get(REQUEST_ID, "")
+    return given if _REQUEST_ID.fullmatch(given) else uuid4().hex
 
 
 def content_type(request: Request) -> str:
@@ -113,12 +181,12 @@ def content_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def json_body(request: Request, max_bytes: int) -> bytes:
+async def json_body(request: Request, max_bytes: int, reservation: Reservation) -> bytes:
     """Return the bytes of a JSON body. Raise ``UnsupportedMedia``, ``TooLarge`` or ``MalformedBody``."""
     if content_type(request) != "application/json":
         raise UnsupportedMedia(f"{request.url.path} accepts application/json; set it as Content-Type.")
     try:
-        data = await BoundedRequest(request, max_bytes).body()
+        data = await BoundedRequest(request, max_bytes, reservation).body()
     except ClientDisconnect:
         raise MalformedBody("The body ended before it was complete.") from None
     if not data:
@@ -130,31 +198,73 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def read_json(data: bytes) -> dict[str, Any]:
-    """Parse a JSON object. Raise ``MalformedBody``."""
+def read_json(data: bytes, max_items: int) -> dict[str, Any]:
+    """Parse the JSON object of a body; see ``parse_json`` for what it raises."""
     try:
-        fields = json.loads(data, parse_constant=_refuse_constant)
+        fields = parse_json(data.decode(json.detect_encoding(data), "surrogatepass"), max_items)
     except UnicodeDecodeError:
         raise MalformedBody("The JSON is not UTF-8.") from None
+    if not isinstance(fields, dict):
+        raise MalformedBody('The JSON should be an object such as {"text": "Hello"}.')
+    return fields
+
+
+def parse_json(text: str, max_items: int) -> Any:
+    """Parse JSON. Raise ``MalformedBody``, or ``TooLarge`` for more than ``max_items`` separators.
+
+    Commas, colons and opening brackets bound the number of values, each of which takes up to 100 times its characters.
+    """
+    if _has_more_items(text, max_items):
+        raise TooLarge(f"The JSON has more than {max_items:,} commas, colons and brackets, the limit.")
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         raise MalformedBody(f"The JSON is broken: {error.msg} at line {error.lineno}, column {error.colno}.") from None
     except (ValueError, RecursionError):
         raise MalformedBody(
             "The JSON is nested too deeply, or contains NaN, an infinity, or a number that is too long."
         ) from None
-    if not isinstance(fields, dict):
-        raise MalformedBody('The JSON should be an object such as {"text": "Hello"}.')
-    return fields
 
 
-async def read_form(request: Request, max_bytes: int) -> FormData:
-    """Read a form; larger files are spooled to disk, so close it after use. Raise ``TooLarge`` or ``MalformedBody``."""
+def _has_more_items(text: str, max_items: int) -> bool:
+    """Return whether there are more than ``max_items`` separators outside of strings."""
+    if sum(map(text.count, ",:[{")) <= max_items:
+        return False
+    items = strings = 0
+    for token in _JSON_TOKEN.finditer(text):
+        if text[token.start()] == '"':
+            strings += 1
+        else:
+            items += 1
+        if max(items, strings - 1) > max_items:  # valid JSON has a separator between two strings
+            return True
+    return False
+
+
+def read_urlencoded(data: bytes) -> list[tuple[str, str]]:
+    """Parse a form of type application/x-www-form-urlencoded. Raise ``MalformedBody``."""
     try:
-        return await BoundedRequest(request, max_bytes).form(
-            max_files=MAX_FIELDS, max_fields=MAX_FIELDS, max_part_size=max_bytes
-        )
+        return parse_qsl(data.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
+    except ValueError:
+        raise MalformedBody(f"The form is not UTF-8, or has more than {MAX_FIELDS} fields.") from None
+
+
+async def read_form(request: BoundedRequest, max_field_bytes: int) -> FormData:
+    """Read a form; larger files are spooled to disk, so close it after use.
+
+    ``max_field_bytes`` limits each field that is not a file, as these are in memory. Raises ``MalformedBody``, and what
+    reading ``request`` raises.
+    """
+    try:
+        return await request.form(max_files=MAX_FIELDS, max_fields=MAX_FIELDS, max_part_size=max_field_bytes)
     except ClientDisconnect:
         raise MalformedBody("The body ended before it was complete.") from None
+    except OSError:
+        raise _disk_is_full() from None
     except (MultiPartException, HTTPException, KeyError) as error:
         reason = getattr(error, "message", None) or getattr(error, "detail", None) or "it has no boundary"
         raise MalformedBody(f"The form cannot be read: {reason}") from None
+
+
+def _disk_is_full() -> Overloaded:
+    return Overloaded("The disk has no room for this upload. Try again later.", retry_after_s=DISK_RETRY_AFTER_S)

@@ -1,4 +1,4 @@
-"""Threads for CPU-bound work of the Gateway: parsing, decoding and encoding, outside its event loop."""
+"""Threads for work that would block the Gateway's event loop: parsing large bodies, and encoding audio."""
 
 from __future__ import annotations
 
@@ -11,27 +11,23 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 INLINE_BYTES = 16_384  # JSON of this size is parsed in 0.3 ms, about the cost of switching threads
-LARGE_BYTES = 1_048_576  # 16-bit WAV of 32 s at 16 kHz, or of 11 s at 48 kHz
+LARGE_BYTES = 1_048_576
 
 
-class DecodeExecutor:
-    """Two pools of ``threads`` threads each, for small and for large inputs.
-
-    Small inputs do not queue behind large ones: next to eight clients with 12-megapixel pictures, a text request takes
-    30 ms, and 650 ms with one pool for all (``bench.large_pictures``).
-    """
+class CodecExecutor:
+    """Two pools of ``threads`` threads each, for small and for large data, so that small ones do not queue behind."""
 
     def __init__(self, threads: int) -> None:
-        self._small = ThreadPoolExecutor(threads, "decode-small")
-        self._large = ThreadPoolExecutor(threads, "decode-large")
+        self._small = ThreadPoolExecutor(threads, "codec-small")
+        self._large = ThreadPoolExecutor(threads, "codec-large")
 
     async def parse(self, size_bytes: int, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run ``work`` on text of ``size_bytes``; small text is processed in the event loop."""
+        """Run ``work`` on a request body of ``size_bytes``; a small one is processed in place."""
         if size_bytes <= INLINE_BYTES:
             return work(*args, **kwargs)
-        return await self.decode(size_bytes, work, *args, **kwargs)
+        return await self.encode(size_bytes, work, *args, **kwargs)
 
-    async def decode(self, size_bytes: int, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run ``work`` on media of ``size_bytes``, never in the event loop: a few bytes may decode to many pixels."""
+    async def encode(self, size_bytes: int, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run ``work`` on data of ``size_bytes`` in a thread."""
         pool = self._large if size_bytes > LARGE_BYTES else self._small
         return await asyncio.get_running_loop().run_in_executor(pool, lambda: work(*args, **kwargs))

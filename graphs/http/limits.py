@@ -1,17 +1,20 @@
-"""Limits of concurrent requests, overall and per API key. A request above a limit is refused at once.
+"""Limits of concurrent requests, overall and per API key, and of the time in which a body must arrive.
 
-Every POST and every WebSocket counts, because these use models. The counts are those of one Gateway replica.
+Every POST and every WebSocket counts, as these use models. A request counts from the end of its body on, so that a
+client with a slow connection occupies nothing; above a limit it is refused at once. The counts are those of one Gateway
+replica.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deployments.errors import Overloaded, ParleyError, RateLimited
+from deployments.errors import BodyTimeout, Overloaded, ParleyError, RateLimited
 from graphs.http import errors
 from graphs.http.auth import KEY
 from graphs.settings import GatewayConfig
@@ -38,16 +41,19 @@ class LimitsMiddleware:
             await self._app(scope, receive, send)
             return
         key = scope.get(KEY)
-        if refusal := self._refusal(key):
+        if refusal := self._refusal(key) or self._rate_refusal(key):
             await _refuse(refusal, scope, receive, send)
             return
-        self._active += 1
-        self._active_by_key[key] += 1
+        admission = _Admission(self, key)
         try:
-            await self._app(scope, receive, send)
+            if scope["type"] == "websocket":
+                admission.enter()
+                await self._app(scope, receive, send)
+            else:
+                body = _TimedBody(receive, self._config(), admission.enter, self._clock_s)
+                await self._app(scope, body.receive, send)
         finally:
-            self._active -= 1
-            self._active_by_key[key] -= 1
+            admission.leave()
 
     def _refusal(self, key: str | None) -> ParleyError | None:
         """Return why a request is refused, or ``None``. ``key`` is ``None`` where the service has no API keys."""
@@ -65,8 +71,12 @@ class LimitsMiddleware:
                 f"This key has {limit} requests in progress, its limit. Wait until one has ended.",
                 retry_after_s=config.retry_after_s,
             )
-        per_minute = config.requests_per_minute_per_key
-        if per_minute is not None:
+        return None
+
+    def _rate_refusal(self, key: str | None) -> ParleyError | None:
+        """Count a request of ``key`` and return why it is refused, or ``None``."""
+        per_minute = self._config().requests_per_minute_per_key
+        if key is not None and per_minute is not None:
             bucket = self._buckets.setdefault(key, _TokenBucket(per_minute, self._clock_s()))
             if wait_s := bucket.take(per_minute, self._clock_s()):
                 return RateLimited(
@@ -74,6 +84,65 @@ class LimitsMiddleware:
                     retry_after_s=wait_s,
                 )
         return None
+
+
+class _Admission:
+    """One request's part of the counts."""
+
+    def __init__(self, limits: LimitsMiddleware, key: str | None) -> None:
+        self._limits = limits
+        self._key = key
+        self._entered = False
+
+    def enter(self) -> None:
+        """Count the request as active. Raise the refusal if a limit is reached by now."""
+        if refusal := self._limits._refusal(self._key):
+            raise refusal
+        self._entered = True
+        self._limits._active += 1
+        self._limits._active_by_key[self._key] += 1
+
+    def leave(self) -> None:
+        """Stop counting the request."""
+        if self._entered:
+            self._limits._active -= 1
+            self._limits._active_by_key[self._key] -= 1
+
+
+class _TimedBody:
+    """A request's body, which must arrive at a minimum rate. ``complete`` is called once, at its end."""
+
+    def __init__(
+        self, receive: Receive, config: GatewayConfig, complete: Callable[[], None], clock_s: Callable[[], float]
+    ) -> None:
+        self._receive = receive
+        self._config = config
+        self._complete = complete
+        self._clock_s = clock_s
+        self._started_s = clock_s()
+        self._bytes = 0
+        self._is_complete = False
+
+    async def receive(self) -> Message:
+        """Return the next message. Raise ``BodyTimeout`` if the body arrives too slowly."""
+        if self._is_complete:
+            return await self._receive()
+        try:
+            async with asyncio.timeout(self._remaining_s()):
+                message = await self._receive()
+        except TimeoutError:
+            rate = self._config.min_body_rate
+            raise BodyTimeout(f"The body arrives at less than {rate:g} bytes per second, the minimum.") from None
+        self._bytes += len(message.get("body", b""))
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            self._is_complete = True
+            self._complete()
+        return message
+
+    def _remaining_s(self) -> float:
+        """Return the seconds until the body is too slow if nothing more arrives."""
+        allowed_s = self._config.body_grace_s + self._bytes / self._config.min_body_rate
+        return max(0.0, self._started_s + allowed_s - self._clock_s())
 
 
 class _TokenBucket:

@@ -23,10 +23,12 @@ _ERRORS = {
     400: "Invalid: the message names the field and what is valid.",
     401: "No valid API key, where the service requires one.",
     404: "There is no model with this name.",
+    408: "The header or the body of the request arrives too slowly.",
     413: "A limit of size, duration or pixels is exceeded.",
     415: "A content type or media format that is not supported.",
     422: "Nothing to answer: no prompt, or no speech in the recording.",
     429: "A limit of this API key is reached. Retry-After has the seconds to wait.",
+    431: "The header of the request exceeds its limit.",
     503: "The service is at its limit, or a replica is being replaced. Retry-After has the seconds to wait.",
     504: "The answer exceeded the time limit of one request.",
 }
@@ -78,7 +80,7 @@ def _responses(
     success: Json = {"description": description, "content": {name: {"schema": part} for name, part in content.items()}}
     failures: dict[int | str, Json] = {
         status: {"description": _ERRORS[status], "content": {"application/json": {"schema": _ERROR}}}
-        for status in errors
+        for status in sorted({*errors, 408, 431})
     }
     return ({200: success | ({"headers": headers} if headers else {})} if content else {}) | failures
 
@@ -173,7 +175,9 @@ SPEECH: Json = {
 }
 
 _TRANSCRIPTION = _schema(TranscriptionFields)
-_RECORDING = _BINARY | {"description": "WAV, FLAC, MP3, Ogg, WebM or M4A, of any length up to the service's limit."}
+_RECORDING = _BINARY | {
+    "description": "WAV, FLAC, MP3, AAC, Ogg, WebM or M4A, of any length up to the service's limit."
+}
 TRANSCRIPTIONS: Json = {
     "summary": "The transcript of a recording",
     "response_class": Response,
@@ -207,4 +211,5 @@ MODEL: Json = {
     "responses": _responses(401, 404, description="The model.", **{"application/json": _MODEL}),
 }
 GRAPH: Json = {"summary": "The stages of every kind of request", "responses": _responses(401)}
-HEALTH: Json = {"summary": "Whether every deployment answers", "responses": _responses(503)}
+HEALTH: Json = {"summary": "Whether the service is ready", "responses": _responses(503)}
+LIVE: Json = {"summary": "Whether the Gateway answers"}

@@ -1,7 +1,4 @@
-"""From the contents of a request to the messages of a turn, within the limits of the settings; for all chat routes.
-
-All methods block; call them in a thread.
-"""
+"""The one place where the contents of a request become messages of a turn, within the limits of the settings."""
 
 from __future__ import annotations
 
@@ -10,8 +7,7 @@ from dataclasses import dataclass, replace
 
 from deployments.errors import InvalidRequest, NothingToAnswer, TooLarge
 from deployments.messages import Audio, Image
-from graphs.http.media.audio import decode_audio
-from graphs.http.media.images import decode_image
+from graphs.http.media.sandbox import Sandbox
 from graphs.pipeline.turn import TurnMessage
 from graphs.settings import GatewayConfig
 
@@ -23,6 +19,7 @@ class TurnReader:
     """Decodes media and checks turns against the limits of ``config``. ``param`` names a field of the request."""
 
     config: GatewayConfig
+    sandbox: Sandbox
 
     def check_counts(self, *, images: int, recordings: int, param: str) -> None:
         """Raise ``InvalidRequest`` for too many media; called before any is fetched or decoded."""
@@ -33,18 +30,18 @@ class TurnReader:
             if count > limit:
                 raise InvalidRequest(f"The request has {count} {name}; the limit is {limit}.", param=param)
 
-    def audio(self, data: bytes, param: str) -> Audio:
+    async def audio(self, data: bytes, param: str) -> Audio:
         """Decode a recording; see ``decode_audio`` for what it raises."""
-        return decode_audio(data, max_s=self.config.max_audio_s, param=param)
+        return await self.sandbox.audio(data, max_s=self.config.max_audio_s, param=param)
 
-    def image(self, data: bytes, param: str) -> Image:
+    async def image(self, data: bytes, param: str) -> Image:
         """Decode a picture; see ``decode_image`` for what it raises."""
-        return decode_image(
+        return await self.sandbox.image(
             data, max_pixels=self.config.max_image_pixels, side_px=self.config.image_side_px, param=param
         )
 
     def conversation(self, messages: Sequence[TurnMessage], param: str) -> tuple[TurnMessage, ...]:
-        """Return the messages of a turn. A last message that has only pictures gets the prompt of the settings.
+        """Return the messages of a turn. A last message that has only pictures gets the settings' prompt.
 
         Raises ``NothingToAnswer`` for an empty last message, ``TooLarge`` for a long text.
         """
@@ -53,6 +50,17 @@ class TurnReader:
             if not last.images:
                 raise NothingToAnswer("The last message is empty. Send text, audio or a picture.", param=param)
             last = replace(last, text=self.config.image_prompt)
+        if len(messages) > self.config.max_messages:
+            raise TooLarge(
+                f"The conversation has {len(messages):,} messages; the limit is {self.config.max_messages:,}.",
+                param=param,
+            )
+        total = sum(len(message.text) for message in messages)
+        if total > self.config.max_conversation_chars:
+            raise TooLarge(
+                f"The conversation has {total:,} characters; the limit is {self.config.max_conversation_chars:,}.",
+                param=param,
+            )
         limit = self.config.max_text_chars
         for message in (*earlier, last):
             if len(message.text) > limit:

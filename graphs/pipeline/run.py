@@ -8,12 +8,14 @@ call to a replica. Knows neither Ray nor HTTP.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from itertools import count
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
 
 from deployments.errors import DeadlineExceeded, EngineUnavailable, NoSpeech
 from deployments.messages import Audio, ChatEnd, ChatMessage, Segment, SpeakOptions
@@ -31,6 +33,7 @@ MAX_CHUNKS = 64  # of each sentence, that the voice may be ahead of the client
 SYNTHESIZED_AHEAD = 1  # sentences that are synthesized while an earlier one is sent
 PIECES_AHEAD = 1  # pieces of a recording that are decoded while an earlier one is transcribed
 CONCURRENT_TRANSCRIPTIONS = 2  # of one conversation
+QUIET_PEAK = 0.125  # -18 dBFS
 
 Emit = Callable[[Event], Awaitable[None]]
 
@@ -126,10 +129,7 @@ class _Run:
         last = self._turn.messages[-1]
         if last.audio:
             if not transcripts[-1] and not last.text:
-                raise NoSpeech(
-                    "No speech was found in the recording. Speak closer to the microphone, or send text.",
-                    param="audio",
-                )
+                raise _no_speech(last.audio)
             await self._emit(TranscriptReady(transcripts[-1]))
         await self._emit(timer.done())
         return [_as_chat(m, transcript) for m, transcript in zip(self._turn.messages, transcripts, strict=True)]
@@ -248,6 +248,12 @@ async def _drain(queue: asyncio.Queue[T | None]) -> AsyncIterator[T]:
     """Yield everything of ``queue`` up to ``None``."""
     while (item := await queue.get()) is not None:
         yield item
+
+
+def _no_speech(recordings: Sequence[Audio]) -> NoSpeech:
+    peak = max(float(np.abs(audio.samples).max(initial=0)) for audio in recordings)
+    advice = "It is quiet: speak closer to the microphone" if peak < QUIET_PEAK else "Record again"
+    return NoSpeech(f"No speech was recognized in the recording. {advice}, or send text.", param="audio")
 
 
 def _as_chat(message: TurnMessage, transcript: str = "") -> ChatMessage:

@@ -2,6 +2,10 @@
 
 Every failure of a call becomes one of ``deployments.errors``. Closing a generator cancels the call, and the replica
 stops working on it. The order of stages is decided by ``plan`` and executed by ``run``.
+
+A replica sends a ``Heartbeat`` while a value takes long, so a call without either has a replica that hangs: the call is
+cancelled after ``stage_timeout_s``. Before its first value a call may wait for a replica; then the limit applies to the
+silence of all replicas of the stage.
 """
 
 from __future__ import annotations
@@ -10,7 +14,8 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -25,17 +30,22 @@ from deployments.messages import (
     ChatEnd,
     ChatMessage,
     ChatOptions,
+    Heartbeat,
     QueueWait,
     Segment,
     SpeakOptions,
     TextDelta,
     TranscribeOptions,
 )
+from graphs.pipeline.activity import Activity
 from graphs.pipeline.plan import Stage
 
+HEARTBEATS = 3  # that a replica sends within stage_timeout_s
 FAILURES = (RayError, RayServeException, RpcError)  # of a call over Ray's object store or over gRPC
 
 logger = logging.getLogger("ray.serve")
+
+_END = object()
 
 
 class Stages(Protocol):
@@ -60,17 +70,29 @@ class Stages(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """The result of a ping. ``refusal`` is why the replica refused its last ``user_config``."""
+
+    answered: bool = False
+    queue_full: bool = False
+    refusal: str | None = None
+
+
 class Handles:
-    """The deployment handles of the stages."""
+    """The deployment handles of the stages, and the activity of their calls."""
 
     def __init__(self, handles: Mapping[Stage, DeploymentHandle]) -> None:
         self._handles = handles
         self._methods: dict[tuple[Stage, str], DeploymentHandle] = {}
+        self.activity = {stage: Activity() for stage in handles}
 
-    @property
-    def names(self) -> list[str]:
-        """The names of the deployments."""
-        return [handle.deployment_name for handle in self._handles.values()]
+    def __iter__(self) -> Iterator[Stage]:
+        return iter(self._handles)
+
+    def name(self, stage: Stage) -> str:
+        """Return the name of a stage's deployment."""
+        return str(self._handles[stage].deployment_name)
 
     def method(self, stage: Stage, name: str) -> DeploymentHandle:
         """Return a streaming method of a stage. Cached: creating one takes Ray a millisecond."""
@@ -78,10 +100,17 @@ class Handles:
             self._methods[stage, name] = getattr(self._handles[stage].options(stream=True), name)
         return self._methods[stage, name]
 
-    async def unresponsive(self, timeout_s: float) -> list[str]:
-        """Return the names of the deployments that do not answer in time. A full queue counts as an answer."""
-        answers = await asyncio.gather(*(_answers(handle, timeout_s) for handle in self._handles.values()))
-        return [name for name, answered in zip(self.names, answers, strict=True) if not answered]
+    async def ping(self, stage: Stage, timeout_s: float, *, new_check: bool = False) -> Pong:
+        """Ping one replica of a stage; with ``new_check`` its earlier checks do not count."""
+        response = self._handles[stage].ping.remote(*((0.0,) if new_check else ()))
+        try:
+            async with asyncio.timeout(timeout_s):
+                return Pong(answered=True, refusal=await response)
+        except BackPressureError:
+            return Pong(queue_full=True)
+        except (TimeoutError, *FAILURES):
+            response.cancel()
+            return Pong()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +119,7 @@ class HandleStages:
 
     handles: Handles
     retry_after_s: float
+    stage_timeout_s: float
     queued_s: dict[Stage, float] = field(default_factory=lambda: defaultdict(float))
 
     def transcribe(self, audio: Audio, options: TranscribeOptions) -> AsyncGenerator[Segment, None]:
@@ -104,33 +134,64 @@ class HandleStages:
         return self._call(Stage.TTS, "speak", sentence, options)
 
     async def _call(self, stage: Stage, method: str, *arguments: Any) -> AsyncGenerator[Any, None]:
-        """Yield the values of a call, consuming ``QueueWait``."""
+        """Yield the values of a call, consuming ``QueueWait`` and heartbeats."""
+        activity = self.handles.activity[stage]
+        activity.begin()
         try:
-            response = self.handles.method(stage, method).remote(*arguments, called_at=time.time())
+            response = self.handles.method(stage, method).remote(
+                *arguments, called_at=time.time(), heartbeat_s=self.stage_timeout_s / HEARTBEATS
+            )
             try:
-                async for value in response:
-                    if isinstance(value, QueueWait):
-                        self.queued_s[stage] += value.seconds
-                    else:
-                        yield value
+                async with aclosing(self._values(stage, aiter(response))) as values:
+                    async for value in values:
+                        activity.record(answered=not isinstance(value, QueueWait | Heartbeat))
+                        if isinstance(value, QueueWait):
+                            self.queued_s[stage] += value.seconds
+                        elif not isinstance(value, Heartbeat):
+                            yield value
             except BaseException:  # closed, cancelled or failed: the replica stops
                 response.cancel()
                 raise
         except FAILURES as error:
             raise translated(stage, error, self.retry_after_s) from error
+        finally:
+            activity.end()
 
+    async def _values(self, stage: Stage, values: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
+        """Yield the values of a call. Raise ``EngineUnavailable`` if its replica hangs."""
+        value = await self._first(stage, values)
+        while value is not _END:
+            yield value
+            try:
+                async with asyncio.timeout(self.stage_timeout_s) as timer:
+                    value = await anext(values, _END)
+            except TimeoutError:
+                if not timer.expired():
+                    raise
+                raise self._stalled(stage) from None
 
-async def _answers(handle: DeploymentHandle, timeout_s: float) -> bool:
-    response = handle.ping.remote()
-    try:
-        async with asyncio.timeout(timeout_s):
-            await response
-    except BackPressureError:
-        return True
-    except (TimeoutError, *FAILURES):
-        response.cancel()
-        return False
-    return True
+    async def _first(self, stage: Stage, values: AsyncIterator[Any]) -> Any:
+        """Return the first value, or ``_END``."""
+        started_s = time.monotonic()
+        first = asyncio.ensure_future(anext(values, _END))
+        try:
+            while not first.done():
+                silent_s = time.monotonic() - max(started_s, self.handles.activity[stage].last_message_s)
+                if silent_s >= self.stage_timeout_s:
+                    raise self._stalled(stage)
+                await asyncio.wait([first], timeout=self.stage_timeout_s - silent_s)
+            return first.result()
+        finally:
+            first.cancel()
+
+    def _stalled(self, stage: Stage) -> EngineUnavailable:
+        self.handles.activity[stage].stalled = True
+        logger.error("the %s stage has sent nothing for %g s", stage, self.stage_timeout_s)
+        return EngineUnavailable(
+            f"The {stage} stage has sent nothing for {self.stage_timeout_s:g} s. If its replica hangs, it is replaced; "
+            "try again soon.",
+            retry_after_s=self.retry_after_s,
+        )
 
 
 def translated(stage: Stage, error: Exception, retry_after_s: float) -> ParleyError:

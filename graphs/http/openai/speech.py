@@ -6,7 +6,7 @@ import base64
 import math
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from starlette.requests import Request
@@ -16,10 +16,11 @@ from deployments.errors import NothingToAnswer
 from deployments.messages import Audio, SpeakOptions
 from graphs.http import errors, sse
 from graphs.http.body import RequestModel, Text, json_body, read_json, request_id, validated
-from graphs.http.executor import DecodeExecutor
+from graphs.http.budget import ByteBudget
+from graphs.http.executor import CodecExecutor
 from graphs.http.media.encode import AudioFormat, Encoder
 from graphs.http.openai.models import GRAPH, Models
-from graphs.http.openai.parameters import Unsupported, VoiceName
+from graphs.http.openai.parameters import VoiceName
 from graphs.http.response import Stream, headers
 from graphs.pipeline.events import AudioChunk, Event
 from graphs.pipeline.plan import Plan, Stage
@@ -33,13 +34,13 @@ TOKEN_S = 0.05  # of audio, as OpenAI counts the output of its audio models
 class SpeechFields(RequestModel):
     """The fields of POST /v1/audio/speech."""
 
-    input: Text = Field(min_length=1, max_length=MAX_CHARS, description="The text.")
+    input: Annotated[Text, Field(min_length=1, max_length=MAX_CHARS)] = Field(description="The text.")
     model: Text = Field(default=GRAPH, description="The speech model of GET /v1/models, or parley.")
     voice: VoiceName = None
     response_format: AudioFormat = AudioFormat.MP3
     speed: float = Field(default=1.0, ge=0.25, le=4, description="2.0 is twice as fast.")
     stream_format: Literal["audio", "sse"] = "audio"
-    instructions: Unsupported = None
+    instructions: Any = Field(default=None, description="Accepted without effect: the voices have no styles.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +55,21 @@ class SpeechRequest:
 class SpeechReader:
     """Reads requests to POST /v1/audio/speech."""
 
-    def __init__(self, config: GatewayConfig, executor: DecodeExecutor, models: Models) -> None:
-        self._max_body_bytes = config.max_body_bytes
+    def __init__(self, config: GatewayConfig, executor: CodecExecutor, budget: ByteBudget, models: Models) -> None:
+        """``budget`` limits the bodies of all requests together."""
+        self._config = config
         self._executor = executor
+        self._budget = budget
         self._models = models
 
     async def read(self, request: Request) -> SpeechRequest:
         """Return a request to read aloud. Raise types of ``deployments.errors``."""
-        data = await json_body(request, self._max_body_bytes)
-        return await self._executor.parse(len(data), self._validated, data, request_id(request))
+        with self._budget.reservation() as reservation:
+            data = await json_body(request, self._config.max_body_bytes, reservation)
+            return await self._executor.parse(len(data), self._validated, data, request_id(request))
 
     def _validated(self, data: bytes, turn_id: str) -> SpeechRequest:
-        fields = validated(SpeechFields, read_json(data))
+        fields = validated(SpeechFields, read_json(data, self._config.max_json_items))
         self._models.stage(fields.model, (Stage.TTS,))
         turn = Turn(
             turn_id,
@@ -83,7 +87,7 @@ class SpeechResponse:
     request: SpeechRequest
     plan: Plan
     events: AsyncGenerator[Event, None]
-    executor: DecodeExecutor
+    executor: CodecExecutor
 
     async def respond(self) -> Response:
         """Return the response. Raises the run's error before the first audio, ``NothingToAnswer`` if there is none."""
@@ -101,12 +105,12 @@ class SpeechResponse:
         async for event in self.events:
             if isinstance(event, AudioChunk) and (data := await self._feed(encoder, event.audio)):
                 yield data
-        if data := await self.executor.decode(0, encoder.finish):
+        if data := await self.executor.encode(0, encoder.finish):
             yield data
 
     async def _feed(self, encoder: Encoder, audio: Audio) -> bytes:
         # Encoding a sentence of 10 s takes 0.1 s, too long for the event loop.
-        return await self.executor.decode(audio.samples.nbytes, encoder.feed, audio)
+        return await self.executor.encode(audio.samples.nbytes, encoder.feed, audio)
 
     async def _messages(self, encoder: Encoder, first: Audio) -> AsyncGenerator[str, None]:
         try:

@@ -6,8 +6,8 @@ A recording of hours is never in memory as a whole: it is spooled to disk and de
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, BinaryIO, Literal
@@ -19,17 +19,21 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from deployments.errors import InvalidRequest, UnsupportedMedia
 from deployments.messages import Audio, Segment, TranscribeOptions
-from deployments.settings import LanguageCode
 from graphs.http import errors, sse
-from graphs.http.body import RequestModel, Text, content_type, read_form, request_id, validated
-from graphs.http.executor import DecodeExecutor
-from graphs.http.media.audio import RATE_HZ, audio_pieces
+from graphs.http.body import BoundedRequest, RequestModel, Text, content_type, read_form, request_id, validated
+from graphs.http.budget import ByteBudget, Reservation
+from graphs.http.language import SpokenLanguage
+from graphs.http.media.decoder import RATE_HZ
+from graphs.http.media.sandbox import Sandbox
 from graphs.http.openai.models import GRAPH, Models
+from graphs.http.openai.parameters import Unsupported
 from graphs.http.response import Stream, headers
 from graphs.pipeline.events import Event, SegmentReady
 from graphs.pipeline.plan import Plan, Stage
 from graphs.pipeline.turn import Turn
 from graphs.settings import GatewayConfig
+
+MAX_FIELD_BYTES = 65_536  # of a field other than the file
 
 
 class TranscriptFormat(StrEnum):
@@ -46,7 +50,7 @@ class TranscriptionFields(RequestModel):
     """The fields of POST /v1/audio/transcriptions other than the file."""
 
     model: Text = Field(default=GRAPH, description="The recognizer of GET /v1/models, or parley.")
-    language: LanguageCode | None = Field(default=None, description="The spoken language, as ISO 639-1, such as en.")
+    language: SpokenLanguage = None
     prompt: Annotated[Text, Field(max_length=1000)] | None = Field(
         default=None, description="Text that sets spelling and style."
     )
@@ -57,16 +61,24 @@ class TranscriptionFields(RequestModel):
         default_factory=list, alias="timestamp_granularities[]", description="Of verbose_json."
     )
     chunking_strategy: Literal["auto"] = "auto"
+    include: Unsupported = None
+    keywords: Unsupported = None
+    known_speaker_names: Unsupported = None
+    known_speaker_references: Unsupported = None
+    languages: Unsupported = None
 
 
 class Recording:
     """An uploaded recording, decoded piece by piece."""
 
-    def __init__(self, form: FormData, file: BinaryIO, max_s: float, executor: DecodeExecutor) -> None:
+    def __init__(
+        self, form: FormData, file: BinaryIO, reservation: Reservation, max_s: float, sandbox: Sandbox
+    ) -> None:
         self._form = form
         self._file = file
+        self._reservation = reservation
         self._max_s = max_s
-        self._executor = executor
+        self._sandbox = sandbox
         self._decoded_samples = 0
 
     @property
@@ -75,15 +87,15 @@ class Recording:
         return self._decoded_samples / RATE_HZ
 
     async def pieces(self) -> AsyncGenerator[tuple[float, Audio], None]:
-        """Yield the pieces with their starts in seconds, each decoded in a thread when it is requested."""
-        size_bytes = self._file.seek(0, os.SEEK_END)
-        source: Iterator[tuple[float, Audio]] = audio_pieces(self._file, max_s=self._max_s, param="file")
-        while piece := await self._executor.decode(size_bytes, next, source, None):
-            self._decoded_samples += len(piece[1].samples)
-            yield piece
+        """Yield the pieces with their starts in seconds, each decoded when it is requested."""
+        async with aclosing(self._sandbox.pieces(self._file, max_s=self._max_s, param="file")) as pieces:
+            async for start_s, audio in pieces:
+                self._decoded_samples += len(audio.samples)
+                yield start_s, audio
 
     async def close(self) -> None:
         """Delete the upload."""
+        self._reservation.release()
         await self._form.close()
 
 
@@ -99,24 +111,33 @@ class TranscriptionRequest:
 class TranscriptionReader:
     """Reads requests to POST /v1/audio/transcriptions within the limits of ``config``."""
 
-    def __init__(self, config: GatewayConfig, executor: DecodeExecutor, models: Models) -> None:
+    def __init__(self, config: GatewayConfig, sandbox: Sandbox, budget: ByteBudget, models: Models) -> None:
+        """``budget`` limits the uploads of all requests together, which are on disk."""
         self._max_upload_bytes = config.max_upload_bytes
+        self._min_free_disk_bytes = config.min_free_disk_bytes
+        self._budget = budget
         self._max_s = config.max_transcription_s
-        self._executor = executor
+        self._sandbox = sandbox
         self._models = models
 
     async def read(self, request: Request) -> TranscriptionRequest:
         """Return a request to transcribe. Raise types of ``deployments.errors``."""
         if content_type(request) != "multipart/form-data":
             raise UnsupportedMedia("Send the recording as multipart/form-data, in the field 'file'.")
-        form = await read_form(request, self._max_upload_bytes)
+        reservation = Reservation(self._budget)
         try:
-            return self._validated(form, request_id(request))
+            upload = BoundedRequest(request, self._max_upload_bytes, reservation, self._min_free_disk_bytes)
+            form = await read_form(upload, MAX_FIELD_BYTES)
+            try:
+                return self._validated(form, reservation, request_id(request))
+            except BaseException:
+                await form.close()
+                raise
         except BaseException:
-            await form.close()
+            reservation.release()
             raise
 
-    def _validated(self, form: FormData, turn_id: str) -> TranscriptionRequest:
+    def _validated(self, form: FormData, reservation: Reservation, turn_id: str) -> TranscriptionRequest:
         fields = validated(TranscriptionFields, _fields(form))
         self._models.stage(fields.model, (Stage.ASR,))
         if fields.timestamp_granularities and fields.response_format is not TranscriptFormat.VERBOSE:
@@ -129,23 +150,27 @@ class TranscriptionReader:
             temperature=fields.temperature,
             words="word" in fields.timestamp_granularities,
         )
-        recording = Recording(form, _file(form), self._max_s, self._executor)
+        recording = Recording(form, _file(form), reservation, self._max_s, self._sandbox)
         return TranscriptionRequest(
             Turn(turn_id, transcription=options, recording=recording.pieces()), fields, recording
         )
 
 
 def _fields(form: FormData) -> dict[str, Any]:
+    """Return the fields other than the file; lists have the brackets of forms in their names: ``include[]``."""
     fields: dict[str, Any] = {}
-    for name in form:
-        if name == "file":
+    for key in form:
+        name, brackets, _ = key.partition("[")
+        values = [value for value in form.getlist(key) if value != ""]
+        if name == "file" or not values:
             continue
-        values = form.getlist(name)
-        if name.removesuffix("[]") == "timestamp_granularities":
+        if name == "timestamp_granularities":
             fields["timestamp_granularities[]"] = values
+        elif brackets:
+            fields[name] = values
         elif len(values) > 1:
             raise InvalidRequest(f"The field '{name}' was given more than once.", param=name)
-        elif values[0] != "":
+        else:
             fields[name] = values[0]
     return fields
 

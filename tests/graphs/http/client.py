@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import httpx
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope
 
+from graphs.http.budget import ByteBudget
+from graphs.http.media.sandbox import Sandbox
 
-def send(app: ASGIApp, path: str = "/", method: str = "GET") -> httpx.Response:
+MEMORY_BYTES = 768 * 2**20
+
+
+@cache
+def sandbox() -> Sandbox:
+    """Return the sandbox that all tests share; its processes start with the first call."""
+    shared = Sandbox(2, memory_bytes=MEMORY_BYTES, cpu_s=20, timeout_s=60)
+    atexit.register(shared.close)
+    return shared
+
+
+def budget(limit_bytes: int = 2**30) -> ByteBudget:
+    """Return a budget that is large enough unless a test says otherwise."""
+    return ByteBudget(limit_bytes, retry_after_s=2)
+
+
+def send(app: ASGIApp, path: str = "/", method: str = "GET", headers: Any = None) -> httpx.Response:
     """Return the response of ``app``; its unhandled exceptions are responses with status 500."""
 
     async def respond() -> httpx.Response:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://parley") as client:
-            return await client.request(method, path)
+            return await client.request(method, path, headers=headers)
 
     return asyncio.run(respond())
 

@@ -29,7 +29,12 @@ async def accept(socket: WebSocket) -> None:
 
 
 def client(keys: ApiKeys) -> TestClient:
-    routes = [Route("/chat", hello), Route("/health", hello), WebSocketRoute("/v1/realtime", accept)]
+    routes = [
+        Route("/chat", hello),
+        Route("/health", hello),
+        Route("/health/live", hello),
+        WebSocketRoute("/v1/realtime", accept),
+    ]
     return TestClient(AuthMiddleware(Starlette(routes=routes), keys))
 
 
@@ -55,13 +60,19 @@ def test_matches_only_the_keys(guess: str) -> None:
     assert bool(KEYS.match(f"Bearer {guess}")) == (guess.strip() in (FIRST, SECOND))
 
 
-def test_health_needs_no_key() -> None:
-    assert client(KEYS).get("/health").status_code == 200
+@pytest.mark.parametrize("path", ["/health", "/health/live"])
+def test_health_needs_no_key(path: str) -> None:
+    assert client(KEYS).get(path).status_code == 200
 
 
 def test_without_keys_every_request_passes() -> None:
     assert client(ApiKeys.load(None, {})).get("/chat").status_code == 200
-    assert client(ApiKeys.load(None, {"PARLEY_API_KEYS": ""})).get("/chat").status_code == 200
+
+
+@pytest.mark.parametrize("value", ["", " ", ","])
+def test_refuses_a_variable_that_is_set_without_a_key(value: str) -> None:
+    with pytest.raises(ValueError, match="PARLEY_API_KEYS is set but has no API key"):
+        ApiKeys.load(None, {"PARLEY_API_KEYS": value})
 
 
 def test_refuses_a_websocket_without_a_key() -> None:

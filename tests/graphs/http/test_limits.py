@@ -8,12 +8,15 @@ from typing import Any
 import httpx
 import pytest
 from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from deployments.errors import ParleyError
+from graphs.http import errors
 from graphs.http.auth import KEY
 from graphs.http.limits import LimitsMiddleware
 from graphs.settings import GatewayConfig
@@ -29,6 +32,11 @@ def with_key(app: ASGIApp) -> ASGIApp:
     return call
 
 
+async def error_response(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ParleyError)
+    return errors.response(error)
+
+
 class Service:
     """An application with limits, and a client of it. Requests to /slow end after ``release``."""
 
@@ -42,16 +50,19 @@ class Service:
             Route("/broken", self._broken, methods=["POST"]),
             Route("/health", self._health),
         ]
-        app = with_key(LimitsMiddleware(Starlette(routes=routes), lambda: self.limits, lambda: self.now_s))
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        application = Starlette(routes=routes, exception_handlers={ParleyError: error_response})
+        self.middleware = LimitsMiddleware(application, lambda: self.limits, lambda: self.now_s)
+        transport = httpx.ASGITransport(with_key(self.middleware), raise_app_exceptions=False)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://parley")
 
-    async def _slow(self, _: object) -> PlainTextResponse:
+    async def _slow(self, request: Request) -> PlainTextResponse:
+        await request.body()
         self._started.release()
         await self._released.wait()
         return PlainTextResponse("done")
 
-    async def _broken(self, _: object) -> PlainTextResponse:
+    async def _broken(self, request: Request) -> PlainTextResponse:
+        await request.body()
         raise RuntimeError("a bug")
 
     async def _health(self, _: object) -> PlainTextResponse:
@@ -175,3 +186,119 @@ def test_counts_and_refuses_websockets() -> None:
             pass
         first.send_text("bye")
     assert refused.value.code == 1013
+
+
+# --- bodies that arrive slowly ----------------------------------------------------------------------------------------
+
+
+class SlowBody:
+    """A request whose body arrives when ``arrive`` is called."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.now_s = 0.0
+        self.sent: list[Message] = []
+        self._messages: asyncio.Queue[Message] = asyncio.Queue()
+        self._limits = GatewayConfig(**limits)
+        routes = [Route("/", self._read, methods=["POST"])]
+        application = Starlette(routes=routes, exception_handlers={ParleyError: error_response})
+        self.limits = LimitsMiddleware(application, lambda: self._limits, lambda: self.now_s)
+
+    async def _read(self, request: Request) -> PlainTextResponse:
+        return PlainTextResponse(str(len(await request.body())))
+
+    def arrive(self, size_bytes: int, *, more: bool = True) -> None:
+        self._messages.put_nowait({"type": "http.request", "body": b"x" * size_bytes, "more_body": more})
+
+    async def run(self, path: str = "/") -> int:
+        """Return the status of the response."""
+        scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": []}
+        await self.limits(scope, self._messages.get, self._send)
+        return int(self.sent[0]["status"])
+
+    async def _send(self, message: Message) -> None:
+        self.sent.append(message)
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def test_refuses_a_body_that_does_not_arrive_within_the_grace_period() -> None:
+    body = SlowBody(body_grace_s=0.05)
+    assert asyncio.run(body.run()) == 408
+    assert b"body_timeout" in body.sent[1]["body"]
+
+
+def test_refuses_a_body_below_the_minimum_rate() -> None:
+    async def run() -> int:
+        body = SlowBody(body_grace_s=10, min_body_rate=100)
+        task = asyncio.create_task(body.run())
+        for _ in range(6):  # 10 bytes every 2 s: 12 s after the start, 10.6 s were allowed
+            await settle()
+            assert not task.done()
+            body.now_s += 2
+            body.arrive(10)
+        return await task
+
+    assert asyncio.run(run()) == 408
+
+
+def test_accepts_a_body_at_the_minimum_rate() -> None:
+    async def run() -> tuple[int, bytes]:
+        body = SlowBody(body_grace_s=10, min_body_rate=100)
+        task = asyncio.create_task(body.run())
+        for _ in range(60):
+            await settle()
+            body.now_s += 2
+            body.arrive(200)
+        body.arrive(0, more=False)
+        return await task, body.sent[1]["body"]
+
+    assert asyncio.run(run()) == (200, b"12000")
+
+
+def test_a_request_does_not_count_while_its_body_arrives() -> None:
+    async def run() -> tuple[int, list[int]]:
+        first, second = SlowBody(max_concurrent_requests=1), SlowBody()
+        second.limits = first.limits
+        tasks = [asyncio.create_task(body.run()) for body in (first, second)]
+        await settle()
+        third = SlowBody()
+        third.limits = first.limits
+        third.arrive(5, more=False)
+        status = await third.run()
+        for body in (first, second):
+            body.arrive(5, more=False)
+        return status, [await task for task in tasks]
+
+    assert asyncio.run(run()) == (200, [200, 200])
+
+
+def test_refuses_a_request_whose_body_is_complete_when_the_limit_is_reached() -> None:
+    async def run() -> list[int]:
+        service = Service(max_concurrent_requests=1)
+        body = SlowBody()
+        body.limits = service.middleware
+        waiting = asyncio.create_task(body.run("/slow"))
+        await settle()
+        tasks = await service.start(1)
+        body.arrive(5, more=False)
+        status = await waiting
+        service.release()
+        return [status, *[(await task).status_code for task in tasks]]
+
+    assert asyncio.run(run()) == [503, 200]
+
+
+def test_a_client_that_disconnects_in_its_body_is_not_counted() -> None:
+    async def run() -> int:
+        first, second = SlowBody(max_concurrent_requests=1), SlowBody()
+        second.limits = first.limits
+        first.arrive(5)
+        first._messages.put_nowait({"type": "http.disconnect"})
+        await asyncio.gather(first.run(), return_exceptions=True)
+        second.arrive(5, more=False)
+        return await second.run()
+
+    assert asyncio.run(run()) == 200

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import pytest
+from ray.serve._private.http_util import RequestIdMiddleware
 from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from graphs.http.proxy import ErrorFormatMiddleware
+from graphs.http.proxy import ErrorFormatMiddleware, HeaderMiddleware
 from tests.graphs.http.client import send
 
 PATH = "/v1/models"
@@ -55,3 +59,75 @@ def test_a_plain_text_response_of_another_status_passes_unchanged() -> None:
 def test_the_proxys_own_paths_pass_unchanged() -> None:
     response = PlainTextResponse("draining", 503)
     assert send(ErrorFormatMiddleware(response), "/-/healthz").text == "draining"
+
+
+async def nothing(*_: object) -> Any:
+    """A client without a body that reads nothing."""
+
+
+def headers_for_ray(kind: str, *given: tuple[bytes, bytes]) -> list[tuple[bytes, bytes]]:
+    """Return the headers with which the proxy's application is called."""
+    scopes: list[Scope] = []
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        scopes.append(scope)
+
+    scope: Scope = {"type": kind, "method": "GET", "path": PATH, "headers": [*given]}
+    asyncio.run(HeaderMiddleware(application)(scope, nothing, nothing))
+    assert scope["headers"] == [*given]
+    headers: list[tuple[bytes, bytes]] = scopes[0]["headers"]
+    return headers
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        [],
+        [b"\xe9"],
+        [b"a\x07b"],
+        [b"a b"],
+        [b""],
+        [b"x" * 129],
+        [b"a\tb"],
+        ["ä".encode()],
+        [b"\xe9", b"\xff"],
+    ],
+)
+def test_replaces_an_invalid_request_id(kind: str, given: list[bytes]) -> None:
+    ((name, value),) = headers_for_ray(kind, *[(b"x-request-id", it) for it in given])
+    assert name == b"x-request-id"
+    assert re.fullmatch(rb"[0-9a-f]{32}", value)
+
+
+def test_keeps_a_valid_request_id() -> None:
+    valid = b"A.b_c-9" + b"x" * 121
+    assert headers_for_ray("http", (b"x-request-id", valid)) == [(b"x-request-id", valid)]
+
+
+def test_ray_receives_one_request_id() -> None:
+    headers = headers_for_ray("http", (b"x-request-id", b"mine"), (b"x-request-id", b"\xe9"))
+    assert headers == [(b"x-request-id", b"mine")]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"serve_multiplexed_model_id", b"serve-multiplexed-model-id", b"x-session-id", b"x_session_id"],
+)
+def test_removes_headers_that_select_a_replica(name: bytes) -> None:
+    headers = headers_for_ray("http", (b"accept", b"*/*"), (name, b"\xe9"))
+    assert [name for name, _ in headers] == [b"accept", b"x-request-id"]
+
+
+def test_the_request_id_of_a_refusal_is_valid() -> None:
+    app = HeaderMiddleware(ErrorFormatMiddleware(without_response))
+    response = send(app, PATH, headers={"x-request-id": "a b"})
+    assert re.fullmatch("[0-9a-f]{32}", response.headers["x-request-id"])
+
+
+@pytest.mark.parametrize("given", [b"\xe9", b"a\x07b", b"mine"])
+def test_rays_own_middleware_responds_with_the_valid_id(given: bytes) -> None:
+    app = HeaderMiddleware(RequestIdMiddleware(JSONResponse({})))
+    response = send(app, PATH, headers={b"x-request-id": given})
+    assert response.status_code == 200
+    assert re.fullmatch("[0-9a-f]{32}|mine", response.headers["x-request-id"])

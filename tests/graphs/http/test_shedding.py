@@ -120,3 +120,72 @@ def test_has_no_limit_unless_the_environment_sets_one(monkeypatch: pytest.Monkey
     assert asyncio.run(statuses(3)) == [200, 200, 200]
     monkeypatch.setenv(LIMIT_VARIABLE, "2")
     assert asyncio.run(statuses(3)) == [200, 200, 503]
+
+
+def scope() -> Scope:
+    return {"type": "http", "method": "POST", "path": "/chat", "headers": []}
+
+
+class Client:
+    """A client of the middleware: its body arrives after ``sends``, and it reads after ``reads``."""
+
+    def __init__(self) -> None:
+        self.sends, self.reads = asyncio.Event(), asyncio.Event()
+        self.status = 0
+
+    async def receive(self) -> Message:
+        await self.sends.wait()
+        return {"type": "http.request", "body": b""}
+
+    async def send(self, message: Message) -> None:
+        self.status = self.status or message["status"]
+        await self.reads.wait()
+
+    async def run(self, middleware: ASGIApp) -> int:
+        await middleware(scope(), self.receive, self.send)
+        return self.status
+
+
+async def respond_after_body(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def test_a_request_whose_body_is_still_arriving_does_not_count() -> None:
+    async def scenario() -> tuple[int, list[int]]:
+        middleware = LoadSheddingMiddleware(respond_after_body, limit=1)
+        slow = [Client() for _ in range(5)]
+        tasks = [asyncio.create_task(client.run(middleware)) for client in slow]
+        await settle()
+        quick = Client()
+        quick.sends.set()
+        quick.reads.set()
+        status = await quick.run(middleware)
+        for client in slow:
+            client.sends.set()
+            client.reads.set()
+        return status, [await task for task in tasks]
+
+    assert asyncio.run(scenario()) == (200, [200] * 5)
+
+
+def test_limits_the_responses_that_their_clients_do_not_read() -> None:
+    async def scenario() -> list[int]:
+        middleware = LoadSheddingMiddleware(respond_after_body, limit=2)
+        clients = [Client() for _ in range(5)]
+        tasks = []
+        for client in clients:
+            client.sends.set()
+            tasks.append(asyncio.create_task(client.run(middleware)))
+            await settle()
+        for client in clients:
+            client.reads.set()
+        return [await task for task in tasks]
+
+    assert asyncio.run(scenario()) == [200, 200, 200, 200, 503]

@@ -11,7 +11,7 @@ import pytest
 
 from deployments.errors import InvalidRequest, NothingToAnswer, ParleyError, TooLarge
 from graphs.http.chat.request import ChatReader
-from graphs.http.executor import DecodeExecutor
+from graphs.http.executor import CodecExecutor
 from graphs.http.media.fetch import Fetcher
 from graphs.http.openai.chat.request import CompletionReader
 from graphs.http.openai.models import Models
@@ -19,12 +19,12 @@ from graphs.http.turns import MAX_RECORDINGS, TurnReader
 from graphs.pipeline.plan import Stage
 from graphs.pipeline.turn import Turn, TurnMessage
 from graphs.settings import GatewayConfig
-from tests.graphs.http.client import received
+from tests.graphs.http.client import budget, received, sandbox
 from tests.graphs.http.media.files import png, silence
 
 CONFIG = GatewayConfig(max_text_chars=20, max_audio_s=1, max_image_pixels=100, max_images=2, image_side_px=8)
-TURNS = TurnReader(CONFIG)
-EXECUTOR = DecodeExecutor(1)
+TURNS = TurnReader(CONFIG, sandbox())
+EXECUTOR = CodecExecutor(1)
 MODELS = Models(dict.fromkeys(Stage, "model"), 1)
 
 Read = Callable[[list[str], list[bytes], list[bytes]], Turn]
@@ -45,14 +45,14 @@ def by_chat(texts: list[str], images: list[bytes], recordings: list[bytes]) -> T
     if recordings:
         (recording,) = recordings
         fields["audio"] = as_base64(recording)
-    return asyncio.run(ChatReader(CONFIG, EXECUTOR).read(received("/chat", json=fields)))[0]
+    return asyncio.run(ChatReader(CONFIG, EXECUTOR, sandbox(), budget()).read(received("/chat", json=fields)))[0]
 
 
 def by_completions(texts: list[str], images: list[bytes], recordings: list[bytes]) -> Turn:
     """Return the turn of a request to POST /v1/chat/completions with the same contents."""
 
     async def read() -> Turn:
-        reader = CompletionReader(CONFIG, EXECUTOR, MODELS, Fetcher(CONFIG))
+        reader = CompletionReader(CONFIG, EXECUTOR, sandbox(), budget(), MODELS, Fetcher(CONFIG))
         return (await reader.read(received("/v1/chat/completions", json={"messages": [*earlier, last]}))).turn
 
     *earlier, last = ({"role": "user", "content": [{"type": "text", "text": text}]} for text in texts)
@@ -115,8 +115,8 @@ def test_rejects_too_many_recordings() -> None:
 
 def test_the_error_of_a_limit_names_the_field() -> None:
     for call in (
-        lambda: TURNS.audio(silence(2), "p"),
-        lambda: TURNS.image(png(20, 20), "p"),
+        lambda: asyncio.run(TURNS.audio(silence(2), "p")),
+        lambda: asyncio.run(TURNS.image(png(20, 20), "p")),
         lambda: TURNS.conversation([TurnMessage("user", "x" * 21)], "p"),
     ):
         with pytest.raises(TooLarge) as caught:

@@ -184,6 +184,14 @@ def test_speech_without_words_is_an_error_only_if_the_message_has_no_text() -> N
     assert stages.messages[0].text == "hi"
 
 
+@pytest.mark.parametrize(("peak", "advice"), [(0.0, "closer"), (0.1, "closer"), (0.5, "Record again")])
+def test_the_error_for_no_speech_mentions_the_microphone_only_for_quiet_audio(peak: float, advice: str) -> None:
+    recording = Audio(np.array([0, -peak, 0], np.float32), 16_000)
+    with pytest.raises(NoSpeech, match=advice) as caught:
+        collect(FakeStages(transcript=""), turn(audio=(recording,)))
+    assert ("closer" in caught.value.message) == (advice == "closer")
+
+
 def test_audio_is_in_the_order_of_the_text() -> None:
     events = collect(FakeStages(step_s=0.001, chunk_s=0.003), turn(Output.VOICE))
     assert levels(events) == LEVELS

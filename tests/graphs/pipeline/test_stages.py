@@ -18,13 +18,14 @@ from deployments.messages import (
     Audio,
     ChatMessage,
     ChatOptions,
+    Heartbeat,
     QueueWait,
     SpeakOptions,
     TextDelta,
     TranscribeOptions,
 )
 from graphs.pipeline.plan import Stage
-from graphs.pipeline.stages import Handles, HandleStages
+from graphs.pipeline.stages import Handles, HandleStages, Pong
 
 AUDIO = Audio(np.zeros(160, np.float32), 16_000)
 
@@ -32,25 +33,37 @@ AUDIO = Audio(np.zeros(160, np.float32), 16_000)
 class FakeCall:
     """A call to a replica: yields ``values``, then raises ``error`` or never ends."""
 
-    def __init__(self, values: list[Any], error: Exception | None = None, *, hangs: bool = False) -> None:
+    def __init__(
+        self,
+        values: list[Any],
+        error: Exception | None = None,
+        *,
+        hangs: bool = False,
+        period_s: float = 0,
+        result: str | None = None,
+    ) -> None:
         self.values = values
         self.error = error
         self.hangs = hangs
+        self.period_s = period_s  # before each value
+        self.result = result
         self.cancelled = False
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         for value in self.values:
+            await asyncio.sleep(self.period_s)
             yield value
         await self._end()
 
-    def __await__(self) -> Generator[Any, None, None]:
+    def __await__(self) -> Generator[Any, None, str | None]:
         return self._end().__await__()
 
-    async def _end(self) -> None:
+    async def _end(self) -> str | None:
         if self.hangs:
             await asyncio.Event().wait()
         if self.error:
             raise self.error
+        return self.result
 
     def cancel(self) -> None:
         self.cancelled = True
@@ -96,8 +109,12 @@ async def collect(stages: HandleStages, most: int = 100) -> list[Any]:
     return found
 
 
+def stages_of(handles: Handles, stage_timeout_s: float = 30) -> HandleStages:
+    return HandleStages(handles, retry_after_s=2, stage_timeout_s=stage_timeout_s)
+
+
 def chat(call: FakeCall, most: int = 100) -> list[Any]:
-    return asyncio.run(collect(HandleStages(handles(llm=call), retry_after_s=2), most))
+    return asyncio.run(collect(stages_of(handles(llm=call)), most))
 
 
 def task_error(cause: Exception) -> RayTaskError:
@@ -145,7 +162,7 @@ def test_cancelling_a_task_that_waits_for_a_value_cancels_the_call() -> None:
     call = FakeCall([], hangs=True)
 
     async def cancel() -> None:
-        waiting = asyncio.create_task(collect(HandleStages(handles(llm=call), retry_after_s=2)))
+        waiting = asyncio.create_task(collect(stages_of(handles(llm=call))))
         await asyncio.sleep(0.01)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
@@ -156,7 +173,7 @@ def test_cancelling_a_task_that_waits_for_a_value_cancels_the_call() -> None:
 
 def test_sums_the_queue_waits_of_each_stage_and_does_not_yield_them() -> None:
     call = FakeCall([QueueWait(0.25), TextDelta("a")])
-    stages = HandleStages(handles(llm=call, asr=FakeCall([])), retry_after_s=2)
+    stages = stages_of(handles(llm=call, asr=FakeCall([])))
     for _ in range(2):
         assert asyncio.run(collect(stages)) == [TextDelta("a")]
     assert stages.queued_s == {Stage.LLM: 0.5}
@@ -179,7 +196,7 @@ def test_sums_the_queue_waits_of_each_stage_and_does_not_yield_them() -> None:
     ],
     ids=["asr", "llm", "vision", "tts"],
 )
-def test_each_stage_calls_its_deployment_with_the_time_of_the_call(
+def test_each_stage_calls_its_deployment_with_the_time_and_the_period_of_heartbeats(
     stage: Stage, method: str, call: Any, arguments: tuple[Any, ...]
 ) -> None:
     handle = FakeHandle(FakeCall([]))
@@ -189,23 +206,98 @@ def test_each_stage_calls_its_deployment_with_the_time_of_the_call(
             pass
 
     before = time.time()
-    asyncio.run(exhaust(call(HandleStages(Handles({stage: handle}), retry_after_s=2), stage)))  # type: ignore[dict-item]
+    asyncio.run(exhaust(call(stages_of(Handles({stage: handle})), stage)))  # type: ignore[dict-item]
     assert handle.methods == [method]
     assert handle.arguments == arguments
-    assert handle.keywords.keys() == {"called_at"}
+    assert handle.keywords.keys() == {"called_at", "heartbeat_s"}
+    assert handle.keywords["heartbeat_s"] == 10
     assert before <= handle.keywords["called_at"] <= time.time()
 
 
+# --- replicas that hang -----------------------------------------------------------------------------------------------
+
+HANGING = [
+    FakeCall([], hangs=True),
+    FakeCall([QueueWait(0.0)], hangs=True),
+    FakeCall([QueueWait(0.0), TextDelta("a")], hangs=True),
+    FakeCall([Heartbeat()], hangs=True),
+]
+
+
+@pytest.mark.parametrize("call", HANGING, ids=["at once", "after the queue", "after a value", "after a heartbeat"])
+def test_a_silent_replica_is_a_503_within_the_time_limit_and_its_call_is_cancelled(call: FakeCall) -> None:
+    all_handles = handles(llm=call)
+    started_s = time.monotonic()
+    with pytest.raises(EngineUnavailable, match=r"The llm stage has sent nothing for 0\.1 s") as caught:
+        asyncio.run(collect(stages_of(all_handles, stage_timeout_s=0.1)))
+    assert 0.1 <= time.monotonic() - started_s < 1
+    assert caught.value.retry_after_s == 2
+    assert call.cancelled
+    assert all_handles.activity[Stage.LLM].stalled
+
+
+def test_heartbeats_keep_a_slow_call_and_are_not_yielded() -> None:
+    call = FakeCall([QueueWait(0.0), *[Heartbeat()] * 4, TextDelta("a")], period_s=0.05)
+    assert asyncio.run(collect(stages_of(handles(llm=call), stage_timeout_s=0.15))) == [TextDelta("a")]
+    assert not call.cancelled
+
+
+def test_a_call_in_the_queue_waits_while_its_stage_answers_other_calls() -> None:
+    """Before its first value a call may wait for a free replica."""
+    all_handles = handles(llm=FakeCall([TextDelta("a")], period_s=0.4))
+
+    async def with_other_calls() -> list[Any]:
+        waiting = asyncio.create_task(collect(stages_of(all_handles, stage_timeout_s=0.15)))
+        while not waiting.done():
+            await asyncio.sleep(0.05)
+            all_handles.activity[Stage.LLM].record(answered=True)
+        return waiting.result()
+
+    assert asyncio.run(with_other_calls()) == [TextDelta("a")]
+
+
+def test_a_slow_consumer_is_no_stall() -> None:
+    async def slowly() -> list[Any]:
+        found = []
+        async for value in stages_of(handles(llm=call), stage_timeout_s=0.05).chat(Stage.LLM, [], ChatOptions()):
+            found.append(value)
+            await asyncio.sleep(0.1)
+        return found
+
+    call = FakeCall([TextDelta("a"), TextDelta("b")])
+    assert asyncio.run(slowly()) == [TextDelta("a"), TextDelta("b")]
+
+
+def test_a_timeout_error_of_the_engine_is_no_stall() -> None:
+    all_handles = handles(llm=FakeCall([], task_error(TimeoutError("of the engine"))))
+    with pytest.raises(EngineUnavailable, match="failed before its answer was complete"):
+        asyncio.run(collect(stages_of(all_handles)))
+    assert not all_handles.activity[Stage.LLM].stalled
+
+
+# --- pings ------------------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
-    ("call", "unresponsive"),
+    ("call", "expected"),
     [
-        (FakeCall([]), []),
-        (FakeCall([], BackPressureError(3, 2)), []),  # a full queue counts as an answer
-        (FakeCall([], ActorDiedError()), ["llm"]),
-        (FakeCall([], hangs=True), ["llm"]),
+        (FakeCall([]), Pong(answered=True)),
+        (FakeCall([], result="refused: speed"), Pong(answered=True, refusal="refused: speed")),
+        (FakeCall([], BackPressureError(3, 2)), Pong(queue_full=True)),
+        (FakeCall([], ActorDiedError()), Pong()),
+        (FakeCall([], task_error(EngineUnavailable("hangs"))), Pong()),
+        (FakeCall([], hangs=True), Pong()),
     ],
-    ids=["answers", "full queue", "dead", "hangs"],
+    ids=["answers", "refused", "full queue", "dead", "engine fails", "hangs"],
 )
-def test_names_the_deployments_that_do_not_answer(call: FakeCall, unresponsive: list[str]) -> None:
-    assert asyncio.run(handles(llm=call).unresponsive(0.02)) == unresponsive
-    assert asyncio.run(handles(asr=FakeCall([]), llm=call).unresponsive(0.02)) == unresponsive
+def test_a_ping_has_the_state_of_the_deployment(call: FakeCall, expected: Pong) -> None:
+    assert asyncio.run(handles(llm=call).ping(Stage.LLM, 0.02)) == expected
+
+
+def test_a_ping_may_require_a_new_check() -> None:
+    handle = FakeHandle(FakeCall([]))
+    pinged = Handles({Stage.LLM: handle})  # type: ignore[dict-item]
+    asyncio.run(pinged.ping(Stage.LLM, 0.02))
+    assert handle.arguments == ()
+    asyncio.run(pinged.ping(Stage.LLM, 0.02, new_check=True))
+    assert handle.arguments == (0.0,)

@@ -15,9 +15,11 @@ from starlette.requests import Request
 from deployments.errors import InvalidRequest, ParleyError
 from deployments.messages import ChatOptions, JsonSchema, Role, SpeakOptions
 from graphs.http.body import Media, RequestModel, Text, decoded, json_body, read_json, request_id, validated
-from graphs.http.executor import DecodeExecutor
+from graphs.http.budget import ByteBudget
+from graphs.http.executor import CodecExecutor
 from graphs.http.media.encode import AudioFormat
 from graphs.http.media.fetch import Fetcher
+from graphs.http.media.sandbox import Sandbox
 from graphs.http.openai.chat import audio_id
 from graphs.http.openai.models import GRAPH, Models
 from graphs.http.openai.parameters import Ignored, Unsupported, VoiceName
@@ -27,8 +29,9 @@ from graphs.pipeline.turn import Output, Turn, TurnMessage
 from graphs.settings import GatewayConfig
 
 PART_TAGS = frozenset({"text", "input_audio", "image_url", "json_object", "json_schema", "refusal"})
-MAX_MESSAGES = 1000
+MAX_MESSAGES = MAX_PARTS = 10_000  # lengths of lists; the settings have lower limits for conversations
 MAX_URL_CHARS = 2048
+MIN_TOP_P = 1e-6  # selects the likeliest token, as 0 does in OpenAI's API
 
 
 def _parts(content: Any) -> Any:
@@ -53,6 +56,7 @@ def _data_or_url(url: Any) -> bytes | str:
 class TextPart(RequestModel):
     type: Literal["text"]
     text: Text
+    prompt_cache_breakpoint: Ignored = None
 
 
 class Recording(RequestModel):
@@ -65,6 +69,7 @@ class Recording(RequestModel):
 class AudioPart(RequestModel):
     type: Literal["input_audio"]
     input_audio: Recording
+    prompt_cache_breakpoint: Ignored = None
 
 
 class ImageUrl(RequestModel):
@@ -77,6 +82,7 @@ class ImageUrl(RequestModel):
 class ImagePart(RequestModel):
     type: Literal["image_url"]
     image_url: ImageUrl
+    prompt_cache_breakpoint: Ignored = None
 
 
 class RefusalPart(RequestModel):
@@ -85,6 +91,9 @@ class RefusalPart(RequestModel):
 
 
 Part = Annotated[TextPart | AudioPart | ImagePart | RefusalPart, Field(discriminator="type")]
+
+
+Parts = Annotated[list[Part], Field(fail_fast=True, max_length=MAX_PARTS)]
 
 
 class AudioReference(RequestModel):
@@ -98,12 +107,14 @@ class AudioReference(RequestModel):
 
 class Message(RequestModel):
     role: Literal["system", "developer", "user", "assistant"]
-    content: Annotated[list[Part] | None, BeforeValidator(_parts)] = None
+    content: Annotated[Parts | None, BeforeValidator(_parts)] = None
+    name: Ignored = None
     audio: AudioReference | None = Field(default=None, description="Of an assistant: its spoken answer, by its id.")
     refusal: Text | None = None
     annotations: Unsupported = None
     function_call: Unsupported = None
     tool_calls: Unsupported = None
+    tool_call_id: Unsupported = None
 
     @model_validator(mode="after")
     def _content_fits_role(self) -> Self:
@@ -112,7 +123,7 @@ class Message(RequestModel):
             raise ValueError("contains audio or a picture, which only a user's message can contain")
         if self.audio and self.role != "assistant":
             raise ValueError("has audio outside of its content, which only an assistant's message can have")
-        if self.content is None and self.audio is None and self.refusal is None:
+        if self.content is None and self.role != "assistant":
             raise ValueError("should have content")
         return self
 
@@ -152,16 +163,18 @@ class SchemaFormat(RequestModel):
 class ChatCompletionRequest(RequestModel):
     """The fields of POST /v1/chat/completions."""
 
-    messages: list[Message] = Field(min_length=1, max_length=MAX_MESSAGES)
+    messages: list[Message] = Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)
     model: Text = Field(default=GRAPH, description="A chat model of GET /v1/models; parley selects one by the input.")
     modalities: list[Literal["text", "audio"]] | None = None
     audio: AudioOptions | None = Field(default=None, description="The voice, if modalities contain audio.")
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_completion_tokens: PositiveInt | None = None
-    max_tokens: PositiveInt | None = Field(default=None, description="The older name of max_completion_tokens.")
+    max_tokens: PositiveInt | None = Field(
+        default=None, description="The older name of max_completion_tokens, which has precedence."
+    )
     temperature: float | None = Field(default=None, ge=0, le=2)
-    top_p: float | None = Field(default=None, gt=0, le=1)
+    top_p: float | None = Field(default=None, ge=0, le=1, description="0 always selects the likeliest token.")
     stop: Annotated[
         Annotated[list[Annotated[Text, Field(min_length=1)]], Field(max_length=4)] | None, BeforeValidator(_as_list)
     ] = None
@@ -181,12 +194,16 @@ class ChatCompletionRequest(RequestModel):
     web_search_options: Unsupported = None
     reasoning_effort: Unsupported = None
     store: Unsupported = None
+    moderation: Unsupported = None
     parallel_tool_calls: Ignored = None
     service_tier: Ignored = None
     user: Ignored = None
     metadata: Ignored = None
     safety_identifier: Ignored = None
     prompt_cache_key: Ignored = None
+    prompt_cache_options: Ignored = None
+    prompt_cache_retention: Ignored = None
+    verbosity: Ignored = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,25 +221,34 @@ class CompletionRequest:
 class CompletionReader:
     """Reads requests to POST /v1/chat/completions within the limits of ``config``."""
 
-    def __init__(self, config: GatewayConfig, executor: DecodeExecutor, models: Models, fetcher: Fetcher) -> None:
-        self._max_body_bytes = config.max_body_bytes
-        self._turns = TurnReader(config)
+    def __init__(
+        self,
+        config: GatewayConfig,
+        executor: CodecExecutor,
+        sandbox: Sandbox,
+        budget: ByteBudget,
+        models: Models,
+        fetcher: Fetcher,
+    ) -> None:
+        """``budget`` limits the bodies of all requests together."""
+        self._config = config
+        self._turns = TurnReader(config, sandbox)
         self._executor = executor
+        self._budget = budget
         self._models = models
         self._fetcher = fetcher
 
     async def read(self, request: Request) -> CompletionRequest:
         """Fetch the request's pictures and decode its media. Raise types of ``deployments.errors``."""
-        data = await json_body(request, self._max_body_bytes)
-        fields = await self._executor.parse(len(data), self._validated, data)
-        stage = self._models.stage(fields.model, (Stage.LLM, Stage.VISION))
-        pictures = await self._fetched(fields)
-        size_bytes = len(data) + sum(map(len, pictures.values()))
-        run = self._executor.parse if _is_text_only(fields) else self._executor.decode
-        return await run(size_bytes, self._completion, fields, stage, pictures, request_id(request))
+        with self._budget.reservation() as reservation:
+            data = await json_body(request, self._config.max_body_bytes, reservation)
+            fields = await self._executor.parse(len(data), self._validated, data)
+            stage = self._models.stage(fields.model, (Stage.LLM, Stage.VISION))
+            pictures = await self._fetched(fields)
+            return await self._completion(fields, stage, pictures, request_id(request))
 
     def _validated(self, data: bytes) -> ChatCompletionRequest:
-        fields = validated(ChatCompletionRequest, read_json(data), PART_TAGS)
+        fields = validated(ChatCompletionRequest, read_json(data, self._config.max_json_items), PART_TAGS)
         _check_combinations(fields)
         kinds = Counter(part.type for _, part in _parts_of(fields))
         self._turns.check_counts(images=kinds["image_url"], recordings=kinds["input_audio"], param="messages")
@@ -242,11 +268,13 @@ class CompletionReader:
             raise errors.exceptions[0] from None
         return {url: task.result() for url, task in tasks.items()}
 
-    def _completion(
+    async def _completion(
         self, fields: ChatCompletionRequest, stage: Stage | None, pictures: Mapping[str, bytes], turn_id: str
     ) -> CompletionRequest:
-        """Decode base64 and media."""
-        messages = [self._message(message, f"messages.{at}", pictures) for at, message in enumerate(fields.messages)]
+        """Decode the media of a validated request."""
+        messages = [
+            await self._message(message, f"messages.{at}", pictures) for at, message in enumerate(fields.messages)
+        ]
         voice = "audio" in (fields.modalities or ())
         audio = fields.audio or AudioOptions()
         turn = Turn(
@@ -266,17 +294,17 @@ class CompletionReader:
             bool(fields.stream_options and fields.stream_options.include_usage),
         )
 
-    def _message(self, message: Message, param: str, pictures: Mapping[str, bytes]) -> TurnMessage:
+    async def _message(self, message: Message, param: str, pictures: Mapping[str, bytes]) -> TurnMessage:
         role: Role = "system" if message.role == "developer" else message.role
         audio, images = [], []
         for index, part in enumerate(message.content or ()):
             of_part = f"{param}.content.{index}"
             if isinstance(part, AudioPart):
-                audio.append(self._turns.audio(part.input_audio.data, f"{of_part}.input_audio"))
+                audio.append(await self._turns.audio(part.input_audio.data, f"{of_part}.input_audio"))
             elif isinstance(part, ImagePart):
                 url = part.image_url.url
                 data = pictures[url] if isinstance(url, str) else url
-                images.append(self._turns.image(data, f"{of_part}.image_url"))
+                images.append(await self._turns.image(data, f"{of_part}.image_url"))
         return TurnMessage(role, "\n".join(_texts(message, param)).strip(), tuple(audio), tuple(images))
 
 
@@ -285,13 +313,6 @@ def _parts_of(fields: ChatCompletionRequest) -> Iterator[tuple[str, Part]]:
     for at, message in enumerate(fields.messages):
         for index, part in enumerate(message.content or ()):
             yield f"messages.{at}.content.{index}", part
-
-
-def _is_text_only(fields: ChatCompletionRequest) -> bool:
-    """Return whether nothing has to be decoded or decompressed."""
-    return not any(message.audio for message in fields.messages) and not any(
-        isinstance(part, AudioPart | ImagePart) for _, part in _parts_of(fields)
-    )
 
 
 def _check_combinations(fields: ChatCompletionRequest) -> None:
@@ -309,18 +330,13 @@ def _check_combinations(fields: ChatCompletionRequest) -> None:
         raise InvalidRequest(
             'JSON cannot be spoken. Send modalities ["text"], or leave out response_format.', param="response_format"
         )
-    limits = {fields.max_tokens, fields.max_completion_tokens} - {None}
-    if len(limits) > 1:
-        raise InvalidRequest(
-            '"max_tokens" is the older name of "max_completion_tokens"; send one of them.', param="max_tokens"
-        )
 
 
 def _options(fields: ChatCompletionRequest) -> ChatOptions:
     return ChatOptions(
         max_tokens=fields.max_completion_tokens or fields.max_tokens,
         temperature=fields.temperature,
-        top_p=fields.top_p,
+        top_p=None if fields.top_p is None else max(fields.top_p, MIN_TOP_P),
         stop=tuple(fields.stop or ()),
         seed=None if fields.seed is None else fields.seed % 2**32,
         presence_penalty=fields.presence_penalty,

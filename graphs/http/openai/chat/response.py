@@ -15,7 +15,7 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from graphs.http import errors, sse
-from graphs.http.executor import DecodeExecutor
+from graphs.http.executor import CodecExecutor
 from graphs.http.media.encode import Encoder, whole_file
 from graphs.http.openai.chat.audio_id import audio_id
 from graphs.http.openai.chat.request import CompletionRequest
@@ -35,7 +35,7 @@ class CompletionResponse:
     plan: Plan
     events: AsyncGenerator[Event, None]
     audio_ttl_s: float
-    executor: DecodeExecutor
+    executor: CodecExecutor
     created: int = field(default_factory=lambda: int(time.time()))
 
     async def respond(self) -> Response:
@@ -70,7 +70,7 @@ class CompletionResponse:
         message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
         if self._has_voice:
             size_bytes = sum(audio.samples.nbytes for audio in collected.audio)
-            file = await self.executor.decode(size_bytes, whole_file, self.request.audio_format, collected.audio)
+            file = await self.executor.encode(size_bytes, whole_file, self.request.audio_format, collected.audio)
             audio = self._audio_id(text) | {"data": base64.b64encode(file).decode(), "transcript": text}
             message |= {"content": None, "audio": audio}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": collected.done.finish_reason}

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import shutil
+from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
-from starlette.types import Receive
+from starlette.formparsers import MultiPartParser
+from starlette.types import Message, Receive
 
 from deployments.errors import (
     BrokenMedia,
@@ -16,31 +20,36 @@ from deployments.errors import (
     MalformedBody,
     NoSpeech,
     NothingToAnswer,
+    Overloaded,
     ParleyError,
     TooLarge,
     UnknownField,
     UnsupportedMedia,
 )
+from graphs.http.body import BoundedRequest
+from graphs.http.budget import Reservation
 from graphs.http.chat.accept import Form
 from graphs.http.chat.request import ChatReader
-from graphs.http.executor import DecodeExecutor
+from graphs.http.executor import CodecExecutor
 from graphs.pipeline.turn import Input, Output, Turn
 from graphs.settings import GatewayConfig
-from tests.graphs.http.client import post, received
+from tests.graphs.http.client import budget, post, received, sandbox
 from tests.graphs.http.media.files import png, silence
 
-EXECUTOR = DecodeExecutor(1)
+EXECUTOR = CodecExecutor(1)
 LIMITS = GatewayConfig(max_body_bytes=100_000, max_text_chars=1000, max_audio_s=1.5, max_image_pixels=10_000)
 
 
 def read(limits: GatewayConfig = LIMITS, **parts: Any) -> tuple[Turn, Form]:
     """Return what ``ChatReader`` returns for the request that httpx sends."""
-    return asyncio.run(ChatReader(limits, EXECUTOR).read(received("/chat", **parts)))
+    return asyncio.run(ChatReader(limits, EXECUTOR, sandbox(), budget()).read(received("/chat", **parts)))
 
 
 def read_body(receive: Receive, headers: dict[bytes, bytes]) -> tuple[Turn, Form]:
     """Return what ``ChatReader`` returns for a request with audio, whose body ``receive`` returns."""
-    return asyncio.run(ChatReader(LIMITS, EXECUTOR).read(post(receive, {b"content-type": b"audio/wav"} | headers)))
+    return asyncio.run(
+        ChatReader(LIMITS, EXECUTOR, sandbox(), budget()).read(post(receive, {b"content-type": b"audio/wav"} | headers))
+    )
 
 
 def in_form() -> dict[str, Any]:
@@ -200,7 +209,7 @@ BAD: dict[str, tuple[dict[str, Any], type[ParleyError], str, str | None]] = {
         "JSON",
         "messages",
     ),
-    "language": ({"json": {"text": "a", "language": "English"}}, InvalidRequest, "match", "language"),
+    "language": ({"json": {"text": "a", "language": "Klingon"}}, InvalidRequest, "such as en", "language"),
     "audio that is not base64": ({"json": {"audio": "https://x/a.wav"}}, InvalidRequest, "base64", "audio"),
     "a text named .wav": (
         {"files": {"audio": ("a.wav", b"Dear Sir or Madam", "audio/wav")}},
@@ -255,6 +264,123 @@ def test_rejects_a_content_length_above_the_limit_without_reading_the_body() -> 
 
     with pytest.raises(TooLarge):
         read_body(receive, {b"content-length": b"2147483648"})
+
+
+def chunks(count: int, end: Message | None = None) -> Receive:
+    """Return a body of ``count`` times 1,000 bytes; then ``end``, by default the end of the body."""
+    messages = iter([{"type": "http.request", "body": b"\0" * 1000, "more_body": True}] * count)
+
+    async def receive() -> Message:
+        await asyncio.sleep(0)
+        return next(messages, end or {"type": "http.request", "body": b""})
+
+    return receive
+
+
+def test_limits_the_bytes_of_all_bodies_together() -> None:
+    bodies = budget(2500)
+    reader = ChatReader(LIMITS, EXECUTOR, sandbox(), bodies)
+
+    async def read_all() -> list[Any]:
+        requests = [post(chunks(count), {b"content-type": b"text/plain"}) for count in (1, 1, 1)]
+        return await asyncio.gather(*map(reader.read, requests), return_exceptions=True)
+
+    outcomes = asyncio.run(read_all())
+    (refused,) = (outcome for outcome in outcomes if isinstance(outcome, ParleyError))
+    assert isinstance(refused, Overloaded)
+    assert refused.retry_after_s == 2
+    assert bodies.used_bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("content_type", "end", "kind"),
+    [
+        ("text/plain", {"type": "http.disconnect"}, MalformedBody),
+        ("application/json", None, MalformedBody),
+        ("multipart/form-data; boundary=x", None, MalformedBody),
+        ("audio/wav", {"type": "http.request", "body": b"\0" * 100_000}, TooLarge),
+    ],
+    ids=["disconnected", "broken JSON", "broken form", "too large"],
+)
+def test_a_body_with_an_error_releases_its_bytes(
+    content_type: str, end: Message | None, kind: type[ParleyError]
+) -> None:
+    bodies = budget(200_000)
+    reader = ChatReader(LIMITS, EXECUTOR, sandbox(), bodies)
+    with pytest.raises(kind):
+        asyncio.run(reader.read(post(chunks(3, end), {b"content-type": content_type.encode()})))
+    assert bodies.used_bytes == 0
+
+
+def test_a_cancelled_request_releases_its_bytes() -> None:
+    bodies = budget()
+    reader = ChatReader(LIMITS, EXECUTOR, sandbox(), bodies)
+    first = chunks(3)
+
+    async def read_and_cancel() -> int:
+        waits = asyncio.Event()
+        received = 0
+
+        async def receive() -> Message:
+            nonlocal received
+            received += 1
+            if received > 3:
+                waits.set()
+                await asyncio.Event().wait()
+            return await first()
+
+        task = asyncio.create_task(reader.read(post(receive, {b"content-type": b"text/plain"})))
+        await waits.wait()
+        used_bytes = bodies.used_bytes
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return used_bytes
+
+    assert asyncio.run(read_and_cancel()) == 3000
+    assert bodies.used_bytes == 0
+
+
+def test_counts_the_bytes_of_a_form_once() -> None:
+    body = in_form() | {"data": {"text": "x" * 1000}}
+    size_bytes = len(httpx.Request("POST", "http://parley", **body).read())
+    reader = ChatReader(LIMITS, EXECUTOR, sandbox(), budget(size_bytes + 100))
+    assert asyncio.run(reader.read(received("/chat", **body)))[0].messages[-1].text == "x" * 1000
+
+
+def disk(monkeypatch: pytest.MonkeyPatch, *free_bytes: int) -> None:
+    """Let the disk have ``free_bytes`` more than the minimum at each check, of which every body needs some."""
+    monkeypatch.setattr(MultiPartParser, "spool_max_size", -1)
+    minimum = LIMITS.min_free_disk_bytes
+    values = iter(free_bytes)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=minimum + next(values)))
+
+
+FORM_HEADERS = {b"content-type": b"multipart/form-data; boundary=x"}
+
+
+def test_refuses_a_form_that_the_disk_has_no_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    disk(monkeypatch, 49_999)
+    with pytest.raises(Overloaded, match="disk"):
+        read_body(chunks(50), FORM_HEADERS | {b"content-length": b"50000"})
+
+
+def test_stops_reading_an_upload_when_the_disk_fills_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    disk(monkeypatch, 60_000, 20_000, 999)
+    reservation = Reservation(budget())
+    upload = BoundedRequest(post(chunks(50), FORM_HEADERS), 100_000, reservation, LIMITS.min_free_disk_bytes)
+    with pytest.raises(Overloaded, match="disk"):
+        asyncio.run(upload.body())
+    assert upload.received == 2000
+
+
+def test_reads_a_form_that_stays_in_memory_when_the_disk_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    assert read(**in_form())[0].messages[-1].text == "Look"
+
+
+def test_reads_other_bodies_when_the_disk_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    disk(monkeypatch)
+    assert read(json={"text": "a"})[0].messages[-1].text == "a"
 
 
 def test_rejects_a_body_that_ends_early() -> None:

@@ -28,6 +28,7 @@ EXPECTED: dict[type[ParleyError], type[openai.APIStatusError]] = {
     errors.RateLimited: openai.RateLimitError,
     errors.Overloaded: openai.InternalServerError,
     errors.EngineUnavailable: openai.InternalServerError,
+    errors.BodyTimeout: openai.APIStatusError,
     errors.DeadlineExceeded: openai.InternalServerError,
     InternalError: openai.InternalServerError,
 }

@@ -14,24 +14,24 @@ from starlette.responses import StreamingResponse
 
 from deployments.errors import EngineUnavailable, InvalidRequest, NothingToAnswer, UnsupportedMedia
 from deployments.messages import Audio
-from graphs.http.executor import DecodeExecutor
+from graphs.http.executor import CodecExecutor
 from graphs.http.media.encode import AudioFormat
 from graphs.http.openai.models import Models, UnknownModel
-from graphs.http.openai.speech import MAX_CHARS, SpeechReader, SpeechRequest, SpeechResponse
+from graphs.http.openai.speech import MAX_CHARS, SpeechFields, SpeechReader, SpeechRequest, SpeechResponse
 from graphs.pipeline.events import AudioChunk, Done, Event, StageDone
 from graphs.pipeline.plan import Plan, Stage
 from graphs.pipeline.turn import Input, Output
 from graphs.settings import GatewayConfig
-from tests.graphs.http.client import received
+from tests.graphs.http.client import budget, received
 
 PATH = "/v1/audio/speech"
-EXECUTOR = DecodeExecutor(1)
+EXECUTOR = CodecExecutor(1)
 CHUNK = Audio(np.linspace(-0.5, 0.5, 2400, dtype=np.float32), 24_000)
 MODELS = Models({Stage.ASR: "recognizer", Stage.LLM: "chat", Stage.VISION: "vision", Stage.TTS: "voice"}, 1)
 
 
 def read(fields: dict[str, Any]) -> SpeechRequest:
-    return asyncio.run(SpeechReader(GatewayConfig(), EXECUTOR, MODELS).read(received(PATH, json=fields)))
+    return asyncio.run(SpeechReader(GatewayConfig(), EXECUTOR, budget(), MODELS).read(received(PATH, json=fields)))
 
 
 async def run(chunks: int, error: Exception | None = None) -> AsyncGenerator[Event, None]:
@@ -74,6 +74,11 @@ def test_reads_the_options_of_a_request() -> None:
     assert (request.audio_format, request.as_events) == (AudioFormat.WAV, True)
 
 
+def test_instructions_are_accepted_without_effect() -> None:
+    assert read({"input": "a", "instructions": "Whisper."}).turn.messages == read({"input": "a"}).turn.messages
+    assert "without effect" in str(SpeechFields.model_json_schema()["properties"]["instructions"])
+
+
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
@@ -82,7 +87,6 @@ def test_reads_the_options_of_a_request() -> None:
         ({"input": "a" * (MAX_CHARS + 1)}, "input"),
         ({"input": "a", "speed": 5}, "speed"),
         ({"input": "a", "response_format": "midi"}, "response_format"),
-        ({"input": "a", "instructions": "Whisper."}, "instructions"),
     ],
 )
 def test_rejects_an_invalid_field_by_its_name(fields: dict[str, Any], param: str) -> None:
@@ -98,7 +102,7 @@ def test_rejects_a_model_of_another_route() -> None:
 
 def test_rejects_a_body_that_is_not_json() -> None:
     with pytest.raises(UnsupportedMedia, match=f"{PATH} accepts application/json"):
-        asyncio.run(SpeechReader(GatewayConfig(), EXECUTOR, MODELS).read(received(PATH, data={"input": "a"})))
+        asyncio.run(SpeechReader(GatewayConfig(), EXECUTOR, budget(), MODELS).read(received(PATH, data={"input": "a"})))
 
 
 def test_sends_each_chunk_when_it_is_synthesized() -> None:

@@ -8,24 +8,24 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from starlette.datastructures import FormData
 from starlette.responses import StreamingResponse
 
 from deployments.errors import BrokenMedia, InvalidRequest, ParleyError, TooLarge, UnsupportedMedia
 from deployments.messages import Segment, Word
-from graphs.http.executor import DecodeExecutor
+from graphs.http.budget import Reservation
 from graphs.http.openai.models import Models, UnknownModel
 from graphs.http.openai.transcription import Recording, TranscriptionReader, TranscriptionRequest, TranscriptionResponse
 from graphs.pipeline.events import Done, Event, SegmentReady, StageDone
 from graphs.pipeline.plan import Plan, Stage
 from graphs.pipeline.turn import Input
 from graphs.settings import GatewayConfig
-from tests.graphs.http.client import received
-from tests.graphs.http.media.files import silence
+from tests.graphs.http.client import budget, received, sandbox
+from tests.graphs.http.media.files import silence, wav
 
 PATH = "/v1/audio/transcriptions"
-EXECUTOR = DecodeExecutor(1)
 CONFIG = GatewayConfig(max_upload_bytes=100_000, max_transcription_s=2)
 MODELS = Models({Stage.ASR: "recognizer", Stage.LLM: "chat", Stage.VISION: "vision", Stage.TTS: "voice"}, 1)
 SEGMENTS = [
@@ -48,7 +48,9 @@ class DecodedRecording(Recording):
 def read(fields: dict[str, Any], file: bytes | None = None) -> TranscriptionRequest:
     """Return the request that has ``fields`` and one recording, by default half a second of silence."""
     files = {"file": ("a.wav", silence(0.5) if file is None else file)}
-    return asyncio.run(TranscriptionReader(CONFIG, EXECUTOR, MODELS).read(received(PATH, data=fields, files=files)))
+    return asyncio.run(
+        TranscriptionReader(CONFIG, sandbox(), budget(), MODELS).read(received(PATH, data=fields, files=files))
+    )
 
 
 async def run(segments: list[Segment], error: Exception | None = None) -> AsyncGenerator[Event, None]:
@@ -73,7 +75,7 @@ def transcript(segments: list[Segment], error: Exception | None = None, **fields
             return "".join([str(part) async for part in response.body_iterator])
         return bytes(response.body).decode()
 
-    recording = DecodedRecording(FormData(), None, 10_000, EXECUTOR)  # type: ignore[arg-type]
+    recording = DecodedRecording(FormData(), None, Reservation(budget()), 10_000, sandbox())  # type: ignore[arg-type]
     request = replace(read(fields), recording=recording)
     try:
         return asyncio.run(respond())
@@ -106,6 +108,42 @@ def test_reads_the_options_of_a_request() -> None:
 
 def test_an_empty_field_has_its_default() -> None:
     assert read({"language": "", "prompt": ""}).turn.transcription == read({}).turn.transcription
+
+
+@pytest.mark.parametrize("language", ["en-US", "English", "en"])
+def test_reads_the_language_in_each_form(language: str) -> None:
+    assert read({"language": language}).turn.transcription.language == "en"
+
+
+@pytest.mark.parametrize("language", ["auto", ""])
+def test_the_settings_decide_the_language_for_auto(language: str) -> None:
+    assert read({"language": language}).turn.transcription.language is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"include[]": ["logprobs"]}, "include"),
+        ({"include": "logprobs"}, "include"),
+        ({"languages[]": ["en", "de"]}, "languages"),
+        ({"chunking_strategy[type]": "server_vad"}, "chunking_strategy"),
+    ],
+)
+def test_rejects_unsupported_fields_by_their_names(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read(fields)
+    assert (type(caught.value), caught.value.param) == (InvalidRequest, param)
+
+
+def test_rejects_a_recording_with_nan_samples() -> None:
+    async def decode() -> None:
+        async for _ in request.recording.pieces():
+            pass
+
+    request = read({}, wav(np.full(1600, np.nan, np.float32), tag=3))
+    with pytest.raises(BrokenMedia, match="NaN") as caught:
+        asyncio.run(decode())
+    assert caught.value.param == "file"
 
 
 def test_the_turn_has_only_the_recording() -> None:
@@ -163,13 +201,15 @@ def test_rejects_invalid_fields(fields: dict[str, Any], kind: type[ParleyError],
 )
 def test_rejects_a_form_without_exactly_one_recording(parts: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest, match="one recording") as caught:
-        asyncio.run(TranscriptionReader(CONFIG, EXECUTOR, MODELS).read(received(PATH, **parts)))
+        asyncio.run(TranscriptionReader(CONFIG, sandbox(), budget(), MODELS).read(received(PATH, **parts)))
     assert caught.value.param == "file"
 
 
 def test_rejects_a_body_that_is_not_a_form() -> None:
     with pytest.raises(UnsupportedMedia, match="multipart/form-data"):
-        asyncio.run(TranscriptionReader(CONFIG, EXECUTOR, MODELS).read(received(PATH, json={"file": "AAAA"})))
+        asyncio.run(
+            TranscriptionReader(CONFIG, sandbox(), budget(), MODELS).read(received(PATH, json={"file": "AAAA"}))
+        )
 
 
 def test_rejects_an_upload_above_the_size_limit() -> None:

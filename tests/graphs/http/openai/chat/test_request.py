@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pickle
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from deployments.engines.llama.schema import converted
 from deployments.errors import InvalidRequest, ParleyError, UnsupportedMedia
-from graphs.http.executor import DecodeExecutor
+from deployments.settings import ChatConfig
+from graphs.http.errors import response as error_response
+from graphs.http.executor import CodecExecutor
 from graphs.http.media.encode import AudioFormat
 from graphs.http.media.fetch import Fetcher
 from graphs.http.openai.chat.audio_id import audio_id
@@ -20,7 +25,7 @@ from graphs.http.openai.chat.request import ChatCompletionRequest, CompletionRea
 from graphs.http.openai.models import Models, UnknownModel
 from graphs.pipeline.plan import Stage, plan
 from graphs.settings import GatewayConfig
-from tests.graphs.http.client import received
+from tests.graphs.http.client import budget, received, sandbox
 from tests.graphs.http.media.files import png
 
 CONFIG = GatewayConfig(model_aliases={"gpt-4o": "parley"})
@@ -31,7 +36,7 @@ PATH = "/v1/chat/completions"
 USER = {"role": "user", "content": "hi"}
 PICTURE_PART = {"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}
 LOOP = asyncio.Runner()
-EXECUTOR = DecodeExecutor(1)
+EXECUTOR = CodecExecutor(1)
 FETCHER = Fetcher(CONFIG)  # fetches from no host
 
 JSON = st.recursive(
@@ -68,7 +73,7 @@ def read(fields: Any, fetcher: Fetcher = FETCHER) -> CompletionRequest:
     """Return what ``CompletionReader`` returns for a JSON body."""
     content = json.dumps(fields).encode()
     request = received(PATH, content=content, headers={"content-type": "application/json"})
-    return LOOP.run(CompletionReader(CONFIG, EXECUTOR, MODELS, fetcher).read(request))
+    return LOOP.run(CompletionReader(CONFIG, EXECUTOR, sandbox(), budget(), MODELS, fetcher).read(request))
 
 
 def user(*parts: Any) -> dict[str, Any]:
@@ -115,6 +120,8 @@ def test_rejects_nan() -> None:
         ({"max_tokens": 5}, 5),
         ({"max_completion_tokens": 6}, 6),
         ({"max_tokens": 7, "max_completion_tokens": 7}, 7),
+        ({"max_tokens": 5, "max_completion_tokens": 6}, 6),
+        ({"max_tokens": 5, "max_completion_tokens": None}, 5),
         ({}, None),
     ],
 )
@@ -122,10 +129,66 @@ def test_reads_max_tokens_by_both_of_its_names(fields: dict[str, int], max_token
     assert read({"messages": [USER], **fields}).turn.chat.max_tokens == max_tokens
 
 
-def test_rejects_different_values_of_max_tokens() -> None:
+def test_a_top_p_of_zero_is_the_smallest_that_the_settings_allow() -> None:
+    top_p = read({"messages": [USER], "top_p": 0}).turn.chat.top_p
+    assert top_p is not None
+    assert ChatConfig(top_p=top_p).top_p < 1e-5
+
+
+def test_accepts_the_name_of_a_participant_without_effect() -> None:
+    assert read({"messages": [USER | {"name": "ada"}]}).turn.messages == read({"messages": [USER]}).turn.messages
+
+
+@pytest.mark.parametrize("url", ["data:image/png;base64,", "data:", "data:,", "data:image/png;base64,  "])
+def test_rejects_a_data_uri_without_data(url: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        read({"messages": [USER], "max_tokens": 5, "max_completion_tokens": 6})
-    assert caught.value.param == "max_tokens"
+        read(user({"type": "image_url", "image_url": {"url": url}}))
+    assert caught.value.param == "messages.0.content.0.image_url.url"
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"messages": ["hi"]}, "messages.0"),
+        ({"messages": [USER], "audio": "alloy"}, "audio"),
+        ({"messages": [USER], "stream_options": []}, "stream_options"),
+        (user({"type": "image_url", "image_url": "https://a.example/b.png"}), "messages.0.content.0.image_url"),
+    ],
+)
+def test_a_message_about_an_object_contains_no_name_of_a_class(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read(fields)
+    assert caught.value.param == param
+    assert caught.value.message == f"The field '{param}' should be an object."
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"messages": [USER], "\ud83d": 1},
+        {"messages": [USER | {"\ud83d": 1}]},
+        {"messages": [{"role": "\ud83d", "content": "hi"}]},
+        user({"type": "\ud83d"}),
+        {"messages": [USER], "response_format": {"type": "\ud83d"}},
+        {"messages": [USER], "audio": {"\ud83d": 1}},
+    ],
+    ids=["field", "field of a message", "role", "part", "response format", "option"],
+)
+def test_a_lone_surrogate_is_a_typed_error(fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read(fields)
+    assert error_response(caught.value).status_code == 400
+
+
+def test_the_error_about_a_schema_with_a_lone_surrogate_names_the_schema() -> None:
+    fields = json.loads(Path("tests/data/inputs/surrogate_schema.json").read_text())
+    schema = read(fields).turn.chat.json_schema
+    assert schema is not None
+    with pytest.raises(InvalidRequest) as caught:
+        converted(schema)
+    error = json.loads(bytes(error_response(pickle.loads(pickle.dumps(caught.value))).body))["error"]
+    assert error["param"] == "response_format.json_schema.schema.properties.\\ud83d"
+    assert "must be valid Unicode" in error["message"]
 
 
 def test_rejects_too_many_pictures_before_fetching_any() -> None:

@@ -14,7 +14,7 @@ from starlette.responses import StreamingResponse
 
 from deployments.errors import EngineUnavailable, Overloaded
 from deployments.messages import Audio
-from graphs.http.executor import DecodeExecutor
+from graphs.http.executor import CodecExecutor
 from graphs.http.media.audio import decode_audio
 from graphs.http.media.encode import AudioFormat
 from graphs.http.openai.chat.audio_id import transcript
@@ -24,7 +24,7 @@ from graphs.pipeline.events import AudioChunk, Done, Event, StageDone, TextChunk
 from graphs.pipeline.plan import Plan, Stage
 from graphs.pipeline.turn import Output, Turn, TurnMessage
 
-EXECUTOR = DecodeExecutor(1)
+EXECUTOR = CodecExecutor(1)
 CHUNK = Audio(np.linspace(-0.5, 0.5, 2400, dtype=np.float32), 24_000)
 PLAN = Plan((Stage.LLM, Stage.TTS))
 TEXT_EVENTS: tuple[Event, ...] = (TextChunk("Hello. "), TextChunk("You?"), StageDone("llm", 5), Done("length", 3, 4))
