@@ -4,9 +4,9 @@ PYTHON ?= python3
 CONFIG ?= serve_config.yaml
 BIN    := .venv/bin
 
-# No telemetry, authentication only if it is configured, and workers that find the checkout.
+# No telemetry, a token for the ports of Ray, and workers that find the checkout.
 export RAY_USAGE_STATS_ENABLED  := 0
-export RAY_AUTH_MODE            ?= disabled
+export RAY_AUTH_MODE            ?= token
 export PYTHONPATH               := $(CURDIR)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
@@ -57,8 +57,9 @@ check: setup  ## formatting, lint, types, import rules
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_imports.py
 
-docs: setup  ## generate docs/configuration.md from the settings models
+docs: setup  ## generate docs/configuration.md and docs/models.md
 	$(BIN)/python scripts/write_configuration.py
+	$(BIN)/python scripts/write_models.py
 
 bench: setup  ## the latency of every kind of request to a running service
 	$(BIN)/python -m bench.latency

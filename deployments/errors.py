@@ -17,13 +17,18 @@ class ParleyError(Exception):
     code: ClassVar[str] = "internal_error"
 
     def __init__(self, message: str, *, param: str | None = None, retry_after_s: float | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.param = param
+        # A client's input may contain lone surrogates, which no response can encode.
+        self.message = _encodable(message)
+        super().__init__(self.message)
+        self.param = None if param is None else _encodable(param)
         self.retry_after_s = retry_after_s
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.message, self.param, self.retry_after_s)
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _rebuild(kind: type[ParleyError], message: str, param: str | None, retry_after_s: float | None) -> ParleyError:
@@ -56,6 +61,14 @@ class Unauthorized(ParleyError):
     status = 401
     type = "authentication_error"
     code = "invalid_api_key"
+
+
+class BodyTimeout(ParleyError):
+    """The body of the request arrives too slowly."""
+
+    status = 408
+    type = "timeout_error"
+    code = "body_timeout"
 
 
 class NotFound(ParleyError):

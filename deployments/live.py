@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
+from deployments import loopback
 from deployments.settings import Settings, explain
 
 logger = logging.getLogger("ray.serve")
@@ -18,15 +19,22 @@ class Live(Generic[C]):
     """A deployment with live settings, given as its ``user_config``."""
 
     def __init__(self, config: C) -> None:
+        loopback.install()
         self._config = config
         self._serving = False
+        self._refusal: str | None = None
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the last ``user_config`` was refused; ``None`` if it applies."""
+        return self._refusal
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Replace the live settings; requests in progress keep theirs.
 
         A starting replica raises ``ValueError`` for invalid settings, so that the deployment fails with their names. A
-        serving one keeps its settings and logs the refusal: Ray would replace a replica that raises by replicas that
-        cannot start, and one invalid setting would stop the service.
+        serving one keeps its settings, logs the refusal and reports it in GET /health: Ray would replace a replica that
+        raises by replicas that cannot start, and one invalid setting would stop the service.
         """
         try:
             self._config = type(self._config).model_validate(user_config)
@@ -34,8 +42,10 @@ class Live(Generic[C]):
             refusal = f"user_config refused: {explain(error)}"
             if not self._serving:
                 raise ValueError(refusal) from None
+            self._refusal = refusal
             logger.error("%s; the current settings stay", refusal)
         else:
+            self._refusal = None
             logger.info("new settings: %s", self._config.model_dump_json())
 
     async def check_health(self) -> None:

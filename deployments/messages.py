@@ -78,6 +78,11 @@ class QueueWait:
 
 
 @dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Shows that the replica is alive while a value takes long to compute."""
+
+
+@dataclass(frozen=True, slots=True)
 class TextDelta:
     """A piece of the generated text."""
 

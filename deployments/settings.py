@@ -23,6 +23,7 @@ from pydantic import (
 
 from deployments.errors import InvalidRequest
 from deployments.messages import ChatOptions, SpeakOptions, TranscribeOptions
+from models.cache import find
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,6 +35,14 @@ OmpWaitPolicy = Literal["active", "brief", "passive"]
 def resolve(path: str) -> Path:
     """Return ``path`` as an absolute path; a relative one counts from the root of the repository."""
     return ROOT / Path(path).expanduser()
+
+
+def model_path(value: str, setting: str = "model") -> Path:
+    """Return the path that an engine's setting means: of a model in the catalogue, by its name, or ``resolve(value)``.
+
+    Raise ``models.errors.NotPulled`` for a model that is not in the cache: a replica downloads none.
+    """
+    return find(value, setting) or resolve(value)
 
 
 class Settings(BaseModel):

@@ -1,7 +1,7 @@
 """Serve a configuration: ``serve.py serve_config.yaml``; stop it: ``serve.py --stop``.
 
-Runs ``serve run`` as a child process, polls Ray's dashboard until the application is RUNNING, and prints the addresses.
-Checks beforehand what commonly prevents a start, and prints a remedy.
+Checks what commonly prevents a start, and prints a remedy. Pulls the models that the configuration names, runs
+``serve run`` as a child process, polls Ray's dashboard until the application is RUNNING, and prints the addresses.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import errno
 import ipaddress
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -32,18 +33,29 @@ from deployments.settings import explain, resolve  # noqa: E402
 from graphs.http.auth import ApiKeys  # noqa: E402
 from graphs.http.shedding import LIMIT_VARIABLE  # noqa: E402
 from graphs.settings import AppArgs, GatewayConfig  # noqa: E402
+from models import catalogue, progress  # noqa: E402
+from models.errors import ModelError, PullFailed  # noqa: E402
+from models.pull import pull  # noqa: E402
+from scripts import ray_sessions  # noqa: E402
 
 RUN_FOLDER = ROOT / ".run"
 PID_FILE = RUN_FOLDER / "serve.pid"
+TOKEN_FILE = RUN_FOLDER / "ray_token"  # who has it can run code on this machine
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AUTH_MODE": "disabled",
+    "RAY_AUTH_MODE": "token",  # for Ray's ports: its job API and its replicas run what they are sent
+    "RAY_AUTH_TOKEN_PATH": str(TOKEN_FILE),
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # all of Ray's own ports on the loopback, as on a laptop
     "HF_HUB_DISABLE_TELEMETRY": "1",
     # About 1.5 times as many streams per second as over Ray's object store (docs/benchmarks.md). No message limit,
     # because the Gateway's settings limit requests, and a minute of audio is near Ray's limit of 4 MiB.
     "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
     "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": "-1",
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "graphs.http.proxy.middlewares",
+    # A replica that hangs is killed at once: it would not complete its requests in graceful_shutdown_timeout_s.
+    "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",
+    # Ray's default of 10 replaces a proxy that died after 25 s. One that hangs is still replaced after three timeouts.
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
     # Ray's default is 15 for all replicas. Only models should have a lower priority, by their setting niceness.
     "RAY_worker_niceness": "0",
     # Fewer malloc arenas: memory that one thread has freed is available to the other threads.
@@ -88,15 +100,19 @@ def serve(config: Path, overrides: dict[str, Any], *, open_to_all: bool) -> int:
     settings = load(config)
     http = {"host": "127.0.0.1", "port": 8000} | (settings.get("http_options") or {})
     http |= {key: value for key, value in overrides.items() if value is not None}
-    if not (open_to_all or is_loopback(http["host"]) or has_keys(settings)):
+    protected = has_keys(settings)
+    if not (open_to_all or is_loopback(http["host"]) or protected):
         raise CannotStart(
             f"{http['host']} is reachable from other machines, and there are no API keys. Set PARLEY_API_KEYS or "
             "args.gateway.api_keys_file; or, to serve everyone: make serve OPEN=yes"
         )
+    ray_sessions.remove_old()
     preflight(http["host"], http["port"])
+    pull_models(settings)
     RUN_FOLDER.mkdir(exist_ok=True)
     SERVED_CONFIG.write_text(yaml.safe_dump(settings | {"http_options": http}, sort_keys=False))
     os.environ.setdefault(LIMIT_VARIABLE, str(concurrent_requests(settings)))
+    create_token()
     PID_FILE.write_text(str(os.getpid()))
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell may start background processes with SIGINT ignored
         signal.signal(number, interrupt)
@@ -202,6 +218,18 @@ def preflight(host: str, port: int) -> None:
         raise CannotStart(f"only {free / 1024**3:.1f} GiB free in /tmp, where Ray writes; it needs at least 2 GiB")
 
 
+def pull_models(settings: dict[str, Any]) -> None:
+    """Pull the models of the catalogue that the configuration names. A replica downloads none of them."""
+    try:
+        pull(catalogue.named_in(settings), progress.for_stream())
+    except PullFailed as problem:
+        raise CannotStart(
+            f"{problem}\n  The bundled models need no download: make serve CONFIG=configs/pocket.yaml"
+        ) from None
+    except ModelError as problem:
+        raise CannotStart(str(problem)) from None
+
+
 def is_in_use(host: str, port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -230,13 +258,34 @@ def wait_until_running(child: subprocess.Popen[bytes]) -> None:
 def application_state() -> tuple[str, str]:
     """Return (status, message) of the application; ("", "") while the dashboard does not respond yet."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{DASHBOARD_PORT}/api/serve/applications/", timeout=5) as answer:
+        with urllib.request.urlopen(dashboard_request("/api/serve/applications/"), timeout=5) as answer:
             applications = json.load(answer)["applications"]
     except (urllib.error.URLError, OSError, ValueError, KeyError):
         return "", ""
     for application in applications.values():
         return application["status"], application["message"]
     return "", ""
+
+
+def dashboard_request(path: str) -> urllib.request.Request:
+    """Return a request to Ray's dashboard with the token."""
+    return urllib.request.Request(
+        f"http://127.0.0.1:{DASHBOARD_PORT}{path}", headers={"Authorization": f"Bearer {token()}"}
+    )
+
+
+def token() -> str:
+    """Return Ray's token, from the places in which Ray looks for it; "" if there is none."""
+    file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", TOKEN_FILE))
+    return os.environ.get("RAY_AUTH_TOKEN") or (file.read_text().strip() if file.exists() else "")
+
+
+def create_token(path: Path = TOKEN_FILE) -> None:
+    """Write a new token for Ray's ports, readable by this user only."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_hex(32))
 
 
 def welcome(host: str, port: int) -> str:

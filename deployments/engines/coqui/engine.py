@@ -16,13 +16,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.engines.coqui.settings import CoquiArgs
+from deployments.engines.coqui.settings import CoquiArgs, refuse_unsafe
 from deployments.engines.coqui.vocoder import Vocoder
 from deployments.engines.pool import PooledEngine
 from deployments.engines.threads import prepare
 from deployments.errors import InvalidRequest
 from deployments.messages import Audio
-from deployments.settings import TextToSpeechConfig, resolve
+from deployments.settings import TextToSpeechConfig, model_path
 
 logger = logging.getLogger("ray.serve")
 
@@ -184,16 +184,23 @@ def _load(args: CoquiArgs) -> Any:
         from TTS.api import TTS
 
         return TTS(args.model_name, progress_bar=False, gpu=cuda).synthesizer
-    paths = {
-        "tts_checkpoint": args.model,
-        "tts_config_path": args.config,
-        "vocoder_checkpoint": args.vocoder,
-        "vocoder_config": args.vocoder_config,
+    settings = {
+        "tts_checkpoint": "model",
+        "tts_config_path": "config",
+        "vocoder_checkpoint": "vocoder",
+        "vocoder_config": "vocoder_config",
     }
-    files = {name: resolve(path) for name, path in paths.items() if path is not None}
+    files = {
+        name: model_path(value, setting)
+        for name, setting in settings.items()
+        if (value := getattr(args, setting)) is not None
+    }
     if missing := [str(path) for path in files.values() if not path.exists()]:
         raise FileNotFoundError(f"missing model file: {', '.join(missing)}")
+    from TTS.config import load_config
     from TTS.utils.synthesizer import Synthesizer
+
+    refuse_unsafe(load_config(files["tts_config_path"]).model)
 
     return Synthesizer(**files, use_cuda=cuda)
 

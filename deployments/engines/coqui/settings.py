@@ -8,6 +8,8 @@ from pydantic import Field, PositiveInt, model_validator
 
 from deployments.settings import PooledArgs
 
+UNSAFE = ("bark",)  # models whose loader unpickles any object of its checkpoint, and so runs code of the file
+
 
 class CoquiArgs(PooledArgs):
     """Coqui TTS: a model from local files (with a vocoder, unless it is end-to-end), or one of Coqui's catalogue."""
@@ -18,8 +20,12 @@ class CoquiArgs(PooledArgs):
         description="Sentences synthesized concurrently, each with `threads` threads; models that are not safe for "
         "concurrent use get one.",
     )
-    model: str | None = Field(default=None, min_length=1, description="Path of the model's weights.")
-    config: str | None = Field(default=None, min_length=1, description="Path of the model's config.json.")
+    model: str | None = Field(
+        default=None, min_length=1, description="A model of the catalogue, or the path of the weights."
+    )
+    config: str | None = Field(
+        default=None, min_length=1, description="The same model of the catalogue, or the path of config.json."
+    )
     vocoder: str | None = Field(default=None, min_length=1, description="Path of the vocoder's weights.")
     vocoder_config: str | None = Field(default=None, min_length=1, description="Path of the vocoder's config.json.")
     model_name: str | None = Field(
@@ -36,4 +42,12 @@ class CoquiArgs(PooledArgs):
             raise ValueError("model and config belong together")
         if (self.vocoder is None) != (self.vocoder_config is None):
             raise ValueError("vocoder and vocoder_config belong together")
+        if self.model_name is not None:
+            refuse_unsafe(self.model_name.rpartition("/")[2])
         return self
+
+
+def refuse_unsafe(model: str) -> None:
+    """Raise ``ValueError`` for a model of Coqui that cannot be loaded safely."""
+    if model.strip().lower() in UNSAFE:
+        raise ValueError(f"{model} is not supported: Coqui loads its checkpoint in a way that runs code of the file")

@@ -6,6 +6,7 @@ Concurrent sentences run in one thread each over the same weights.
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing
 from typing import Any
@@ -18,9 +19,10 @@ from deployments.engines.pool import PooledEngine
 from deployments.engines.threads import prepare
 from deployments.errors import InvalidRequest
 from deployments.messages import Audio
-from deployments.settings import TextToSpeechConfig, resolve
+from deployments.settings import TextToSpeechConfig, model_path
 
 RATE_HZ = 24_000
+STYLE_SHAPE = (510, 1, 256)  # one vector for each number of phonemes
 SPEEDS = (0.5, 2.0)  # outside of these bounds the library raises
 DEFAULT_LANGUAGE = "en"
 LANGUAGES = {
@@ -106,12 +108,20 @@ def _load(args: KokoroArgs) -> Any:
         ) from None
     from onnxruntime import InferenceSession, SessionOptions
 
-    model, voices = resolve(args.model), resolve(args.voices)
-    if missing := [str(path) for path in (model, voices) if not path.is_file()]:
+    model, voices = model_path(args.model), model_path(args.voices, "voices")
+    if missing := [str(path) for path in (model, voices) if not path.exists()]:
         raise FileNotFoundError(f"missing model file: {', '.join(missing)}")
     options = SessionOptions()
     options.intra_op_num_threads = args.threads
     spin = "0" if args.omp_wait_policy == "passive" else "1"
     options.add_session_config_entry("session.intra_op.allow_spinning", spin)
     session = InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    return Kokoro.from_session(session, str(voices))
+    if not voices.is_dir():
+        return Kokoro.from_session(session, str(voices))
+    styles = {path.stem: np.fromfile(path, np.float32).reshape(STYLE_SHAPE) for path in sorted(voices.glob("*.bin"))}
+    with tempfile.NamedTemporaryFile(suffix=".npz") as joined:  # the library reads the voices from one file
+        np.savez(joined, **styles)  # type: ignore[arg-type]
+        joined.flush()
+        kokoro = Kokoro.from_session(session, joined.name)
+        kokoro.voices = styles
+    return kokoro

@@ -18,8 +18,12 @@ class KokoroArgs(PooledArgs):
     """
 
     engine: Literal["kokoro"] = "kokoro"
-    model: str = Field(min_length=1, description="Path of the model, an .onnx file.")
-    voices: str = Field(min_length=1, description="Path of the voices, a .bin or .npz file.")
+    model: str = Field(min_length=1, description="A model of the catalogue, or the path of an .onnx file.")
+    voices: str = Field(
+        min_length=1,
+        description="The same model of the catalogue; the path of a .bin or .npz file with all voices; or a folder "
+        "with one .bin file for each voice (float32, 510 x 1 x 256).",
+    )
     workers: PositiveInt = Field(
         default=1, description="Sentences synthesized concurrently; they share one pool of `threads` threads."
     )

@@ -19,7 +19,7 @@ from deployments.engines.threads import prepare
 from deployments.engines.whisper.settings import WhisperArgs, WhisperConfig
 from deployments.errors import InvalidRequest
 from deployments.messages import Audio, Segment, Word
-from deployments.settings import SpeechToTextConfig, resolve
+from deployments.settings import SpeechToTextConfig, model_path
 
 RATE_HZ = 16_000
 FILES = ("model.bin", "config.json", "tokenizer.json")  # if one is missing, the library downloads it
@@ -230,11 +230,13 @@ def _kept(found: list[Any], max_compression_ratio: float) -> Iterator[Segment]:
 
 
 def _folder_or_name(model: str) -> str:
-    """Return the path of a local folder with all files; else a name on the model hub, which has at most one slash.
+    """Return the path of a folder with all files, local or of the catalogue; else a name on the model hub.
+
+    A name on the hub has at most one slash.
 
     Raise ``FileNotFoundError`` for a local folder that is missing or incomplete.
     """
-    folder = resolve(model)
+    folder = model_path(model)
     if folder.is_dir():
         if missing := [name for name in FILES if not (folder / name).is_file()]:
             raise FileNotFoundError(f"the model in {folder} has no {', '.join(missing)}")

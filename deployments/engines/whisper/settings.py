@@ -16,7 +16,8 @@ class WhisperArgs(PooledArgs):
     model: str = Field(
         default="pocket/asr/weights",
         min_length=1,
-        description="A folder with a CTranslate2 model, a size such as large-v3-turbo, or owner/name on the model hub.",
+        description="A model of the catalogue, such as whisper-base; a folder with a CTranslate2 model; a size such as "
+        "large-v3-turbo, or owner/name, on the model hub.",
     )
     workers: PositiveInt = Field(
         default=2, description="Windows of up to 30 s recognized concurrently, each with `threads` threads."
