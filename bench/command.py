@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 URL = "http://127.0.0.1:8000"
-CONFIG = "serve_config.yaml"
+CONFIG = "configs/pocket.yaml"
 
 
 def argument_parser(docstring: str | None) -> argparse.ArgumentParser:

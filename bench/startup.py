@@ -1,6 +1,6 @@
 """How long does ``make serve`` take to RUNNING, and to the first response?
 
-    python -m bench.startup [--runs 1] [--config serve_config.yaml]
+    python -m bench.startup [--runs 1] [--config configs/pocket.yaml]
 
 Method: the clock starts before ``make`` and stops at the output line that says RUNNING, then at the end of the response
 to a first question. The service is stopped after each run. Run ``make setup`` and one start before: later starts find

@@ -15,6 +15,7 @@ from deployments.engines.registry import entry_of
 from deployments.engines.whisper.settings import WhisperConfig
 from deployments.settings import ChatConfig, Settings
 from graphs.settings import AppArgs, GatewayConfig
+from models import catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = [ROOT / "serve_config.yaml", *sorted((ROOT / "configs").glob("*.yaml"))]
@@ -34,6 +35,10 @@ def config(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 def default() -> dict[str, Any]:
     return yaml.safe_load((ROOT / "serve_config.yaml").read_text())
+
+
+def pocket() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "configs" / "pocket.yaml").read_text())
 
 
 def deployments(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -70,7 +75,7 @@ def test_live_settings_are_those_of_the_configured_engine() -> None:
     live = live_settings(default())
     assert type(live["SpeechToText"]) is WhisperConfig
     assert type(live["TextLLM"]) is type(live["VisionLLM"]) is LlamaConfig
-    with_fake = default()
+    with_fake = pocket()
     with_fake["applications"][0]["args"]["text_llm"] = {"engine": "fake"}
     assert type(live_settings(with_fake)["TextLLM"]) is ChatConfig
     deployments(with_fake)["TextLLM"]["user_config"]["top_k"] = 40  # a setting of llama.cpp
@@ -84,6 +89,12 @@ def test_every_deployment_sets_its_resources_and_the_limits_of_its_queues(config
         assert {"max_ongoing_requests", "max_queued_requests"} <= deployment.keys()
         assert ("num_replicas" in deployment) != ("autoscaling_config" in deployment)
         assert {"num_cpus", "num_gpus"} <= deployment["ray_actor_options"].keys()
+
+
+def test_a_replica_that_hangs_is_replaced_within_a_minute(config: dict[str, Any]) -> None:
+    """Ray replaces a replica after three failed checks in a row; a new one needs up to 20 s to start."""
+    for deployment in deployments(config).values():
+        assert deployment["health_check_period_s"] + 3 * deployment["health_check_timeout_s"] <= 40
 
 
 def test_the_gateway_refuses_requests_before_rays_proxy_does(config: dict[str, Any]) -> None:
@@ -126,17 +137,29 @@ def test_there_is_no_runtime_environment(config: dict[str, Any]) -> None:
     assert "runtime_env" not in config["applications"][0]
 
 
-def test_the_default_fits_two_cores() -> None:
-    shares = [d["ray_actor_options"]["num_cpus"] * d["num_replicas"] for d in deployments(default()).values()]
+@pytest.mark.parametrize("config", [default(), pocket()], ids=["default", "pocket"])
+def test_the_configuration_fits_two_cores(config: dict[str, Any]) -> None:
+    shares = [d["ray_actor_options"]["num_cpus"] * d["num_replicas"] for d in deployments(config).values()]
     assert sum(shares) <= 2
 
 
 PATHS = ("model", "mmproj", "config", "vocoder", "vocoder_config")
 
 
-def test_the_default_models_are_in_the_repository() -> None:
-    args = args_of(default())
-    models = (args.speech_to_text, args.text_llm, args.vision_llm, args.text_to_speech)
-    paths = [path for model in models for name in PATHS if (path := getattr(model, name, None))]
-    assert len(paths) >= 8
-    assert [path for path in paths if not (ROOT / path).exists()] == []
+def models_of(config: dict[str, Any]) -> list[str]:
+    args = args_of(config)
+    engines = (args.speech_to_text, args.text_llm, args.vision_llm, args.text_to_speech)
+    return [value for engine in engines for name in PATHS if (value := getattr(engine, name, None))]
+
+
+def test_the_pocket_configuration_needs_no_download() -> None:
+    assert catalogue.named_in(pocket()) == []
+    assert len(models_of(pocket())) >= 8
+    assert [path for path in models_of(pocket()) if not (ROOT / path).exists()] == []
+
+
+def test_the_default_has_models_of_the_catalogue_that_have_been_verified() -> None:
+    named = catalogue.named_in(default())
+    assert named == ["whisper-base", "smollm2-135m-instruct"]
+    assert [name for name in named if not catalogue.entry(name).verified] == []
+    assert [path for path in models_of(default()) if path not in named and not (ROOT / path).exists()] == []

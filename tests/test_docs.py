@@ -50,9 +50,10 @@ def module_and_function(name: str) -> tuple[Path, str]:
 PATH_OF_A_CHAT = re.findall(r"^\d+\. `([\w.]+)`", section("Path of a chat request"), re.MULTILINE)
 
 
-def test_the_configuration_page_is_up_to_date() -> None:
+@pytest.mark.parametrize("script", ["write_configuration.py", "write_models.py"])
+def test_a_generated_page_is_up_to_date(script: str) -> None:
     done = subprocess.run(
-        [sys.executable, "scripts/write_configuration.py", "--check"],
+        [sys.executable, f"scripts/{script}", "--check"],
         cwd=ROOT,
         env={"PYTHONPATH": str(ROOT)},
         capture_output=True,

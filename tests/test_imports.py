@@ -45,6 +45,27 @@ def test_deployments_do_not_import_graphs(path: Path) -> None:
     assert forbidden_imports(path, ["graphs"]) == []
 
 
+@pytest.mark.parametrize("path", modules("deployments", "graphs"), ids=str)
+def test_the_service_imports_of_models_only_the_cache(path: Path) -> None:
+    found = {name for name in forbidden_imports(path, ["models"]) if not name.startswith("models.cache")}
+    assert found == set()
+
+
+@pytest.mark.parametrize("path", modules("models"), ids=str)
+def test_models_import_no_other_package_of_parley(path: Path) -> None:
+    assert forbidden_imports(path, ["deployments", "graphs", "scripts", "pocket", "bench", "tests"]) == []
+
+
+def test_the_cache_imports_no_code_that_downloads() -> None:
+    code = (
+        "import sys, models.cache; "
+        "print([n for n in sys.modules if n.split('.')[0] in ('httpx', 'huggingface_hub', 'subprocess', 'tqdm')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("path", modules("deployments", "graphs", "scripts"), ids=str)
 def test_the_service_does_not_import_pocket_or_bench(path: Path) -> None:
     assert forbidden_imports(path, ["pocket", "bench", "tests"]) == []

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-SERVICE = ("deployments", "graphs", "scripts")
+SERVICE = ("deployments", "graphs", "models", "scripts")
 FOLDERS = (*SERVICE, "bench", "pocket", "tests")
 
 # Modules whose package has another name.

@@ -36,6 +36,15 @@ def test_refuses_to_listen_on_all_interfaces_without_keys(config: Path, monkeypa
         serve.serve(config, {"host": "0.0.0.0"}, open_to_all=False)
 
 
+@pytest.mark.parametrize("keys", ["", " , "])
+def test_refuses_to_start_with_an_empty_variable_for_keys(
+    config: Path, monkeypatch: pytest.MonkeyPatch, keys: str
+) -> None:
+    monkeypatch.setenv("PARLEY_API_KEYS", keys)
+    with pytest.raises(serve.CannotStart, match="PARLEY_API_KEYS is set but has no API key"):
+        serve.serve(config, LOOPBACK, open_to_all=False)
+
+
 def test_finds_keys_in_the_environment(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARLEY_API_KEYS", "a-key-of-sixteen-characters")
     assert serve.has_keys(serve.load(config))
@@ -80,3 +89,36 @@ def test_an_invalid_setting_of_the_gateway_prevents_the_start_by_name() -> None:
     settings = {"applications": [{"deployments": [{"name": "Gateway", "user_config": {"max_concurrent": 1}}]}]}
     with pytest.raises(serve.CannotStart, match="unknown setting 'max_concurrent'"):
         serve.concurrent_requests(settings)
+
+
+# --- Ray's token ------------------------------------------------------------------------------------------------------
+
+
+def test_a_new_token_is_readable_by_this_user_only(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("old")
+    path.chmod(0o644)
+    serve.create_token(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert len(path.read_text()) == 64
+
+
+def test_every_start_has_another_token(tmp_path: Path) -> None:
+    for name in "ab":
+        serve.create_token(tmp_path / name)
+    assert (tmp_path / "a").read_text() != (tmp_path / "b").read_text()
+
+
+def test_requests_to_the_dashboard_have_the_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    (tmp_path / "token").write_text("of-the-file\n")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "token"))
+    assert serve.dashboard_request("/api").get_header("Authorization") == "Bearer of-the-file"
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "of-the-variable")
+    assert serve.dashboard_request("/api").get_header("Authorization") == "Bearer of-the-variable"
+
+
+def test_ray_requires_a_token_and_listens_on_the_loopback() -> None:
+    assert serve.ENVIRONMENT["RAY_AUTH_MODE"] == "token"
+    assert serve.ENVIRONMENT["RAY_AUTH_TOKEN_PATH"] == str(serve.TOKEN_FILE)
+    assert serve.ENVIRONMENT["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"

@@ -36,7 +36,7 @@ NATURAL_SHARE = 0.7
 
 
 class Recognizer:
-    """The bundled model in the Whisper engine, with the settings of serve_config.yaml."""
+    """The bundled model in the Whisper engine, with the settings of configs/pocket.yaml."""
 
     def __init__(self, folder: Path = WEIGHTS, threads: int = 2, beam: int = BEAM) -> None:
         args = WhisperArgs(model=str(folder.resolve()), min_window_s=MIN_WINDOW_S, threads=threads, workers=1)

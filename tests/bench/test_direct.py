@@ -46,7 +46,7 @@ def test_pictures_use_the_vision_model() -> None:
     assert "what?" in result.text
 
 
-@pytest.mark.parametrize("config", ["serve_config.yaml", "bench/fakes.yaml"])
+@pytest.mark.parametrize("config", ["serve_config.yaml", "configs/pocket.yaml", "bench/fakes.yaml"])
 def test_loads_the_shipped_configurations(config: str) -> None:
     Engines(Configuration.load(Path(__file__).parents[2] / config))  # raises for an unknown setting
 

@@ -25,7 +25,7 @@ def test_an_error_survives_pickling(kind: type[ParleyError]) -> None:
 
 @pytest.mark.parametrize("kind", list(kinds()), ids=lambda kind: kind.__name__)
 def test_the_type_of_an_error_agrees_with_its_status(kind: type[ParleyError]) -> None:
-    types = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error", 504: "timeout_error"}
+    types = {401: "authentication_error", 404: "not_found_error", 408: "timeout_error", 429: "rate_limit_error"}
     if kind.status >= 500:
         assert kind.type in {"server_error", "overloaded_error", "timeout_error"}
     else:

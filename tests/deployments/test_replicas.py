@@ -21,6 +21,7 @@ from deployments.messages import (
     ChatEnd,
     ChatMessage,
     ChatOptions,
+    Heartbeat,
     Image,
     JsonSchema,
     QueueWait,
@@ -301,6 +302,76 @@ def test_a_ping_returns_while_requests_are_in_progress(run: Run) -> None:
         replica = chat_model(step_s=1)
         async with aclosing(replica.chat(HELLO, ChatOptions())) as stream:
             await anext(stream)
-            replica.ping()
+            assert await replica.ping() is None
 
     run(asyncio.wait_for(body(), 0.5))
+
+
+def test_a_ping_runs_the_check_of_the_engine_unless_one_passed_lately(run: Run) -> None:
+    replica = chat_model()
+    checks: list[int] = []
+
+    async def check() -> None:
+        checks.append(1)
+
+    replica._engine.check = check
+    for max_age_s, expected in ((60.0, 1), (60.0, 1), (0.0, 2)):
+        run(replica.ping(max_age_s))
+        assert len(checks) == expected
+    run(replica.check_health())
+    run(replica.ping())
+    assert len(checks) == 3
+
+
+def test_a_ping_of_a_broken_engine_fails(run: Run) -> None:
+    with pytest.raises(EngineUnavailable):
+        run(chat_model(healthy=False).ping())
+
+
+def test_a_ping_returns_the_refusal_until_other_settings_apply(run: Run) -> None:
+    replica = chat_model()
+    run(replica.check_health())
+    replica.reconfigure({"temperature": 9})
+    assert "temperature" in run(replica.ping())
+    replica.reconfigure({"temperature": 1})
+    assert run(replica.ping()) is None
+
+
+# --- heartbeats -------------------------------------------------------------------------------------------------------
+
+
+def test_a_slow_call_sends_heartbeats_and_all_its_values(run: Run) -> None:
+    async def values(**keywords: float) -> list[Any]:
+        return [value async for value in chat_model(first_s=0.1).chat(HELLO, ChatOptions(), **keywords)]
+
+    found = run(values(heartbeat_s=0.03))
+    assert found[:2] == [Heartbeat(), Heartbeat()]
+    assert [value for value in found if value != Heartbeat()] == run(values())
+
+
+def test_an_error_of_the_engine_passes_through_the_heartbeats(run: Run) -> None:
+    async def body() -> None:
+        async for _ in chat_model(first_s=0.05, fail_after=0).chat(HELLO, ChatOptions(), heartbeat_s=0.02):
+            pass
+
+    with pytest.raises(EngineUnavailable, match="set to fail"):
+        run(body())
+
+
+@pytest.mark.parametrize("end", ["close", "cancel"])
+def test_a_call_that_ends_at_a_heartbeat_stops_the_engine(run: Run, end: str) -> None:
+    async def body() -> None:
+        replica = chat_model(first_s=60)
+        stream = replica.chat(HELLO, ChatOptions(), heartbeat_s=0.02)
+        assert isinstance(await anext(stream), Heartbeat)
+        assert replica._engine.load().active == 1
+        if end == "close":
+            await stream.aclose()
+        else:
+            waiting = asyncio.ensure_future(anext(stream))
+            await asyncio.sleep(0.01)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+        assert replica._engine.load().active == 0
+
+    run(asyncio.wait_for(body(), 5))

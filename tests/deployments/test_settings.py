@@ -105,6 +105,17 @@ def test_rejects_an_incomplete_coqui_model(given: dict[str, str], message: str) 
         CoquiArgs.model_validate(given)
 
 
+@pytest.mark.parametrize("name", ["tts_models/multilingual/multi-dataset/bark", "tts_models/en/x/Bark"])
+def test_rejects_a_coqui_model_whose_loader_runs_code_of_its_file(name: str) -> None:
+    with pytest.raises(ValidationError, match=r"[Bb]ark is not supported"):
+        CoquiArgs(model_name=name)
+
+
+def test_rejects_a_revision_without_a_repository() -> None:
+    with pytest.raises(ValidationError, match="give repo_id as well"):
+        LlamaArgs(revision="main")
+
+
 def test_rejects_more_workers_than_slots() -> None:
     with pytest.raises(ValidationError, match="parallel is less than workers"):
         LlamaArgs(workers=3, parallel=2)

@@ -30,13 +30,13 @@ START_TIMEOUT_S = 240
 
 @pytest.fixture(scope="package")
 def base_url() -> Iterator[str]:
-    """Start a service with serve_config.yaml and return its address."""
+    """Start a service with configs/pocket.yaml and return its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryFile("w+") as log:
-        command = [sys.executable, "scripts/serve.py", "serve_config.yaml", "--port", str(port)]
+        command = [sys.executable, "scripts/serve.py", "configs/pocket.yaml", "--port", str(port)]
         service = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
         try:
             wait_until_ready(url, service, log)
@@ -69,8 +69,8 @@ def client(base_url: str) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="session")
 def transcribe() -> Callable[[bytes], str]:
-    """Return a function that transcribes a WAV file outside the service, with the engine of serve_config.yaml."""
-    config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
+    """Return a function that transcribes a WAV file outside the service, with the engine of configs/pocket.yaml."""
+    config = yaml.safe_load((ROOT / "configs" / "pocket.yaml").read_text())
     args = AppArgs.model_validate(config["applications"][0]["args"]).speech_to_text
     engine = recognizer(args)
     live = entry_of(args).live_settings(SpeechToTextConfig)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -16,15 +17,15 @@ import httpx
 import pytest
 import yaml
 
+from scripts.serve import ENVIRONMENT, dashboard_request
 from tests.e2e.conftest import ROOT
 
-DASHBOARD = "http://127.0.0.1:8265/api/serve/applications/"
 SERVED = ROOT / ".run" / "serve_config.yaml"
 
 
 def replicas() -> dict[str, list[str]]:
     """Return the ids of all replicas, by deployment."""
-    with urllib.request.urlopen(DASHBOARD, timeout=10) as response:
+    with urllib.request.urlopen(dashboard_request("/api/serve/applications/"), timeout=10) as response:
         application = json.load(response)["applications"]["parley"]
     return {
         name: sorted(replica["replica_id"] for replica in deployment["replicas"])
@@ -36,7 +37,9 @@ def deploy(config: dict[str, Any], folder: Path) -> None:
     path = folder / "changed.yaml"
     path.write_text(yaml.safe_dump(config))
     serve = Path(sys.executable).with_name("serve")
-    subprocess.run([serve, "deploy", path], cwd=ROOT, check=True, capture_output=True, timeout=120)
+    subprocess.run(
+        [serve, "deploy", path], cwd=ROOT, env=ENVIRONMENT | os.environ, check=True, capture_output=True, timeout=120
+    )
 
 
 def with_prompt(prompt: str) -> dict[str, Any]:

@@ -125,10 +125,10 @@ def test_an_answer_conforms_to_a_json_schema(api: OpenAI) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_rejects_an_unsupported_json_schema_by_name(api: OpenAI, stream: bool) -> None:
-    format_ = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"pattern": "a"}}}
+    format_ = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"uniqueItems": True}}}
     with pytest.raises(openai.BadRequestError) as caught:
         complete(api, written(CAPITAL), response_format=format_, stream=stream)
-    assert caught.value.param == "response_format.json_schema.schema.pattern"
+    assert caught.value.param == "response_format.json_schema.schema.uniqueItems"
     assert caught.value.type == "invalid_request_error"
 
 
@@ -170,8 +170,8 @@ def test_the_segments_of_a_long_recording_have_the_right_times(api: OpenAI) -> N
 
 
 def recognizer() -> str:
-    """Return the name of the recognizer in serve_config.yaml."""
-    config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
+    """Return the name of the recognizer in configs/pocket.yaml."""
+    config = yaml.safe_load((ROOT / "configs" / "pocket.yaml").read_text())
     return str(config["applications"][0]["args"]["speech_to_text"]["engine"])
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from scripts.serve import ENVIRONMENT
+from scripts.serve import ENVIRONMENT, create_token
 from tests.serve.serve_fakes import APPLICATION, FAKES, IMPORT_PATH, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,15 +28,17 @@ Service = Callable[[dict[str, Any]], str]
 @pytest.fixture(scope="session")
 def serve_url() -> Iterator[str]:
     """Start a Ray Serve and return its address."""
-    os.environ |= ENVIRONMENT | {"PYTHONPATH": str(ROOT), **FREQUENT_METRICS}
-    import ray
-    from ray import serve
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     # The path of pytest's temporary folder is too long for the sockets that Ray creates in it.
     with tempfile.TemporaryDirectory(prefix="parley-ray-", ignore_cleanup_errors=True) as folder:
+        token = Path(folder) / "token"
+        create_token(token)
+        os.environ |= ENVIRONMENT | {"PYTHONPATH": str(ROOT), "RAY_AUTH_TOKEN_PATH": str(token), **FREQUENT_METRICS}
+        import ray
+        from ray import serve
+
         ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, _temp_dir=folder)
         try:
             serve.start(http_options=serve.config.HTTPOptions(host="127.0.0.1", port=port))

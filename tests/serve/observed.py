@@ -7,6 +7,7 @@ Without postponed annotations: Ray Serve reads the type of ``args`` to validate 
 # mypy: disable-error-code="attr-defined"
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,7 +38,7 @@ class Stats:
 
 
 class Observed:
-    """Adds ``stats`` to a ``Replica``."""
+    """Adds ``stats`` and ``pid`` to a ``Replica``."""
 
     _engine: Any
 
@@ -63,6 +64,10 @@ class Observed:
     def stats(self) -> Stats:
         counts = {name: self._requests[name] for name in ("active", "finished", "failed", "cancelled")}
         return Stats(**counts, produced=self._engine.produced)
+
+    def pid(self) -> int:
+        """Return the id of the replica's process."""
+        return os.getpid()
 
 
 class ObservedSpeechToText(Observed, SpeechToText.func_or_class):  # type: ignore[misc]

@@ -68,10 +68,15 @@ def test_requests_beyond_a_full_queue_are_refused_with_retry_after(fakes: str) -
 
 def kill(deployment: str) -> None:
     """Kill the replicas of a deployment, as a crash does."""
+    kill_actors(f"{APPLICATION}#{deployment}#")
+
+
+def kill_actors(name: str) -> None:
+    """Kill the actors whose name contains ``name``."""
     import ray
 
     for actor in ray.util.list_named_actors(all_namespaces=True):
-        if f"{APPLICATION}#{deployment}#" in actor["name"]:
+        if name in actor["name"]:
             ray.kill(ray.get_actor(actor["name"], namespace=actor["namespace"]))
 
 
@@ -113,3 +118,16 @@ def test_a_replica_that_dies_later_is_an_error_event_or_truncated_audio(client: 
             list(audio)
     wait_for_recovery(client, json={"text": "Good day.", "output": "voice"})
     wait_until(lambda: client.get("/health").status_code == 200, 30)
+
+
+def is_answered(client: httpx.Client) -> bool:
+    try:
+        return client.post("/chat", json={"text": "Good day."}).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_a_proxy_that_dies_is_replaced_sooner_than_by_the_default_of_ray(client: httpx.Client) -> None:
+    kill_actors("SERVE_PROXY_ACTOR")
+    wait_until(lambda: not is_answered(client), 5)
+    wait_until(lambda: is_answered(client), 15)

@@ -34,3 +34,32 @@ def test_an_invalid_limit_changes_nothing(client: httpx.Client, reconfigured: Ca
     reconfigured({"max_text_chars": -1})
     assert client.post("/chat", json={"text": "Good day."}).status_code == 200
     assert replicas() == before
+
+
+def test_health_shows_a_refused_limit_until_a_valid_one_applies(
+    client: httpx.Client, reconfigured: Callable[[dict[str, Any]], Any]
+) -> None:
+    reconfigured({"max_text_chars": -1})
+    wait_until(lambda: client.get("/health").json()["status"] == "degraded", 10)
+    refused = client.get("/health").json()["refused"]
+    assert refused.keys() == {"Gateway"}
+    assert "max_text_chars" in refused["Gateway"]
+    reconfigured({"max_text_chars": 9})
+    wait_until(lambda: client.get("/health").json()["status"] == "ready", 10)
+
+
+def test_health_shows_the_refused_settings_of_a_model(
+    client: httpx.Client, service: Callable[[dict[str, Any]], str]
+) -> None:
+    before = replicas()
+    deployments = [
+        d | {"user_config": {"speed": 9}} if d["name"] == "TextToSpeech" else d for d in FAKES["deployments"]
+    ]
+    service(FAKES | {"deployments": deployments})
+    try:
+        wait_until(lambda: client.get("/health").json()["status"] == "degraded", 20)
+        assert "speed" in client.get("/health").json()["refused"]["TextToSpeech"]
+        assert replicas() == before
+    finally:
+        service(FAKES)
+    wait_until(lambda: client.get("/health").json()["status"] == "ready", 20)

@@ -99,13 +99,20 @@ def test_speech_async(fakes: str) -> None:
         ({"speed": 5}, "speed"),
         ({"response_format": "aiff"}, "response_format"),
         ({"model": "tts-1"}, "model"),
-        ({"instructions": "Whisper."}, "instructions"),
     ],
 )
 def test_rejects_invalid_speech_parameters_by_name(api: OpenAI, more: dict[str, Any], param: str) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         speech(api, **more)
     assert caught.value.param == param
+
+
+def test_accepts_null_for_optional_parameters_and_instructions_without_effect(fakes: str) -> None:
+    fields = {"input": TEXT, "model": None, "voice": None, "speed": None, "response_format": None,
+              "stream_format": None, "instructions": "Whisper."}  # fmt: skip
+    response = httpx.post(f"{fakes}/v1/audio/speech", json=fields, timeout=60)
+    assert response.headers["content-type"] == "audio/mpeg"
+    assert seconds(response.content, "mp3") > 0.2
 
 
 def test_rejects_a_text_without_a_word(api: OpenAI) -> None:
@@ -136,6 +143,19 @@ def test_transcription_as_text_with_times_and_as_subtitles(api: OpenAI) -> None:
     assert srt.startswith("1\n00:00:00,000 --> 00:00:0")
     vtt = transcribe(api, response_format="vtt")
     assert vtt.startswith("WEBVTT\n\n00:00:00.000 --> 00:00:0")
+
+
+@pytest.mark.parametrize("language", ["en-US", "English", "auto", ""])
+def test_accepts_a_language_in_each_form(api: OpenAI, language: str) -> None:
+    assert transcribe(api, language=language).text.startswith("it lasted")
+
+
+def test_rejects_nan_samples_as_the_other_routes_do(api: OpenAI) -> None:
+    samples = np.zeros(1600, np.float32)
+    samples[7] = np.nan
+    with pytest.raises(openai.BadRequestError, match="NaN") as caught:
+        transcribe(api, file=("nan.wav", wav(samples, "FLOAT")))
+    assert caught.value.code == "broken_media"
 
 
 def test_transcription_is_streamed(api: OpenAI) -> None:
@@ -175,11 +195,11 @@ def test_the_transcript_of_silence_is_empty(api: OpenAI) -> None:
     [
         ({"model": "whisper-1"}, "model"),
         ({"temperature": 2}, "temperature"),
-        ({"language": "English"}, "language"),
+        ({"language": "Klingon"}, "language"),
         ({"timestamp_granularities": ["word"]}, "timestamp_granularities"),
         ({"timestamp_granularities": ["word"], "response_format": "verbose_json"}, "timestamp_granularities"),
         ({"response_format": "diarized_json"}, "response_format"),
-        ({"include": ["logprobs"]}, "include[]"),
+        ({"include": ["logprobs"]}, "include"),
         ({"file": ("a.wav", b"RIFF0000WAVEjunk")}, "file"),
     ],
 )

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import json
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -233,6 +234,37 @@ def test_accepts_the_parameters_of_a_model_and_those_without_effect(complete: Ca
     assert complete(**options, **without_effect, response_format=format_).choices[0].message.content
 
 
+def test_accepts_what_clients_send_as_their_defaults(fakes: str) -> None:
+    fields = {
+        "messages": [QUESTION | {"name": "ada"}],
+        "top_p": 0,
+        "max_tokens": 1,
+        "max_completion_tokens": 2,
+        "stream": True,
+        "stream_options": {"include_usage": None},
+        "verbosity": None,
+        "prompt_cache_retention": None,
+    }
+    response = httpx.post(f"{fakes}/v1/chat/completions", json=fields, timeout=60)
+    assert response.status_code == 200, response.text
+    assert response.text.count('"content":') == 3  # the first chunk, which is empty, and two tokens
+
+
+def test_a_stream_to_http_1_0_has_no_chunks(fakes: str) -> None:
+    url = httpx.URL(fakes)
+    body = json.dumps({"messages": [QUESTION], "stream": True}).encode()
+    head = (
+        b"POST /v1/chat/completions HTTP/1.0\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    )
+    with socket.create_connection((url.host, url.port), timeout=60) as connection:
+        connection.sendall(head % len(body) + body)
+        data = b"".join(iter(lambda: connection.recv(65_536), b""))
+    headers, _, content = data.partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in headers.lower()
+    assert content.startswith(b"data: {")
+    assert content.endswith(b"data: [DONE]\n\n")
+
+
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "n": ({"n": 2}, "n"),
     "logprobs": ({"logprobs": True}, "logprobs"),
@@ -299,6 +331,7 @@ def test_rejects_a_body_that_is_not_valid_json(fakes: str) -> None:
 def test_lists_the_models_of_the_configuration(api: OpenAI) -> None:
     assert [model.id for model in api.models.list()] == ["parley", "fake-asr", "fake-llm", "fake-vision", "fake-tts"]
     assert api.models.retrieve("fake-llm").object == "model"
+    assert httpx.get(f"{api.base_url}models/").json() == httpx.get(f"{api.base_url}models").json()
     with pytest.raises(openai.NotFoundError) as caught:
         api.models.retrieve("gpt/4o")
     assert caught.value.code == "model_not_found"

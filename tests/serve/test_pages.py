@@ -29,6 +29,10 @@ def test_health_names_every_deployment(client: httpx.Client) -> None:
     assert set(body["deployments"]) == {"Gateway", "SpeechToText", "TextLLM", "VisionLLM", "TextToSpeech"}
 
 
+def test_the_gateway_is_live(client: httpx.Client) -> None:
+    assert client.get("/health/live").json() == {"status": "live"}
+
+
 def test_the_documentation_page_loads_nothing_from_other_hosts(client: httpx.Client) -> None:
     response = client.get("/docs")
     assert response.headers["content-type"].startswith("text/html")
@@ -46,7 +50,7 @@ def test_openapi_describes_every_form_response_and_error(client: httpx.Client) -
         "models",
         "models/{name}",
     }
-    assert set(spec["paths"]) == {"/chat", "/graph", "/health"} | {f"/v1/{route}" for route in openai}
+    assert set(spec["paths"]) == {"/chat", "/graph", "/health", "/health/live"} | {f"/v1/{route}" for route in openai}
     chat = spec["paths"]["/chat"]["post"]
     forms = chat["requestBody"]["content"]
     kinds = {"multipart/form-data", "application/x-www-form-urlencoded", "application/json"}

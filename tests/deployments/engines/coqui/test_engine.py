@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,13 @@ def seconds(chunks: list[Audio]) -> float:
 
 def joined(chunks: list[Audio]) -> Any:
     return np.concatenate([chunk.samples for chunk in chunks])
+
+
+def test_rejects_local_files_of_a_model_whose_loader_runs_code_of_its_file(tmp_path: Path) -> None:
+    (tmp_path / "bark.pth").write_bytes(b"")
+    (tmp_path / "config.json").write_text('{"model": "bark"}')
+    with pytest.raises(ValueError, match="bark is not supported"):
+        CoquiSynthesizer(CoquiArgs(model=str(tmp_path / "bark.pth"), config=str(tmp_path / "config.json")))
 
 
 def test_has_the_sample_rate_and_the_language_of_the_model(voice: CoquiSynthesizer) -> None:
