@@ -57,6 +57,6 @@ def test_openapi_describes_every_form_response_and_error(client: httpx.Client) -
     assert set(forms) == kinds | {"text/plain", "audio/*", "image/*"}
     for form in ("multipart/form-data", "application/json"):
         assert {"text", "audio", "image", "output", "messages"} <= set(forms[form]["schema"]["properties"])
-    assert set(chat["responses"]) == {"200", "400", "401", "413", "415", "422", "429", "503", "504"}
+    assert set(chat["responses"]) == {*("200", "400", "401", "408", "413", "415", "422", "429", "431", "503", "504")}
     assert "audio/wav" in chat["responses"]["200"]["content"]
     assert {p["name"] for p in chat["parameters"]} >= {"output", "text"}
