@@ -20,6 +20,7 @@ from pydantic_core import PydanticUndefined
 from deployments.engines.registry import CHAT_MODELS, RECOGNIZERS, SYNTHESIZERS, EngineEntry
 from deployments.settings import ChatConfig, Settings, SpeechToTextConfig, TextToSpeechConfig
 from graphs.settings import GatewayArgs, GatewayConfig
+from scripts.generated_page import write_or_check
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 
@@ -44,14 +45,7 @@ DEPLOYMENTS: tuple[tuple[str, str, Sequence[EngineEntry], type[Settings]], ...] 
 
 
 def main() -> int:
-    page = "\n".join(lines())
-    if "--check" in sys.argv[1:]:
-        if TARGET.read_text() != page:
-            print(f"{TARGET.name} is out of date: run `make docs`", file=sys.stderr)
-            return 1
-        return 0
-    TARGET.write_text(page)
-    return 0
+    return write_or_check(TARGET, lines())
 
 
 def lines() -> Iterator[str]:

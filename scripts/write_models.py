@@ -11,6 +11,7 @@ from pathlib import Path
 
 from models.catalogue import Entry, HubFile, Joined, LocalFile, NpmPackage, PythonPackage, Source, Variant, entries
 from models.progress import human
+from scripts.generated_page import write_or_check
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "models.md"
 
@@ -49,14 +50,7 @@ python -m models remove whisper-base
 
 
 def main() -> int:
-    page = "\n".join(lines())
-    if "--check" in sys.argv[1:]:
-        if TARGET.read_text() != page:
-            print(f"{TARGET.name} is out of date: run `make docs`", file=sys.stderr)
-            return 1
-        return 0
-    TARGET.write_text(page)
-    return 0
+    return write_or_check(TARGET, lines())
 
 
 def lines() -> Iterator[str]:
