@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from models import cache, catalogue, progress
+from models.configuration import pull_named
 from models.errors import ModelError
 from models.pull import pull, remove, verify
 
@@ -59,12 +60,15 @@ def _list(_: argparse.Namespace) -> int:
 
 
 def _pull(options: argparse.Namespace) -> int:
-    names: list[str] = options.names + (catalogue.named_in(_read(options.config)) if options.config else [])
-    if not names and options.config is None:
+    if not options.names and options.config is None:
         raise ModelError(f"name a model, or a configuration with --config; there are {', '.join(catalogue.entries())}")
+    configuration = _read(options.config) if options.config else {}
+    names = [*options.names, *catalogue.named_in(configuration)]
     pulled = pull(names, progress.for_stream())
     for name in dict.fromkeys(names):
         print(f"{name}: {'pulled' if name in pulled else 'in the cache'}, {cache.folder_of(name)}")
+    for named in pull_named(configuration, progress.for_stream()):
+        print(f"{named}: ready")
     return 0
 
 

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 from models import catalogue
 from models.catalogue import Entry, Variant
-from models.errors import NotPulled
+from models.errors import NotPulled as NotPulled
 
+ROOT = Path(__file__).resolve().parent.parent
 VARIABLE = "PARLEY_MODELS"
 """Environment variable with the path of the cache."""
 
@@ -66,6 +68,22 @@ def find(value: str, setting: str = "model") -> Path | None:
     if not is_complete(found):
         raise NotPulled(f"{value} is not in {folder()}; run: python -m models pull {value}")
     return folder_of(value) / found.settings[setting]
+
+
+def is_hub_name(value: str) -> bool:
+    """Return whether a setting means a model of the hub: a plain name or owner/name, and no path that exists."""
+    return (
+        re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", value) is not None
+        and value not in catalogue.entries()
+        and not (ROOT / value).exists()
+    )
+
+
+def not_downloaded(what: str) -> NotPulled:
+    """Return the error of a replica for a model outside of the catalogue that no pull has downloaded."""
+    return NotPulled(
+        f"{what} is not on this machine, and a replica downloads nothing; run: python -m models pull --config FILE"
+    )
 
 
 def is_complete(entry: Entry) -> bool:

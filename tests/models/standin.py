@@ -33,7 +33,21 @@ class StandIn:
     """Bytes of a path's response after which the rest waits for ``release``."""
     cut_after: dict[str, int] = field(default_factory=dict)
     """Bytes of a path's next response after which the connection is closed."""
+    statuses: dict[str, list[int]] = field(default_factory=dict)
+    """Statuses of a path's next responses, in place of its file; the last one remains."""
+    redirects: dict[str, str] = field(default_factory=dict)
+    """Paths that are answered with a redirect, and where to."""
+    appended: dict[str, bytes] = field(default_factory=dict)
+    """Bytes that follow a path's response, beyond its Content-Length."""
+    without_length: set[str] = field(default_factory=set)
+    """Paths whose responses have no Content-Length and end with the connection."""
+    silent: dict[str, int] = field(default_factory=dict)
+    """How many of a path's next responses never come."""
+    aliases: dict[str, str] = field(default_factory=dict)
+    """Other paths of a path: those of a branch."""
     with_ranges: bool = True
+    shift: int = 0
+    """How far from the wanted byte a response to a Range begins."""
 
     def __post_init__(self) -> None:
         stand_in = self
@@ -42,6 +56,8 @@ class StandIn:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 stand_in._respond(self)
+
+            do_HEAD = do_GET  # noqa: N815
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -54,6 +70,7 @@ class StandIn:
     def release(self) -> None:
         """Let all responses continue, and hold none from now on."""
         self.hold_after.clear()
+        self.silent.clear()
         self._released.set()
 
     def close(self) -> None:
@@ -102,7 +119,9 @@ class StandIn:
         for path, content in files.items():
             address = f"/hub/{name}/resolve/{revision}/{path}"
             self.files[address] = content
-            self.headers[address] = {"X-Linked-Etag": f'"{stated or sha256(content)}"'}
+            self.aliases[f"/hub/{name}/resolve/main/{path}"] = address
+            tag = f'"{stated or sha256(content)}"'
+            self.headers[address] = {"X-Linked-Etag": tag, "ETag": tag, "X-Repo-Commit": revision}
         tree = [
             {
                 "type": "file",
@@ -113,8 +132,10 @@ class StandIn:
             }
             for path, content in files.items()
         ]
-        self.files[f"/hub/api/models/{name}/tree/{revision}"] = json.dumps(tree).encode()
-        self.headers[f"/hub/api/models/{name}/tree/{revision}"] = {"Content-Type": "application/json"}
+        described = {"id": name, "sha": revision, "siblings": [{"rfilename": path} for path in files]}
+        for address, answer in {f"tree/{revision}": tree, "revision/main": described}.items():
+            self.files[f"/hub/api/models/{name}/{address}"] = json.dumps(answer).encode()
+            self.headers[f"/hub/api/models/{name}/{address}"] = {"Content-Type": "application/json"}
 
     def count(self, part: str) -> int:
         """Return how many requests had ``part`` in their path."""
@@ -126,11 +147,30 @@ class StandIn:
 
     def _respond(self, request: BaseHTTPRequestHandler) -> None:
         path = unquote(urlsplit(request.path).path)
+        path = self.aliases.get(path, path)
         wanted = request.headers.get("Range", "")
         self.requests.append((path, wanted))
+        if self.silent.get(path, 0):
+            self.silent[path] -= 1
+            self._released.wait(60)
+            request.close_connection = True
+            return
+        statuses = self.statuses.get(path, [])
+        if statuses and (status := statuses.pop(0) if len(statuses) > 1 else statuses[0]) != 200:
+            request.send_response(status)
+            for name, value in (self.headers.get(path, {}) | {"Content-Length": "0"}).items():
+                request.send_header(name, value)
+            request.end_headers()
+            return
+        if path in self.redirects:
+            request.send_response(302)
+            request.send_header("Location", self.url + self.redirects[path])
+            request.send_header("Content-Length", "0")
+            request.end_headers()
+            return
         content = self.files.get(path)
         if content is None:
-            request.send_error(404)
+            self._not_found(request, path)
             return
         start = int(wanted.removeprefix("bytes=").split("-")[0]) if wanted and self.with_ranges else 0
         if start and start >= len(content):
@@ -139,18 +179,36 @@ class StandIn:
             request.send_header("Content-Length", "0")
             request.end_headers()
             return
+        start += self.shift if start else 0
         request.send_response(206 if start else 200)
         if start:
             request.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         headers = {"Content-Type": "application/octet-stream"} | self.headers.get(path, {})
-        for name, value in (headers | {"Content-Length": str(len(content) - start)}).items():
+        if path in self.without_length:
+            request.close_connection = True
+        else:
+            headers["Content-Length"] = str(len(content) - start)
+        for name, value in headers.items():
             request.send_header(name, value)
         request.end_headers()
-        self._send(request, content[start:], self.cut_after.pop(path, None), self.hold_after.get(path))
+        if request.command == "HEAD":
+            return
+        sent = content[start:] + self.appended.get(path, b"")
+        self._send(request, sent, self.cut_after.pop(path, None), self.hold_after.get(path))
+
+    def _not_found(self, request: BaseHTTPRequestHandler, path: str) -> None:
+        request.send_response(404)
+        if path.startswith("/hub/"):  # where the hub says what it does not have
+            repository = path.removeprefix("/hub/").removeprefix("api/models/").split("/")[:2]
+            known = f"/hub/api/models/{'/'.join(repository)}/revision/main" in self.files
+            request.send_header("X-Error-Code", "EntryNotFound" if known else "RepoNotFound")
+        request.send_header("Content-Length", "0")
+        request.end_headers()
 
     def _send(self, request: BaseHTTPRequestHandler, content: bytes, limit: int | None, hold: int | None) -> None:
-        for at in range(0, len(content), CHUNK):
-            part = content[at : at + CHUNK]
+        step = min(CHUNK, hold or CHUNK)
+        for at in range(0, len(content), step):
+            part = content[at : at + step]
             if limit is not None and at + len(part) > limit:
                 request.wfile.write(part[: limit - at])
                 request.close_connection = True

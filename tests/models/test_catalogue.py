@@ -23,6 +23,7 @@ NOT_PULLED = [  # the hub is not reachable from the machines on which these test
     "llava-1.6-34b",
     "vits-ljspeech",
 ]
+"""Entries of which nobody has compared the bytes with the catalogue."""
 NOT_PINNED = ["mistral-7b-instruct-mlc", "llava-1.6-34b", "vits-ljspeech"]
 
 
@@ -54,8 +55,8 @@ def test_a_verified_variant_has_the_size_and_hash_of_every_file(shipped: dict[st
 
 def test_every_entry_states_a_size_and_a_licence(shipped: dict[str, Entry]) -> None:
     for entry in shipped.values():
-        assert entry.bytes > 50_000_000
-        assert entry.licence in ("MIT", "Apache-2.0")
+        assert entry.bytes > 5_000_000
+        assert entry.licence in ("MIT", "Apache-2.0", "BSD-2-Clause")
 
 
 def test_a_setting_means_a_file_or_a_folder_of_every_variant(shipped: dict[str, Entry]) -> None:

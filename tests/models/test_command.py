@@ -114,5 +114,5 @@ def test_make_serve_pulls_what_the_configuration_names(capsys: pytest.CaptureFix
 
 def test_make_serve_names_the_bundled_models_if_it_cannot_pull(registry: StandIn) -> None:
     registry.files.clear()
-    with pytest.raises(serve.CannotStart, match=r"(?s)hubbed cannot be pulled.*make serve CONFIG=configs/pocket\.yaml"):
+    with pytest.raises(serve.CannotStart, match=r"(?s)hubbed cannot be pulled.*CONFIG=configs/pocket\.yaml make serve"):
         serve.pull_models(CONFIGURATION)

