@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Generator
 from contextlib import aclosing
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,12 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from deployments.engines.whisper.engine import WhisperRecognizer, _folder_or_name
+from deployments.engines.whisper.engine import WhisperRecognizer
+from deployments.engines.whisper.model import _folder
 from deployments.engines.whisper.settings import WhisperArgs, WhisperConfig
 from deployments.errors import InvalidRequest
 from deployments.messages import Audio, Segment
+from models.errors import NotPulled
 from tests.deployments.engines.cases import DATA
 from tests.deployments.engines.whisper import tiny
 from tests.deployments.engines.whisper.contract import KEEP_ALL
@@ -46,7 +49,7 @@ def long_recording(times: int = 5) -> Audio:
 
 @pytest.fixture(scope="module")
 def pocket() -> WhisperRecognizer:
-    return WhisperRecognizer(WhisperArgs(workers=2))
+    return WhisperRecognizer(WhisperArgs(workers=2, min_window_s=30, pad_with="zeros"))
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +91,14 @@ def test_a_segment_reports_probabilities_and_tokens(run: Run, engine: WhisperRec
         assert segment.temperature == KEEP_ALL.temperature
 
 
-def test_repetitive_text_is_dropped(run: Run, engine: WhisperRecognizer) -> None:
+def test_repetitive_text_is_kept(run: Run, engine: WhisperRecognizer) -> None:
     strict = KEEP_ALL.model_copy(update={"compression_ratio_threshold": 1e-6})
-    assert run(collect(engine, tiny.noise(), KEEP_ALL))
-    assert run(collect(engine, tiny.noise(), strict)) == []
+    assert run(collect(engine, tiny.noise(), KEEP_ALL)) == run(collect(engine, tiny.noise(), strict)) != []
+
+
+def test_a_segment_names_its_language(run: Run, engine: WhisperRecognizer) -> None:
+    segments = run(collect(engine, tiny.noise(), KEEP_ALL.model_copy(update={"language": None})))
+    assert {segment.language for segment in segments} == {"en"}
 
 
 def test_rejects_a_language_that_the_model_does_not_have(run: Run, engine: WhisperRecognizer) -> None:
@@ -118,17 +125,35 @@ def test_a_missing_folder_is_named_in_the_error(model: str) -> None:
         WhisperRecognizer(WhisperArgs(model=model))
 
 
+@pytest.mark.parametrize("revision", [None, "0123abc"])
 @pytest.mark.parametrize("name", ["large-v3-turbo", "someone/whisper-ct2"])
-def test_a_name_on_the_hub_is_not_changed(name: str) -> None:
-    assert _folder_or_name(name) == name
+def test_a_name_on_the_hub_means_its_folder_in_the_hubs_cache(
+    folder: Path, name: str, revision: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    def download(size_or_id: str, revision: str | None, local_files_only: bool) -> str:
+        assert local_files_only
+        asked.append((size_or_id, revision))
+        return str(folder)
+
+    monkeypatch.setattr("faster_whisper.utils.download_model", download)
+    assert _folder(name, revision) == folder
+    assert asked == [(name, revision)]
+
+
+@pytest.mark.parametrize("name", ["large-v3-turbo", "someone/no-such-model"])
+def test_a_name_on_the_hub_that_was_not_pulled_is_an_error_with_the_command(name: str) -> None:
+    with pytest.raises(NotPulled, match="run: python -m models pull --config FILE"):
+        WhisperRecognizer(WhisperArgs(model=name))
 
 
 @pytest.mark.parametrize("options", [{}, {"words": True}, {"vad": False, "words": True}, {"prompt": "Paris."}], ids=str)
 def test_transcribes_as_the_library_does(run: Run, pocket: WhisperRecognizer, options: dict[str, Any]) -> None:
     from faster_whisper import WhisperModel
 
-    audio, config = long_recording(3), WhisperConfig(**options)
-    library = WhisperModel(_folder_or_name(WhisperArgs().model), compute_type="int8", cpu_threads=1)
+    audio, config = long_recording(3), WhisperConfig(tries=1, **options)
+    library = WhisperModel(str(_folder(WhisperArgs().model, None)), compute_type="int8", cpu_threads=1)
     segments, _ = library.transcribe(
         audio.samples,
         language="en",
@@ -140,7 +165,7 @@ def test_transcribes_as_the_library_does(run: Run, pocket: WhisperRecognizer, op
         vad_filter=config.vad,
         vad_parameters={"min_speech_duration_ms": 100, "min_silence_duration_ms": 500, "speech_pad_ms": 300},
     )
-    expected = [segment for segment in segments if segment.compression_ratio <= config.compression_ratio_threshold]
+    expected = list(segments)
     found = run(collect(pocket, audio, config))
     assert len(found) > 1
     assert [(one.text, one.start_s, one.end_s) for one in found] == [
@@ -151,13 +176,13 @@ def test_transcribes_as_the_library_does(run: Run, pocket: WhisperRecognizer, op
     ]
 
 
-def test_short_audio_is_padded_to_the_models_shortest_window(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = WhisperRecognizer(WhisperArgs(min_window_s=6))
+def test_short_audio_is_padded_to_the_shortest_window(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = WhisperRecognizer(WhisperArgs(min_window_s=6, window_pad_s=1, pad_with="zeros"))
     encode, seconds = engine._model.encode, []
 
-    def recorded(features: NDArray[np.float32]) -> Any:
-        seconds.append(features.shape[-1] / 100)
-        return encode(features)
+    def recorded(features: NDArray[np.float32], window: int) -> Any:
+        seconds.append(window / 100)
+        return encode(features, window)
 
     monkeypatch.setattr(engine._model, "encode", recorded)
     config = WhisperConfig(vad=False, words=True)
@@ -209,16 +234,16 @@ def test_a_short_recording_is_done_before_long_ones(run: Run, pocket: WhisperRec
     assert run(body())[0] == "short"
 
 
-def test_closing_a_request_ends_it_after_the_running_window(
+def test_closing_a_request_ends_it_after_the_running_step(
     run: Run, pocket: WhisperRecognizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     computed: list[list[Segment]] = []
-    windows = pocket._windows
+    steps = pocket._steps
 
-    def recorded(audio: Audio, config: WhisperConfig) -> Generator[list[Segment], None, None]:
-        for window in windows(audio, config):
-            computed.append(window)
-            yield window
+    def recorded(audio: Audio, config: WhisperConfig, stopped: Event) -> Generator[list[Segment], None, None]:
+        for step in steps(audio, config, stopped):
+            computed.append(step)
+            yield step
 
     async def body() -> int:
         async with aclosing(pocket.transcribe(long_recording(), WhisperConfig())) as segments:
@@ -228,6 +253,6 @@ def test_closing_a_request_ends_it_after_the_running_window(
             await asyncio.sleep(0.01)
         return before
 
-    monkeypatch.setattr(pocket, "_windows", recorded)
+    monkeypatch.setattr(pocket, "_steps", recorded)
     before = run(body())
     assert len(computed) <= before + 1
