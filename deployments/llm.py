@@ -10,7 +10,7 @@ from ray import serve
 from deployments.engines.base import ChatModel
 from deployments.engines.registry import ChatArgs, chat_model, entry_of
 from deployments.errors import UnsupportedMedia
-from deployments.messages import ChatEnd, ChatMessage, ChatOptions, TextDelta
+from deployments.messages import ChatEnd, ChatMessage, ChatOptions, ChatValue, TextDelta
 from deployments.metrics import FIRST_TOKEN, RequestMetrics
 from deployments.replica import Replica, served
 from deployments.settings import ChatConfig
@@ -26,8 +26,11 @@ class ChatLLM(Replica[ChatModel, ChatConfig]):
     @served
     async def chat(
         self, metrics: RequestMetrics, messages: Sequence[ChatMessage], options: ChatOptions
-    ) -> AsyncGenerator[TextDelta | ChatEnd, None]:
-        """Yield the answer in deltas, then ``ChatEnd``. Raise ``ContextOverflow`` before the first delta."""
+    ) -> AsyncGenerator[ChatValue, None]:
+        """Yield ``MessagesDropped`` if there are any, the answer in deltas, then ``ChatEnd``.
+
+        Raise ``ContextOverflow`` before the first delta.
+        """
         config = self._config.for_request(options)
         if not self._engine.vision and any(message.images for message in messages):
             raise UnsupportedMedia("this model accepts no pictures; use the vision model", param="image")
@@ -36,7 +39,7 @@ class ChatLLM(Replica[ChatModel, ChatConfig]):
             async for value in values:
                 if isinstance(value, ChatEnd):
                     metrics.tokens(value.prompt_tokens, value.completion_tokens)
-                else:
+                elif isinstance(value, TextDelta):
                     metrics.first(FIRST_TOKEN)
                 yield value
 

@@ -25,8 +25,18 @@ from deployments.engines.llama.settings import LlamaArgs, LlamaConfig
 from deployments.engines.llama.vision import VisionEncoder
 from deployments.engines.threads import SerialExecutor, prepare
 from deployments.errors import EngineUnavailable, Overloaded
-from deployments.messages import ChatEnd, ChatMessage, FinishReason, JsonSchema, Load, TextDelta
+from deployments.messages import (
+    ChatEnd,
+    ChatMessage,
+    ChatValue,
+    FinishReason,
+    JsonSchema,
+    Load,
+    MessagesDropped,
+    TextDelta,
+)
 from deployments.settings import ChatConfig, model_path
+from models.cache import not_downloaded
 
 RETRY_AFTER_S = 1.0
 
@@ -74,7 +84,7 @@ class LlamaChat:
 
     async def chat(
         self, messages: Sequence[ChatMessage], config: ChatConfig, json_schema: JsonSchema | None = None
-    ) -> AsyncGenerator[TextDelta | ChatEnd, None]:
+    ) -> AsyncGenerator[ChatValue, None]:
         """See ``ChatModel.chat``. ``json_schema`` replaces the grammar of ``config``, which is a ``LlamaConfig``.
 
         Raise ``Overloaded`` if all slots are in use and the queue is full, and ``InvalidRequest``, also after a part of
@@ -88,6 +98,8 @@ class LlamaChat:
             worker = self._best_worker(prompt)
             worker.submit(generation)
             try:
+                if prompt.dropped_messages:
+                    yield MessagesDropped(prompt.dropped_messages)
                 finish: FinishReason | None = None
                 while finish is None:
                     text, finish = await self._next_text(output)
@@ -162,7 +174,8 @@ class LlamaChat:
         """Return a generation for any worker; what takes long is done in another thread."""
 
         def prepare() -> Generation:
-            prompt = self._prompt_builder.build(messages)
+            drop = config.context_overflow == "drop"
+            prompt = self._prompt_builder.build(messages, config.max_tokens, drop=drop)
             request = Request(prompt, config.max_tokens, config.stop, _sampling(config, json_schema), output)
             return self._workers[0].scheduler.new_generation(request)
 
@@ -234,7 +247,10 @@ def _sampling(config: LlamaConfig, schema: JsonSchema | None) -> Sampling:
 
 
 def _file(name: str, args: LlamaArgs, setting: str) -> Path:
-    """Return the local path of the file that ``setting`` names, downloaded from the model hub if ``repo_id`` is set."""
+    """Return the path of the file that ``setting`` names, in the hub's cache if ``repo_id`` is set.
+
+    Raise ``FileNotFoundError``, or ``models.errors.NotPulled`` for a file that has not been pulled.
+    """
     if args.repo_id is None:
         path = model_path(name, setting)
         if not path.is_file():
@@ -242,4 +258,7 @@ def _file(name: str, args: LlamaArgs, setting: str) -> Path:
         return path
     from huggingface_hub import hf_hub_download
 
-    return Path(hf_hub_download(args.repo_id, name, revision=args.revision))
+    try:
+        return Path(hf_hub_download(args.repo_id, name, revision=args.revision, local_files_only=True))
+    except FileNotFoundError:
+        raise not_downloaded(f"{name} of {args.repo_id} on the model hub") from None

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deployments.errors import ContextOverflow
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prompt:
@@ -15,11 +17,13 @@ class Prompt:
 
     ``keys`` is int64 of shape (n,): the token id, or for a part of a picture a negative number that depends on the
     picture's content. Prompts with equal keys up to a position have equal content up to it. ``pictures`` are in order:
-    each has its first position and its embeddings, float32 of shape (positions, width).
+    each has its first position and its embeddings, float32 of shape (positions, width). ``dropped_messages`` of the
+    conversation, the oldest ones, are not in the prompt.
     """
 
     keys: NDArray[np.int64]
     pictures: tuple[tuple[int, NDArray[np.float32]], ...] = ()
+    dropped_messages: int = 0
 
     def chunk(self, start: int, limit: int) -> NDArray[Any]:
         """Return the content from position ``start`` on: at most ``limit`` tokens (n,) or embeddings (n, width).
@@ -91,3 +95,13 @@ class Request:
     stop: tuple[str, ...] = ()
     sampling: Sampling = Sampling()
     output: Any = None
+
+
+def overflow(length: str, context_length: int, max_tokens: int) -> ContextOverflow:
+    """Return the error for a conversation of ``length``, such as "5,000 tokens", that leaves no room for its answer."""
+    limit = context_length - max_tokens
+    fitting = f"at most {limit:,} fit" if limit > 0 else f"none fit into a context of {context_length:,}"
+    return ContextOverflow(
+        f"the conversation has {length}; {fitting} besides the {max_tokens:,} reserved for the answer",
+        param="messages" if limit > 0 else "max_tokens",
+    )

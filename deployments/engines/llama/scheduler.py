@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.engines.llama.generation import Generation
-from deployments.engines.llama.request import Prompt, Request, Sampling
-from deployments.errors import ContextOverflow, InvalidRequest
+from deployments.engines.llama.request import Prompt, Request, Sampling, overflow
+from deployments.errors import InvalidRequest
 
 # Shortest prefix to copy from another slot: a copy takes about as long as the prefill of this many positions.
 MIN_COPY = 16
@@ -262,15 +262,8 @@ class Scheduler:
 
     def _require_fit(self, length: int, max_tokens: int) -> None:
         """Raise ``ContextOverflow`` unless a prompt and the longest possible answer fit a slot."""
-        limit = self._backend.context_length - max_tokens
-        if length <= limit:
-            return
-        context_length = self._backend.context_length
-        fitting = f"at most {limit:,} fit" if limit > 0 else f"none fit into a context of {context_length:,}"
-        raise ContextOverflow(
-            f"the conversation has {length:,} tokens; {fitting} besides the {max_tokens:,} reserved for the answer",
-            param="messages" if limit > 0 else "max_tokens",
-        )
+        if length > self._backend.context_length - max_tokens:
+            raise overflow(f"{length:,} tokens", self._backend.context_length, max_tokens)
 
     def _drop_cancelled(self) -> None:
         for generation in [waiting for waiting in self._waiting.copy() if waiting.cancelled]:

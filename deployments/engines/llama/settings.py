@@ -28,7 +28,7 @@ class LlamaArgs(EngineArgs):
         default=None,
         description="The GGUF file of the vision encoder, located like model; null accepts no pictures.",
     )
-    repo_id: str | None = Field(default=None, description="Repository of the model hub to download the files from.")
+    repo_id: str | None = Field(default=None, description="Repository of the model hub that has the files.")
     revision: str | None = Field(
         default=None,
         min_length=1,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -17,6 +19,7 @@ from deployments.errors import BrokenMedia
 from deployments.messages import Image
 
 CACHED_IMAGES = 16  # the embeddings of one picture are 9 MB for LLaVA 1.5 with a 7B model
+CACHED_SIZES = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +47,7 @@ class VisionEncoder:
         self._width = width
         self._lock = Lock()
         self._cache: OrderedDict[bytes, list[ImageChunk]] = OrderedDict()
+        self._positions: OrderedDict[tuple[int, int], int] = OrderedDict()
         params = mtmd_cpp.mtmd_context_params_default()
         params.use_gpu = use_gpu
         params.print_timings = False
@@ -67,6 +71,17 @@ class VisionEncoder:
                 self._cache.popitem(last=False)
             return self._cache[key]
 
+    def positions(self, image: Image) -> int:
+        """Return how many positions ``image`` takes in a prompt, without encoding it; the size of a picture decides."""
+        height, width, _ = image.pixels.shape
+        with self._lock:
+            if (height, width) not in self._positions:
+                with self._tokenized(np.ascontiguousarray(image.pixels)) as chunks:
+                    self._positions[height, width] = sum(map(self._mtmd.mtmd_input_chunk_get_n_tokens, chunks))
+            if len(self._positions) > CACHED_SIZES:
+                self._positions.popitem(last=False)
+            return self._positions[height, width]
+
     def close(self) -> None:
         """Release the memory. Idempotent."""
         with self._lock:
@@ -75,6 +90,12 @@ class VisionEncoder:
                 self._context = None
 
     def _encode(self, pixels: NDArray[np.uint8], key: bytes) -> list[ImageChunk]:
+        with self._tokenized(pixels) as chunks:
+            return [self._chunk(chunk, key + b"%d" % i) for i, chunk in enumerate(chunks)]
+
+    @contextmanager
+    def _tokenized(self, pixels: NDArray[np.uint8]) -> Iterator[list[Any]]:
+        """Yield the ``mtmd_input_chunk`` of each part of a picture, scaled and sliced but not encoded."""
         height, width, _ = pixels.shape
         chunks = self._mtmd.mtmd_input_chunks_init()
         bitmap = self._mtmd.mtmd_bitmap_init(width, height, pixels.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8)))
@@ -85,7 +106,7 @@ class VisionEncoder:
             if self._mtmd.mtmd_tokenize(self._context, chunks, ctypes.byref(text), bitmaps, 1):
                 raise BrokenMedia(f"a picture of {width} by {height} pixels cannot be encoded", param="image")
             size = self._mtmd.mtmd_input_chunks_size(chunks)
-            return [self._chunk(self._mtmd.mtmd_input_chunks_get(chunks, i), key + b"%d" % i) for i in range(size)]
+            yield [self._mtmd.mtmd_input_chunks_get(chunks, i) for i in range(size)]
         finally:
             self._mtmd.mtmd_bitmap_free(bitmap)
             self._mtmd.mtmd_input_chunks_free(chunks)

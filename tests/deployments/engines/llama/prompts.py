@@ -31,7 +31,7 @@ class Prompts:
         self.builder = PromptBuilder(args, self.model, self.vision)
 
     def keys(self, *messages: ChatMessage) -> list[int]:
-        return self.builder.build(messages).keys.tolist()
+        return self.builder.build(messages, 0).keys.tolist()
 
     def pieces(self, *messages: ChatMessage) -> list[bytes]:
         """Return the bytes of each token; none for a control token or a position of a picture."""

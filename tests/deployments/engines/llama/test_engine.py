@@ -21,9 +21,10 @@ from deployments.engines.llama.engine import LlamaChat
 from deployments.engines.llama.schema import converted
 from deployments.engines.llama.settings import LlamaArgs, LlamaConfig
 from deployments.errors import ContextOverflow, EngineUnavailable, InvalidRequest, Overloaded, UnsupportedMedia
-from deployments.messages import ChatEnd, ChatMessage, Image, JsonSchema, Load, TextDelta
+from deployments.messages import ChatEnd, ChatMessage, Image, JsonSchema, Load, MessagesDropped, TextDelta
 from deployments.settings import resolve
 from graphs.settings import POCKET_LLM, POCKET_VISION
+from models.errors import NotPulled
 from tests.deployments.engines import tiny
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -386,11 +387,12 @@ def test_the_error_for_a_missing_model_names_the_file() -> None:
         LlamaChat(LlamaArgs(model="no-such-model.gguf"))
 
 
-def test_files_are_downloaded_from_the_model_hub(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    downloads: list[tuple[str, str, str | None]] = []
+def test_files_of_the_model_hub_are_those_of_its_cache(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[tuple[str, str, str | None]] = []
 
-    def download(repo_id: str, name: str, revision: str | None) -> str:
-        downloads.append((repo_id, name, revision))
+    def download(repo_id: str, name: str, revision: str | None, local_files_only: bool) -> str:
+        assert local_files_only
+        found.append((repo_id, name, revision))
         return str(tiny.projector(folder / name) if "mmproj" in name else tiny.chat_model(folder / name))
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
@@ -398,7 +400,12 @@ def test_files_are_downloaded_from_the_model_hub(run: Run, folder: Path, monkeyp
         LlamaArgs(repo_id="someone/llava", revision="0123abc", model="hub.gguf", mmproj="hub-mmproj.gguf", parallel=1)
     )
     run(engine.close())
-    assert downloads == [("someone/llava", "hub.gguf", "0123abc"), ("someone/llava", "hub-mmproj.gguf", "0123abc")]
+    assert found == [("someone/llava", "hub.gguf", "0123abc"), ("someone/llava", "hub-mmproj.gguf", "0123abc")]
+
+
+def test_a_file_of_the_hub_that_was_not_pulled_is_an_error_with_the_command() -> None:
+    with pytest.raises(NotPulled, match=r"no\.gguf of no/such .* run: python -m models pull --config FILE"):
+        LlamaChat(LlamaArgs(repo_id="no/such", model="no.gguf"))
 
 
 @pytest.mark.parametrize("kind", ["F16", "Q8_0", "Q4_0"])
@@ -430,7 +437,7 @@ def test_check_raises_if_the_encoding_of_a_picture_hangs(
     run: Run, args: LlamaArgs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = load(args, parallel=1, stall_timeout_s=0.05)
-    monkeypatch.setattr(engine._prompt_builder, "build", lambda messages: time.sleep(0.5))
+    monkeypatch.setattr(engine._prompt_builder, "build", lambda *_, **__: time.sleep(0.5))
 
     async def body() -> None:
         request = asyncio.create_task(answer(engine, conversation(0, tiny.picture())))
@@ -454,6 +461,27 @@ def test_the_error_for_a_too_long_conversation_has_its_length_and_the_limit(run:
         run(answer(engine, user("x"), LlamaConfig(max_tokens=10_000)))
     assert caught.value.param == "max_tokens"
     assert engine.produced == before
+
+
+def test_the_oldest_turns_of_a_too_long_conversation_are_dropped_unless_the_settings_refuse(
+    run: Run, engine: LlamaChat
+) -> None:
+    turn = [ChatMessage("user", "x y z " * 12), ChatMessage("assistant", "x y z " * 12)]
+    messages = [*turn * 10, ChatMessage("user", "hello")]
+
+    async def values(config: LlamaConfig) -> list[Any]:
+        return [value async for value in engine.chat(messages, config)]
+
+    first, *rest = run(values(GREEDY))
+    assert isinstance(first, MessagesDropped)
+    assert first.count % 2 == 0
+    assert rest == run(answered(engine, messages[first.count :]))
+    with pytest.raises(ContextOverflow):
+        run(values(GREEDY.model_copy(update={"context_overflow": "refuse"})))
+
+
+async def answered(engine: LlamaChat, messages: list[ChatMessage]) -> list[Any]:
+    return [value async for value in engine.chat(messages, GREEDY)]
 
 
 def test_a_prompt_and_its_answer_can_fill_the_whole_context(run: Run, engine: LlamaChat) -> None:

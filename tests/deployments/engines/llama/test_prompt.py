@@ -96,7 +96,7 @@ def test_a_model_without_a_vision_encoder_refuses_pictures(folder: Path) -> None
 def test_the_media_marker_of_the_library_is_text_in_a_message(llava: Prompts) -> None:
     message = ChatMessage("user", "what is <__media__> here", (tiny.picture(),))
     assert b"<__media__>" in b"".join(llava.pieces(message))
-    assert len(llava.builder.build([message]).pictures) == 1
+    assert len(llava.builder.build([message], 0).pictures) == 1
 
 
 @pytest.mark.parametrize(("name", "handler"), [("llava-1-5", Llava15ChatHandler), ("mtmd", MTMDChatHandler)])
@@ -161,16 +161,98 @@ def test_a_marker_is_tokenized_once(folder: Path, monkeypatch: pytest.MonkeyPatc
     assert 0 < with_markers.count(with_markers[-1]) < 100
 
 
-def test_no_picture_is_encoded_after_the_context_is_exceeded(
-    llava: Prompts, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    small = Prompts(tiny.llava(folder).model_copy(update={"context_length": 128}))
-    encoded: list[Image] = []
-    encode = small.builder._encode
-    monkeypatch.setattr(small.builder, "_encode", lambda image: (encoded.append(image), encode(image))[1])
+# --- conversations that are too long ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def small(folder: Path) -> Prompts:
+    """A model with pictures and a context of 128 tokens. Its vocabulary has a token for nearly every character."""
+    return Prompts(tiny.llava(folder).model_copy(update={"context_length": 128}))
+
+
+def turn(letter: str, picture: Image | None = None) -> tuple[ChatMessage, ChatMessage]:
+    """Return a question and an answer that together take some 30 tokens."""
+    return ChatMessage("user", letter * 12, (picture,) if picture else ()), ChatMessage("assistant", letter * 12)
+
+
+SYSTEM, QUESTION = ChatMessage("system", "be brief"), ChatMessage("user", "and now")
+
+
+def test_the_oldest_turns_are_dropped_until_the_prompt_and_the_answer_fit(small: Prompts) -> None:
+    conversation = (SYSTEM, *(message for letter in "abcdefgh" for message in turn(letter)), QUESTION)
+    sizes = []
+    for max_tokens in (1, 40, 80):
+        prompt = small.builder.build(conversation, max_tokens, drop=True)
+        remaining = (SYSTEM, *conversation[1 + prompt.dropped_messages :])
+        assert prompt.keys.tolist() == small.keys(*remaining)
+        assert len(prompt.keys) + max_tokens <= 128
+        assert remaining[1].role == "user"
+        sizes.append(prompt.dropped_messages)
+    assert 0 < sizes[0] < sizes[1] < sizes[2]
+
+
+def test_a_conversation_that_fits_is_not_shortened(small: Prompts) -> None:
+    prompt = small.builder.build((SYSTEM, *turn("a"), QUESTION), 1, drop=True)
+    assert (prompt.keys.tolist(), prompt.dropped_messages) == (small.keys(SYSTEM, *turn("a"), QUESTION), 0)
+
+
+def test_the_system_prompt_and_the_last_message_alone_may_be_too_long(small: Prompts) -> None:
+    with pytest.raises(ContextOverflow, match=r"at most 118 fit besides the 10 reserved"):
+        small.builder.build((SYSTEM, *turn("a"), ChatMessage("user", "x" * 120)), 10, drop=True)
     with pytest.raises(ContextOverflow):
-        small.keys(ChatMessage("user", "x" * 130), *[with_pictures(tiny.picture())] * 3)
-    assert not encoded
+        small.builder.build((ChatMessage("system", "x" * 120), *turn("a"), QUESTION), 1, drop=True)
+
+
+def test_a_long_conversation_is_refused_without_drop(small: Prompts) -> None:
+    with pytest.raises(ContextOverflow):
+        small.builder.build((SYSTEM, *turn("a") * 5, QUESTION), 1)
+
+
+def test_pictures_count_and_those_of_dropped_turns_are_not_encoded(
+    small: Prompts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert small.vision
+    encode, encoded = small.vision.encode, []
+    monkeypatch.setattr(small.vision, "encode", lambda image: (encoded.append(image), encode(image))[1])
+    old, new = tiny.picture(50), tiny.picture(51)
+    text_only = (*turn("a"), *turn("b"), *turn("c"), QUESTION)
+    max_tokens = 128 - len(small.keys(*text_only))  # the text alone just fits
+    assert small.builder.build(text_only, max_tokens, drop=True).dropped_messages == 0
+    with_pictures = (*turn("a", old), *turn("b"), *turn("c", new), QUESTION)
+    prompt = small.builder.build(with_pictures, max_tokens, drop=True)
+    assert prompt.dropped_messages == 2
+    assert [image is new for image in encoded] == [True]
+    assert len(prompt.pictures) == 1
+
+
+def test_no_picture_is_encoded_for_a_conversation_that_is_refused(
+    small: Prompts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(small.vision, "encode", lambda image: pytest.fail("encoded"))
+    with pytest.raises(ContextOverflow):
+        small.keys(*[with_pictures(tiny.picture())] * 3, ChatMessage("user", "x" * 130))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (60, 90), (400, 3), (900, 1200)])
+def test_the_positions_of_a_picture_are_known_before_it_is_encoded(llava: Prompts, size: tuple[int, int]) -> None:
+    assert llava.vision
+    picture = tiny.picture(0, *size)
+    assert llava.vision.positions(picture) == sum(len(chunk.keys) for chunk in llava.vision.encode(picture))
+
+
+def test_a_long_conversation_is_tokenized_about_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts = Prompts(LlamaArgs(model=str(tiny.chat_model(folder / "long.gguf")), context_length=4000))
+    tokenize, characters = prompts.model.vocabulary.tokenize, []
+    monkeypatch.setattr(
+        prompts.model.vocabulary,
+        "tokenize",
+        lambda text, **options: (characters.append(len(text)), tokenize(text, **options))[1],
+    )
+    conversation = (*(message for _ in range(2000) for message in turn("a")), QUESTION)
+    prompt = prompts.builder.build(conversation, 100, drop=True)
+    assert prompt.dropped_messages > 3000
+    whole = sum(len(message.text) for message in conversation)
+    assert sum(characters) < 3 * whole
 
 
 def data_url(image: Image) -> str:

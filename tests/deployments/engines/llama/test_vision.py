@@ -33,7 +33,7 @@ def test_a_picture_is_encoded_once(llava: Prompts) -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (400, 3), (28, 28), (900, 1200)])
 def test_pictures_of_any_size_have_as_many_embeddings(llava: Prompts, size: tuple[int, int]) -> None:
-    prompt = llava.builder.build([with_pictures(tiny.picture(0, *size))])
+    prompt = llava.builder.build([with_pictures(tiny.picture(0, *size))], 0)
     assert [embeddings.shape for _, embeddings in prompt.pictures] == [(4, tiny.WIDTH)]
 
 
