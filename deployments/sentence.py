@@ -1,41 +1,52 @@
-"""A sentence, prepared for a voice: symbols become words, and what is too long is split. Pure."""
+"""A sentence, prepared for a voice: in words, and in pieces of limited length. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
+from dataclasses import dataclass
 
-# English words for symbols that text cleaners drop silently.
-_SYMBOLS = (
-    (re.compile(r"(?<=\d)\s*[*×]\s*(?=\d)"), " times "),
-    (re.compile(r"(?<=\d)\s*÷\s*(?=\d)"), " divided by "),
-    (re.compile(r"(?<=\d)\s+[-−–]\s+(?=\d)"), " minus "),
-    (re.compile(r"\s*\+\s*"), " plus "),
-    (re.compile(r"\s*=\s*"), " equals "),
-    (re.compile(r"\s*%"), " percent"),
-    (re.compile(r"\s*°"), " degrees "),
-    (re.compile(r"€\s*(\d[\d.,]*(?<=\d))"), r"\1 euros"),
-    (re.compile(r"(?<=[A-Za-z])\s*/\s*(?=[A-Za-z])"), " or "),
-)
+from deployments.speech_text.spoken import spoken
+
+GROWTH = 1.5  # of pieces; more than 1 / 0.7, the real-time factor of the slowest voice
+MIN_CLAUSE_CHARS = 12  # what is shorter stays with the clause before it: "..., I think."
+
 _CLAUSE_BREAKS = re.compile(r"(?<=[,;:])\s+|\s+(?=[-–—(])")
+_CONJUNCTIONS = "because|but|while|although|though|whereas|which|when|where|if|unless|until|so that|as well as"
+_STARTS_OF_CLAUSES = re.compile(rf"{_CLAUSE_BREAKS.pattern}|(?<![,;:])\s+(?=(?:{_CONJUNCTIONS})\s)")
 
 
-def prepare(text: str, language: str | None, max_chars: int) -> Iterator[str]:
-    """Yield ``text`` in pieces of at most ``max_chars`` characters; none if it has no letter or digit.
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The pieces of a sentence, and the letters of it that the voice has no characters for."""
 
-    In English (``language`` is an ISO 639-1 code) symbols such as ``%`` and ``+`` are replaced by words.
+    pieces: tuple[str, ...]
+    omitted: str
+
+
+def prepare(
+    text: str, language: str | None, characters: Set[str] | None, max_chars: int, first_chars: int | None = None
+) -> Prepared:
+    """Return ``text`` in pieces of at most ``max_chars`` characters; none if there is nothing to say.
+
+    ``language`` and ``characters`` are those of the voice, as for ``spoken``. With ``first_chars`` the first piece ends
+    at the first clause of that length, and each further one may be longer by half.
     """
-    if (language or "").startswith("en"):
-        text = _with_symbols_as_words(text)
-    for piece in _split(text.strip(), max_chars):
-        if any(character.isalnum() for character in piece):
+    fitted = spoken(text, language, characters)
+    parts = [fitted.text] if first_chars is None else _growing(fitted.text, first_chars)
+    pieces = (piece for part in parts for piece in _split(part, max_chars) if any(map(str.isalnum, piece)))
+    return Prepared(tuple(pieces), fitted.omitted)
+
+
+def _growing(text: str, first_chars: int) -> Iterator[str]:
+    """Yield pieces that end at a clause, each longer than the one before: it is synthesized while that one is heard."""
+    piece, enough = "", float(first_chars)
+    for clause in _STARTS_OF_CLAUSES.split(text):
+        if len(piece) >= enough and len(clause) >= MIN_CLAUSE_CHARS:
             yield piece
-
-
-def _with_symbols_as_words(text: str) -> str:
-    for symbol, words in _SYMBOLS:
-        text = symbol.sub(words, text)
-    return text
+            piece, enough = "", enough * GROWTH
+        piece = f"{piece} {clause}" if piece else clause
+    yield piece
 
 
 def _split(text: str, max_chars: int) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -10,7 +11,7 @@ from ray import serve
 from deployments.engines.base import Synthesizer
 from deployments.engines.registry import TextToSpeechArgs, entry_of, synthesizer
 from deployments.errors import TooLarge
-from deployments.messages import Audio, SpeakOptions
+from deployments.messages import Audio, Omitted, SpeakOptions
 from deployments.metrics import FIRST_AUDIO, RequestMetrics
 from deployments.postprocess import AudioPostprocessor
 from deployments.replica import Replica, served
@@ -26,20 +27,36 @@ class TextToSpeech(Replica[Synthesizer, TextToSpeechConfig]):
         super().__init__(synthesizer(args), entry_of(args).live_settings(TextToSpeechConfig))
 
     @served
-    async def speak(self, metrics: RequestMetrics, text: str, options: SpeakOptions) -> AsyncGenerator[Audio, None]:
-        """Yield the audio of one sentence; none when there is nothing to pronounce. Raise ``TooLarge``."""
+    async def speak(
+        self, metrics: RequestMetrics, text: str, options: SpeakOptions
+    ) -> AsyncGenerator[Omitted | Audio, None]:
+        """Yield what is left out of one sentence, if anything is, and its audio; none when there is nothing to say.
+
+        Raise ``TooLarge``.
+        """
         config = self._config.for_request(options)
         if len(text) > config.max_text_chars:
             raise TooLarge(
                 f"the text has {len(text):,} characters; the limit is {config.max_text_chars:,}", param="text"
             )
-        language = config.language or self._engine.language
-        for sentence in prepare(text, language, config.max_sentence_chars):
-            async with aclosing(self._synthesized(sentence, config, options.sentence)) as chunks:
+        language = config.language or self._engine.language(config.voice)
+        first_chars = config.first_piece_chars if options.sentence == 0 else None
+        # Some hundred patterns take a few milliseconds, too long for the event loop.
+        prepared = await asyncio.to_thread(
+            prepare, text, language, self._engine.characters, config.max_sentence_chars, first_chars
+        )
+        if prepared.omitted:
+            yield Omitted(prepared.omitted)
+        for piece in prepared.pieces:
+            async with aclosing(self._synthesized(piece, config, options.sentence)) as chunks:
                 async for chunk in chunks:
                     metrics.first(FIRST_AUDIO)
                     metrics.audio(chunk.duration_s)
                     yield chunk
+
+    async def voices(self) -> tuple[str, ...]:
+        """Return the names of the voices; empty if there is only one, without a name."""
+        return self._engine.voices
 
     async def _synthesized(self, sentence: str, config: TextToSpeechConfig, rank: int) -> AsyncGenerator[Audio, None]:
         rate_hz = self._engine.rate_hz

@@ -1,5 +1,6 @@
 """The events of a run: the transcript, then text and audio interleaved, then ``Done``.
 
+``MessagesDropped`` comes before the text, if the conversation was longer than the context of the chat model.
 ``StageDone`` comes when a stage has ended. A transcription yields ``SegmentReady`` events instead of a transcript.
 """
 
@@ -7,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deployments.messages import Audio, FinishReason, Segment
+from deployments.messages import Audio, FinishReason, MessagesDropped, Segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,24 @@ class TextChunk:
 
 
 @dataclass(frozen=True, slots=True)
+class SentenceReady:
+    """A sentence of the answer, before the first piece of its audio."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class AudioChunk:
     """A piece of the answer's audio."""
 
     audio: Audio
+
+
+@dataclass(frozen=True, slots=True)
+class TextOmitted:
+    """Letters of the answer that the voice has no characters for; before the audio of their sentence."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +74,14 @@ class Done:
     completion_tokens: int
 
 
-Event = TranscriptReady | SegmentReady | TextChunk | AudioChunk | StageDone | Done
+Event = (
+    TranscriptReady
+    | SegmentReady
+    | MessagesDropped
+    | TextChunk
+    | SentenceReady
+    | TextOmitted
+    | AudioChunk
+    | StageDone
+    | Done
+)

@@ -8,9 +8,10 @@ call to a replica. Knows neither Ray nor HTTP.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
@@ -18,14 +19,35 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from deployments.errors import DeadlineExceeded, EngineUnavailable, NoSpeech
-from deployments.messages import Audio, ChatEnd, ChatMessage, Segment, SpeakOptions
-from graphs.pipeline.events import AudioChunk, Done, Event, SegmentReady, StageDone, TextChunk, TranscriptReady
+from deployments.messages import (
+    Audio,
+    ChatEnd,
+    ChatMessage,
+    MessagesDropped,
+    Omitted,
+    Segment,
+    SpeakOptions,
+    TextDelta,
+)
+from graphs.pipeline.events import (
+    AudioChunk,
+    Done,
+    Event,
+    SegmentReady,
+    SentenceReady,
+    StageDone,
+    TextChunk,
+    TextOmitted,
+    TranscriptReady,
+)
 from graphs.pipeline.plan import Plan, Stage
 from graphs.pipeline.sentences import Sentences
 from graphs.pipeline.turn import Turn, TurnMessage
 
 if TYPE_CHECKING:
     from graphs.pipeline.stages import Stages
+
+logger = logging.getLogger("ray.serve")
 
 MAX_EVENTS = 64  # that a slow client may lag behind
 MAX_SENTENCES = 64  # that the chat stage may be ahead of the voice
@@ -145,12 +167,15 @@ class _Run:
         end: ChatEnd | None = None
         async with aclosing(self._stages.chat(stage, messages, self._turn.chat)) as values:
             async for value in values:
-                if isinstance(value, ChatEnd):
-                    end = value
-                    continue
-                await self._emit(TextChunk(value.text))
-                for sentence in sentences.feed(value.text):
-                    yield sentence
+                match value:
+                    case ChatEnd():
+                        end = value
+                    case MessagesDropped():
+                        await self._emit(value)
+                    case TextDelta(text):
+                        await self._emit(TextChunk(text))
+                        for sentence in sentences.feed(text):
+                            yield sentence
         await self._emit(timer.done())
         for sentence in sentences.finish():
             yield sentence
@@ -176,6 +201,14 @@ class _Run:
                 await self._emit(SegmentReady(_shifted(segment, start_s)))
 
 
+@dataclass(frozen=True, slots=True)
+class _Spoken:
+    """A sentence, and the queue of its audio."""
+
+    sentence: str
+    chunks: asyncio.Queue[Omitted | Audio | None]
+
+
 class _Voice:
     """Speaks one answer, one sentence ahead of the client."""
 
@@ -184,28 +217,40 @@ class _Voice:
         self._stages = stages
         self._emit = emit
         self._timer: _StageTimer | None = None
+        self._omitted = 0
 
     async def speak(self, text: AsyncGenerator[str, None]) -> None:
         """Synthesize sentences as they arrive and emit their audio in order."""
         sentences: asyncio.Queue[str | None] = asyncio.Queue(MAX_SENTENCES)
-        playing: asyncio.Queue[asyncio.Queue[Audio | None] | None] = asyncio.Queue(SYNTHESIZED_AHEAD)
+        playing: asyncio.Queue[_Spoken | None] = asyncio.Queue(SYNTHESIZED_AHEAD)
         async with asyncio.TaskGroup() as group:
             group.create_task(_pump(text, sentences))
             group.create_task(self._play(playing))
             index = count()
             async for sentence in _drain(sentences):
                 options = replace(self._options, sentence=next(index))
-                chunks: asyncio.Queue[Audio | None] = asyncio.Queue(MAX_CHUNKS)
-                await playing.put(chunks)
+                chunks: asyncio.Queue[Omitted | Audio | None] = asyncio.Queue(MAX_CHUNKS)
+                await playing.put(_Spoken(sentence, chunks))
                 self._timer = self._timer or _StageTimer(Stage.TTS, self._stages)
                 group.create_task(_pump(self._stages.speak(sentence, options), chunks))
             await playing.put(None)
+        if self._omitted:
+            logger.warning("the voice left out %d characters of a text, which it cannot read", self._omitted)
 
-    async def _play(self, playing: asyncio.Queue[asyncio.Queue[Audio | None] | None]) -> None:
-        """Emit the audio of each sentence, in the order of the text."""
-        async for chunks in _drain(playing):
-            async for audio in _drain(chunks):
-                await self._emit(AudioChunk(audio))
+    async def _play(self, playing: asyncio.Queue[_Spoken | None]) -> None:
+        """Emit each sentence, what is left out of it, and its audio, in the order of the text."""
+        async for spoken in _drain(playing):
+            is_announced = False
+            values: AsyncIterator[Omitted | Audio] = _drain(spoken.chunks)
+            async for value in values:
+                if isinstance(value, Omitted):
+                    self._omitted += len(value.text.replace(" ", ""))
+                    await self._emit(TextOmitted(value.text))
+                    continue
+                if not is_announced:
+                    is_announced = True
+                    await self._emit(SentenceReady(spoken.sentence))
+                await self._emit(AudioChunk(value))
         if self._timer is not None:
             await self._emit(self._timer.done())
 

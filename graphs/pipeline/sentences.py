@@ -5,33 +5,26 @@ is complete. Here a sentence is returned as soon as the first character after it
 how the text is divided into deltas.
 
 In doubt, two sentences stay together: a missing pause disturbs less than a pause in the middle of "J. Smith". Only
-English abbreviations are known. The pronunciation of symbols is left to ``deployments.sentence``.
+English abbreviations are known. Markdown is removed here, where its blocks are known; the words for all else are found
+by the replica, which knows its voice (``deployments.speech_text.spoken``).
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
+
+from deployments.speech_text import abbreviations, markup
+from deployments.speech_text.dates import SHORT_MONTHS
 
 TERMINATORS = ".!?…"
 FULL_WIDTH = "。！？"  # terminators that no space follows
 CLOSERS = "\"'”’»)]}*_`"
 CLAUSE_MARKS = ",;:—–"
-DECORATIONS = frozenset({"So", "Sk", "Cc", "Cf", "Cs", "Co", "Cn"})  # Unicode categories that are not spoken
 
-# Abbreviations before a name or a number, which never end a sentence.
-TITLES = frozenset(
-    {"mr", "mrs", "ms", "dr", "prof", "gen", "col", "sgt", "capt", "lt", "rev", "hon", "mt"}
-    | {"e.g", "i.e", "vs", "cf", "fig", "approx", "dept", "est"}
-)
-# Abbreviations that end a sentence unless the next word begins in lower case.
-OFTEN_LAST = frozenset({"etc", "inc", "ltd", "co", "corp", "jr", "sr", "st", "ave", "a.m", "p.m"})
+NEVER_LAST = abbreviations.TITLES.keys() | abbreviations.INSIDE.keys()
+BEFORE_A_DIGIT = {"no", "p", "pp", *map(str.lower, SHORT_MONTHS)}
 
 _LAST_WORD = re.compile(r"([^\s,;:(\[\"“]+)$")
-_LINK = re.compile(r"!?\[([^\]]*)\]\((?:[^)\s]*)\)")
-_LINE_MARK = re.compile(r"^\s*(?:#{1,6}\s+|[-*+•>]\s+|\|)+")
-_EMPHASIS = re.compile(r"`+|\*+(?=\S)|(?<=\S)\*+|~~|(?<!\w)_+(?=\S)|(?<=\S)_+(?!\w)|\|")
-_SPACES = re.compile(r"\s+")
 
 
 class Sentences:
@@ -45,16 +38,20 @@ class Sentences:
         self._limit = limit
         self._first_clause = first_clause
         self._buffer = ""
+        self._at_line_start = True  # the buffer begins with the line
+        self._in_code = False
         self._has_sentence = False
 
     def feed(self, text: str) -> list[str]:
         """Return the sentences that this text completes."""
         whole: list[str] = []
         for character in text:
-            cut = self._cut(character)
-            if cut:
+            if cut := self._cut(character):
                 whole += self._take(cut)
-            self._buffer += character
+            if character == "\n":
+                self._at_line_start = True
+            else:
+                self._buffer += character
         return whole
 
     def finish(self) -> list[str]:
@@ -66,13 +63,24 @@ class Sentences:
         buffer = self._buffer
         if not buffer:
             return 0
-        if following == "\n" or (buffer[-1] in FULL_WIDTH and following not in CLOSERS + FULL_WIDTH):
+        if following == "\n":
             return len(buffer)
-        if buffer[-1].isspace() and not following.isspace() and self._ends(buffer.rstrip(), following):
-            return len(buffer)
+        if not self._is_whole_line():
+            if buffer[-1] in FULL_WIDTH and following not in CLOSERS + FULL_WIDTH:
+                return len(buffer)
+            if buffer[-1].isspace() and not following.isspace() and self._ends(buffer.rstrip(), following):
+                return len(buffer)
         return _best_cut(buffer) if len(buffer) >= self._limit else 0
 
+    def _is_whole_line(self) -> bool:
+        """Return whether the buffer belongs to a line that is only known as a whole: of code, of a table."""
+        if self._in_code:
+            return True
+        return self._at_line_start and (markup.is_row(self._buffer) or markup.is_fence(self._buffer))
+
     def _ends(self, text: str, following: str) -> bool:
+        if text.rfind("[") > text.rfind("]"):  # within the text of a link
+            return False
         return _ends_sentence(text, following) or self._ends_first_clause(text)
 
     def _ends_first_clause(self, text: str) -> bool:
@@ -82,28 +90,16 @@ class Sentences:
         return len(_last_word(text[:-1])) > 2
 
     def _take(self, length: int) -> list[str]:
-        sentence = speakable(self._buffer[:length])
-        self._buffer = self._buffer[length:].lstrip()
+        text, self._buffer = self._buffer[:length], self._buffer[length:].lstrip()
+        at_line_start, self._at_line_start = self._at_line_start, False
+        if at_line_start and markup.is_fence(text):
+            self._in_code = not self._in_code
+            return []
+        sentence = "" if self._in_code else markup.plain(text, line_start=at_line_start)
         if not sentence:
             return []
         self._has_sentence = True
         return [sentence]
-
-
-def speakable(text: str) -> str:
-    """Return the text without Markdown, emoji and control characters; empty if it has no letter and no digit."""
-    text = _LINK.sub(r"\1", _LINE_MARK.sub("", text))
-    text = _EMPHASIS.sub("", text)
-    text = "".join(character for character in text if not _is_decoration(character))
-    text = _SPACES.sub(" ", text).strip()
-    return text if any(character.isalnum() for character in text) else ""
-
-
-def _is_decoration(character: str) -> bool:
-    """Return whether a character is an emoji (or part of one), a control or a private-use character."""
-    if character.isspace():
-        return False
-    return unicodedata.category(character) in DECORATIONS or character in "\ufe0e\ufe0f\u20e3"
 
 
 def _ends_sentence(text: str, following: str) -> bool:
@@ -125,9 +121,11 @@ def _period_ends(text: str, following: str) -> bool:
     """Return whether a full stop after ``text`` ends a sentence, not an abbreviation, an initial or a list number."""
     word = _last_word(text)
     small = word.lower()
-    if not word or small in TITLES or (small == "no" and following.isdigit()):
+    if not word or small in NEVER_LAST or (small in BEFORE_A_DIGIT and following.isdigit()):
         return False
-    if small in OFTEN_LAST:
+    if small in abbreviations.AMBIGUOUS and not abbreviations.is_street(text[: -len(word)]):
+        return False
+    if small in abbreviations.OFTEN_LAST or small in abbreviations.AMBIGUOUS:
         return not following.islower()
     if word == text.strip() and word.isdigit():  # a list number: "1. First"
         return False

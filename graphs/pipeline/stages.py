@@ -27,14 +27,14 @@ from ray.serve.handle import DeploymentHandle
 from deployments.errors import EngineUnavailable, Overloaded, ParleyError
 from deployments.messages import (
     Audio,
-    ChatEnd,
     ChatMessage,
     ChatOptions,
+    ChatValue,
     Heartbeat,
+    Omitted,
     QueueWait,
     Segment,
     SpeakOptions,
-    TextDelta,
     TranscribeOptions,
 )
 from graphs.pipeline.activity import Activity
@@ -61,12 +61,12 @@ class Stages(Protocol):
 
     def chat(
         self, stage: Stage, messages: Sequence[ChatMessage], options: ChatOptions
-    ) -> AsyncGenerator[TextDelta | ChatEnd, None]:
+    ) -> AsyncGenerator[ChatValue, None]:
         """Yield the next message of a conversation from the model of ``stage`` (LLM or VISION)."""
         ...
 
-    def speak(self, sentence: str, options: SpeakOptions) -> AsyncGenerator[Audio, None]:
-        """Yield the audio of a sentence."""
+    def speak(self, sentence: str, options: SpeakOptions) -> AsyncGenerator[Omitted | Audio, None]:
+        """Yield what is left out of a sentence, if anything is, and its audio."""
         ...
 
 
@@ -112,6 +112,16 @@ class Handles:
             response.cancel()
             return Pong()
 
+    async def voices(self, timeout_s: float) -> tuple[str, ...]:
+        """Return the names of the voices; empty if there is only one, or no answer within ``timeout_s``."""
+        response = self._handles[Stage.TTS].voices.remote()
+        try:
+            async with asyncio.timeout(timeout_s):
+                return tuple(await response)
+        except (TimeoutError, BackPressureError, *FAILURES):
+            response.cancel()
+            return ()
+
 
 @dataclass(frozen=True, slots=True)
 class HandleStages:
@@ -127,10 +137,10 @@ class HandleStages:
 
     def chat(
         self, stage: Stage, messages: Sequence[ChatMessage], options: ChatOptions
-    ) -> AsyncGenerator[TextDelta | ChatEnd, None]:
+    ) -> AsyncGenerator[ChatValue, None]:
         return self._call(stage, "chat", tuple(messages), options)
 
-    def speak(self, sentence: str, options: SpeakOptions) -> AsyncGenerator[Audio, None]:
+    def speak(self, sentence: str, options: SpeakOptions) -> AsyncGenerator[Omitted | Audio, None]:
         return self._call(Stage.TTS, "speak", sentence, options)
 
     async def _call(self, stage: Stage, method: str, *arguments: Any) -> AsyncGenerator[Any, None]:

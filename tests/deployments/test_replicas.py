@@ -24,6 +24,7 @@ from deployments.messages import (
     Heartbeat,
     Image,
     JsonSchema,
+    Omitted,
     QueueWait,
     SpeakOptions,
     TextDelta,
@@ -144,27 +145,70 @@ def test_rejects_text_above_the_limit(run: Run) -> None:
         run(spoken(replica, "more than ten"))
 
 
-def test_each_prepared_sentence_is_spoken_and_followed_by_the_pause(run: Run) -> None:
-    sentences: list[tuple[str, int]] = []
+class EnglishVoice:
+    """An engine that speaks one second for each piece, and records the pieces."""
 
-    class Voice:
-        rate_hz = 16_000
-        language = "en"
-        produced = 0
+    rate_hz = 16_000
+    characters = None
+    voices = ("one", "two")
+    produced = 0
 
-        def load(self) -> Any:
-            return chat_model()._engine.load()
+    def __init__(self) -> None:
+        self.spoken: list[tuple[str, int]] = []
 
-        async def speak(self, sentence: str, config: TextToSpeechConfig, rank: int = 0) -> AsyncGenerator[Audio, None]:
-            sentences.append((sentence, rank))
-            yield NOISE
+    def language(self, voice: str | None) -> str:
+        return "de" if voice == "two" else "en"
 
+    def load(self) -> Any:
+        return chat_model()._engine.load()
+
+    async def speak(self, sentence: str, config: TextToSpeechConfig, rank: int = 0) -> AsyncGenerator[Audio, None]:
+        self.spoken.append((sentence, rank))
+        yield NOISE
+
+
+def english_synthesizer(**config: Any) -> Any:
     replica = synthesizer()
-    replica._engine = Voice()
-    replica.reconfigure({"max_sentence_chars": 20, "pause_s": 0.5})
+    replica._engine = EnglishVoice()
+    replica.reconfigure(config)
+    return replica
+
+
+def test_each_prepared_sentence_is_spoken_and_followed_by_the_pause(run: Run) -> None:
+    replica = english_synthesizer(max_sentence_chars=20, pause_s=0.5)
     chunks = run(spoken(replica, "fifty % of the words, then the others", sentence=3))
-    assert sentences == [("fifty percent of the", 3), ("words,", 3), ("then the others", 3)]
-    assert sum(chunk.duration_s for chunk in chunks) == pytest.approx(len(sentences) * 1.5)
+    pieces = [("fifty percent of the", 3), ("words,", 3), ("then the others", 3)]
+    assert replica._engine.spoken == pieces
+    assert sum(chunk.duration_s for chunk in chunks) == pytest.approx(len(pieces) * 1.5)
+
+
+def test_what_the_voice_leaves_out_comes_before_its_audio(run: Run) -> None:
+    first, *others = run(spoken(english_synthesizer(), "Hello Привет"))
+    assert first == Omitted("Привет")
+    assert all(isinstance(other, Audio) for other in others)
+    assert run(spoken(english_synthesizer(), "Привет")) == [Omitted("Привет")]
+
+
+def test_the_language_is_that_of_the_requested_voice(run: Run) -> None:
+    replica = english_synthesizer()
+    run(spoken(replica, "5 %"))
+    run(spoken(replica, "5 %", voice="two"))
+    assert [text for text, _ in replica._engine.spoken] == ["five percent", "5 %"]
+
+
+def test_only_the_first_sentence_of_an_answer_is_split_early(run: Run) -> None:
+    replica = english_synthesizer(first_piece_chars=10)
+    for index in (0, 1):
+        run(spoken(replica, "We went home, because it was late.", sentence=index))
+    assert replica._engine.spoken == [
+        ("We went home,", 0),
+        ("because it was late.", 0),
+        ("We went home, because it was late.", 1),
+    ]
+
+
+def test_lists_the_voices_of_its_engine(run: Run) -> None:
+    assert run(english_synthesizer().voices()) == ("one", "two")
 
 
 def test_a_text_without_a_word_has_no_audio(run: Run) -> None:

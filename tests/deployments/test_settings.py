@@ -15,7 +15,7 @@ from deployments.engines.llama import settings as llama
 from deployments.engines.llama.settings import LlamaArgs, LlamaConfig
 from deployments.engines.registry import CHAT_MODELS, RECOGNIZERS, SYNTHESIZERS, EngineEntry, entry_of
 from deployments.engines.whisper import settings as whisper
-from deployments.engines.whisper.settings import WhisperConfig
+from deployments.engines.whisper.settings import WhisperArgs, WhisperConfig
 from deployments.errors import InvalidRequest
 from deployments.messages import ChatOptions, SpeakOptions, TranscribeOptions
 from deployments.settings import ChatConfig, Settings, SpeechToTextConfig, TextToSpeechConfig
@@ -116,6 +116,13 @@ def test_rejects_a_revision_without_a_repository() -> None:
         LlamaArgs(revision="main")
 
 
+@pytest.mark.parametrize("model", ["pocket/asr/weights", "whisper-base", "/models/whisper"])
+def test_rejects_a_revision_of_a_whisper_model_that_is_not_on_the_hub(model: str) -> None:
+    with pytest.raises(ValidationError, match="model names none"):
+        WhisperArgs(model=model, revision="main")
+    assert WhisperArgs(model="large-v3-turbo", revision="main").revision == "main"
+
+
 def test_rejects_more_workers_than_slots() -> None:
     with pytest.raises(ValidationError, match="parallel is less than workers"):
         LlamaArgs(workers=3, parallel=2)
@@ -138,7 +145,7 @@ def test_a_request_overrides_only_what_it_sets() -> None:
         (ChatConfig(), ChatOptions(max_tokens=0), "max_tokens"),
         (ChatConfig(), ChatOptions(stop=("",)), "stop"),
         (ChatConfig(), ChatOptions(seed=-1), "seed"),
-        (SpeechToTextConfig(), TranscribeOptions(language="English"), "language"),
+        (SpeechToTextConfig(), TranscribeOptions(language="Klingon"), "language"),
         (TextToSpeechConfig(), SpeakOptions(speed=100), "speed"),
     ],
 )

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+import os
+from collections.abc import AsyncGenerator, Generator, Iterator, Set
 from contextlib import aclosing
-from threading import Lock
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +23,9 @@ from deployments.engines.threads import prepare
 from deployments.errors import InvalidRequest
 from deployments.messages import Audio
 from deployments.settings import TextToSpeechConfig, model_path
+from models.cache import not_downloaded
 
 logger = logging.getLogger("ray.serve")
-
-T = TypeVar("T")
 
 CONCURRENT = ("Vits", "ForwardTTS")  # models without state between calls, except their speed
 MIN_CHARACTERS = 3  # some models fail on shorter input
@@ -41,7 +40,6 @@ class CoquiSynthesizer(PooledEngine):
 
         torch.set_num_threads(args.threads)
         self._torch = torch
-        _import_inflect()
         self._synthesizer = _load(args)
         self._model = self._synthesizer.tts_model
         self._rate_hz = int(self._synthesizer.output_sample_rate)
@@ -49,8 +47,6 @@ class CoquiSynthesizer(PooledEngine):
         self._languages = list(self._model.language_manager.language_names)
         self._length_scale = float(getattr(self._model, "length_scale", 1.0))
         self._vocoder = self._make_vocoder()
-        tokenizer = self._model.tokenizer
-        tokenizer.text_to_ids = _serialized(tokenizer.text_to_ids)  # inflect, which it calls, is not thread-safe
         super().__init__("coqui", args, self._concurrency(args.workers))
         self._warm_up()
 
@@ -59,7 +55,17 @@ class CoquiSynthesizer(PooledEngine):
         return self._rate_hz
 
     @property
-    def language(self) -> str | None:
+    def voices(self) -> tuple[str, ...]:
+        return tuple(self._voices)
+
+    @property
+    def characters(self) -> Set[str] | None:
+        tokenizer = self._model.tokenizer
+        if tokenizer.use_phonemes:
+            return None
+        return frozenset(f"{tokenizer.characters.characters}{tokenizer.characters.punctuations}".lower())
+
+    def language(self, voice: str | None) -> str | None:
         if "english" in getattr(self._model.tokenizer.text_cleaner, "__name__", ""):
             return "en"
         return self._languages[0] if self._languages else None
@@ -137,8 +143,7 @@ class CoquiSynthesizer(PooledEngine):
         return self._languages[0] if code is None else _one_of("language", code, self._languages)
 
     def _warm_up(self) -> None:
-        """Synthesize a sentence with numbers: the library imports what reads them on first use."""
-        for _ in self._chunks("Dr. Who has 2, or $3.40!", TextToSpeechConfig()):
+        for _ in self._chunks("This is a sentence to warm up.", TextToSpeechConfig()):
             pass
         self.produced = 0
 
@@ -150,40 +155,18 @@ class CoquiSynthesizer(PooledEngine):
         del self._model, self._synthesizer, self._vocoder
 
 
-def _serialized(call: Callable[..., T]) -> Callable[..., T]:
-    """Return ``call``, guarded by a lock."""
-    lock = Lock()
-
-    def locked(*args: Any, **kwargs: Any) -> T:
-        with lock:
-            return call(*args, **kwargs)
-
-    return locked
-
-
-def _import_inflect() -> None:
-    """Import inflect, which Coqui uses to read numbers, without run-time type checks.
-
-    inflect decorates its functions with typeguard, which compiles its source 23 times; that takes longer than the rest
-    of the engine's start.
-    """
-    import typeguard
-
-    typechecked = typeguard.typechecked
-    typeguard.typechecked = lambda target: target  # type: ignore[assignment]
-    try:
-        import inflect  # noqa: F401
-    finally:
-        typeguard.typechecked = typechecked
-
-
 def _load(args: CoquiArgs) -> Any:
     """Load the library's own ``Synthesizer``."""
     cuda = args.device == "cuda"
     if args.model_name is not None:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's library is imported
+        _require_downloaded(args.model_name)
         from TTS.api import TTS
 
-        return TTS(args.model_name, progress_bar=False, gpu=cuda).synthesizer
+        try:
+            return TTS(args.model_name, progress_bar=False, gpu=cuda).synthesizer
+        except FileNotFoundError as error:  # in the hub's cache
+            raise not_downloaded(f"{args.model_name} of Coqui TTS") from error
     settings = {
         "tts_checkpoint": "model",
         "tts_config_path": "config",
@@ -203,6 +186,25 @@ def _load(args: CoquiArgs) -> Any:
     refuse_unsafe(load_config(files["tts_config_path"]).model)
 
     return Synthesizer(**files, use_cuda=cuda)
+
+
+def _require_downloaded(name: str) -> None:
+    """Raise ``models.errors.NotPulled`` if the library would download a model of its catalogue, or its vocoder.
+
+    Models of the hub are not looked for here: they are in the hub's cache, and the library cannot reach the hub.
+    """
+    from TTS.utils.manage import ModelManager
+
+    manager = ModelManager()
+
+    def item(of: str) -> dict[str, Any]:
+        kind, language, dataset, model = of.split("/")
+        found: dict[str, Any] = manager.models_dict.get(kind, {}).get(language, {}).get(dataset, {}).get(model, {})
+        return found
+
+    for each in filter(None, (name, item(name).get("default_vocoder"))):
+        if "repo_id" not in item(each) and not (manager.output_prefix / each.replace("/", "--")).is_dir():
+            raise not_downloaded(f"{each} of Coqui TTS")
 
 
 def _use_channels_last(vocoder: Any) -> None:

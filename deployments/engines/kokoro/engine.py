@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Set
 from contextlib import aclosing
 from typing import Any
 
@@ -40,6 +40,11 @@ LANGUAGES = {
 }
 """The languages of Kokoro v1.0, by ISO code, and their names in espeak-ng."""
 
+LANGUAGES_OF_VOICES = {
+    "a": "en-us", "b": "en-gb", "e": "es", "f": "fr", "h": "hi", "i": "it", "j": "ja", "p": "pt-br", "z": "zh",
+}  # fmt: skip
+"""The languages of the voices, by the first letter of their names."""
+
 # espeak-ng marks where it reads a word in another language, such as "(en)" and then "(fr)". They are not phonemes.
 _LANGUAGE_MARK = re.compile(rf"\((?:{'|'.join(sorted({name[:3].rstrip('-') for name in LANGUAGES.values()}))})\)")
 
@@ -48,7 +53,7 @@ class KokoroSynthesizer(PooledEngine):
     """One model and its voices. A sentence is one step of a pool."""
 
     rate_hz = RATE_HZ
-    language = DEFAULT_LANGUAGE
+    characters: Set[str] | None = None  # espeak-ng reads all Latin letters
 
     def __init__(self, args: KokoroArgs) -> None:
         prepare(args)
@@ -57,13 +62,21 @@ class KokoroSynthesizer(PooledEngine):
         super().__init__("kokoro", args, args.workers)
         self._probe()
 
+    @property
+    def voices(self) -> tuple[str, ...]:
+        return tuple(sorted(self._styles))
+
+    def language(self, voice: str | None) -> str | None:
+        return LANGUAGES_OF_VOICES.get((voice or self.voices[0])[0], DEFAULT_LANGUAGE)
+
     async def speak(self, sentence: str, config: TextToSpeechConfig, rank: int = 0) -> AsyncGenerator[Audio, None]:
         async with aclosing(self._pool.stream(self._chunks(sentence, config), rank)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
     def _chunks(self, sentence: str, config: TextToSpeechConfig) -> Generator[Audio, None, None]:
-        style, language = self._style(config.voice), _language(config.language)
+        style = self._style(config.voice)
+        language = _language(config.language or self.language(config.voice))
         if not SPEEDS[0] <= config.speed <= SPEEDS[1]:
             raise InvalidRequest(f"the speed must be from {SPEEDS[0]:g} to {SPEEDS[1]:g}", param="speed")
         phonemes = _LANGUAGE_MARK.sub("", self._kokoro.tokenizer.phonemize(sentence, language))
@@ -75,10 +88,9 @@ class KokoroSynthesizer(PooledEngine):
 
     def _style(self, name: str | None) -> NDArray[np.float32]:
         """Return the vectors of a voice, float32 of shape (510, 1, 256): one for each number of phonemes."""
-        names = sorted(self._styles)
-        if name is not None and name not in names:
-            raise InvalidRequest(f"the model has no voice {name!r}; it has {', '.join(names)}", param="voice")
-        return self._styles[names[0] if name is None else name]
+        if name is not None and name not in self._styles:
+            raise InvalidRequest(f"the model has no voice {name!r}; it has {', '.join(self.voices)}", param="voice")
+        return self._styles[name or self.voices[0]]
 
     def _probe(self) -> None:
         self._kokoro.create("Yes.", self._style(None))
@@ -89,7 +101,6 @@ class KokoroSynthesizer(PooledEngine):
 
 def _language(code: str | None) -> str:
     """Return espeak-ng's name of a language."""
-    code = DEFAULT_LANGUAGE if code is None else code
     if code not in LANGUAGES:
         raise InvalidRequest(f"the model has no language {code!r}; it has {', '.join(LANGUAGES)}", param="language")
     return LANGUAGES[code]

@@ -12,9 +12,9 @@ from deployments.settings import PooledArgs
 class KokoroArgs(PooledArgs):
     """Kokoro-82M on a CPU through kokoro-onnx, an optional dependency.
 
-    The speed may be 0.5 to 2. The default language is English for every voice, so set both. The first letter of a
-    voice's name is its language: a en-us, b en-gb, e es, f fr, h hi, i it, j ja, p pt-br, z zh. Text becomes phonemes
-    through espeak-ng, which reads Japanese in kana only.
+    The speed may be 0.5 to 2. The first letter of a voice's name is its language, unless the language is set: a en-us,
+    b en-gb, e es, f fr, h hi, i it, j ja, p pt-br, z zh. Text becomes phonemes through espeak-ng, which reads Japanese
+    in kana only.
     """
 
     engine: Literal["kokoro"] = "kokoro"

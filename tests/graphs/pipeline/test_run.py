@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -16,13 +17,25 @@ from deployments.messages import (
     ChatEnd,
     ChatMessage,
     ChatOptions,
+    ChatValue,
+    MessagesDropped,
+    Omitted,
     Segment,
     SpeakOptions,
     TextDelta,
     TranscribeOptions,
     Word,
 )
-from graphs.pipeline.events import AudioChunk, Done, Event, SegmentReady, StageDone, TextChunk, TranscriptReady
+from graphs.pipeline.events import (
+    AudioChunk,
+    Done,
+    Event,
+    SegmentReady,
+    StageDone,
+    TextChunk,
+    TextOmitted,
+    TranscriptReady,
+)
 from graphs.pipeline.plan import Plan, Stage, plan
 from graphs.pipeline.run import run
 from graphs.pipeline.turn import Output, Turn, TurnMessage
@@ -48,6 +61,8 @@ class FakeStages:
     step_s: float = 0.0
     chunk_s: float = 0.0
     wait_s: float = 0.0
+    dropped: int = 0
+    omits: str = ""  # of each sentence
     fails: dict[Stage, ParleyError] = field(default_factory=dict)
     hangs: Stage | None = None
     log: list[str] = field(default_factory=list)
@@ -79,11 +94,13 @@ class FakeStages:
 
     async def chat(
         self, stage: Stage, messages: Sequence[ChatMessage], options: ChatOptions
-    ) -> AsyncGenerator[TextDelta | ChatEnd, None]:
+    ) -> AsyncGenerator[ChatValue, None]:
         self.messages = messages
         self.active += 1
         try:
             self.queued_s[stage] += self.wait_s
+            if self.dropped:
+                yield MessagesDropped(self.dropped)
             for delta in self.deltas:
                 await self._step(stage, self.step_s)
                 self.log.append(f"generate {delta.strip()}")
@@ -92,7 +109,7 @@ class FakeStages:
         finally:
             self.active -= 1
 
-    async def speak(self, sentence: str, options: SpeakOptions) -> AsyncGenerator[Audio, None]:
+    async def speak(self, sentence: str, options: SpeakOptions) -> AsyncGenerator[Omitted | Audio, None]:
         self.log.append(f"speak {sentence}")
         self.sentences.append(options.sentence)
         self.active += 1
@@ -100,6 +117,8 @@ class FakeStages:
         self.most_synthesizing = max(self.most_synthesizing, self.synthesizing)
         try:
             self.queued_s[Stage.TTS] += self.wait_s
+            if self.omits:
+                yield Omitted(self.omits)
             for chunk in range(2):
                 await self._step(Stage.TTS, self.chunk_s)
                 yield audio((SENTENCES.index(sentence) + 1) / 10 + chunk / 100 if sentence in SENTENCES else 0.9)
@@ -147,11 +166,30 @@ def ended_stages(events: list[Event]) -> list[str]:
 # --- chat -------------------------------------------------------------------------------------------------------------
 
 
+def test_what_the_voice_leaves_out_comes_before_the_audio_of_its_sentence_and_once_in_the_log(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    logged: list[str] = []
+    monkeypatch.setattr(logging.getLogger("ray.serve"), "warning", lambda text, *values: logged.append(text % values))
+    events = collect(FakeStages(omits="Привет мир"), turn(Output.VOICE))
+    spoken = [event for event in events if isinstance(event, TextOmitted | AudioChunk)]
+    assert [type(event) for event in spoken] == [TextOmitted, AudioChunk, AudioChunk] * 3
+    assert spoken[0] == TextOmitted("Привет мир")
+    assert logged == ["the voice left out 27 characters of a text, which it cannot read"]
+
+
 def test_a_text_answer_is_its_deltas_and_ends_with_done() -> None:
     events = collect(FakeStages(), turn())
     assert [e.text for e in events if isinstance(e, TextChunk)] == list(STORY)
     assert events[-1] == Done("stop", 7, 6)
     assert ended_stages(events) == ["llm"]
+
+
+def test_dropped_messages_are_an_event_before_the_text() -> None:
+    stages = FakeStages(dropped=4)
+    events = collect(stages, turn(Output.VOICE))
+    assert events[0] == MessagesDropped(4)
+    assert all(not isinstance(event, MessagesDropped) for event in events[1:])
 
 
 def test_each_stage_reports_the_summed_queue_wait_of_its_calls() -> None:
@@ -226,7 +264,7 @@ def test_a_generation_without_a_finish_reason_is_an_error() -> None:
     class WithoutEnd(FakeStages):
         async def chat(
             self, stage: Stage, messages: Sequence[ChatMessage], options: ChatOptions
-        ) -> AsyncGenerator[TextDelta | ChatEnd, None]:
+        ) -> AsyncGenerator[ChatValue, None]:
             yield TextDelta("So")
 
     with pytest.raises(EngineUnavailable):

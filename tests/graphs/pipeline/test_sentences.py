@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphs.pipeline.sentences import Sentences, speakable
+from graphs.pipeline.sentences import Sentences
 
 LIMIT = 80
 
@@ -49,7 +50,7 @@ def test_sentences_are_within_the_limit_speakable_and_stripped(text: str) -> Non
     for sentence in split(text, limit=LIMIT):
         assert 0 < len(sentence) <= LIMIT
         assert sentence == sentence.strip()
-        assert any(character.isalnum() for character in sentence)
+        assert any(character.isalnum() or unicodedata.category(character)[0] in "SP" for character in sentence)
 
 
 @pytest.mark.parametrize(
@@ -80,20 +81,44 @@ def test_splits_text_into_sentences(text: str, sentences: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "spoken"),
+    ("text", "sentences"),
     [
-        ("**Bold** and _soft_ and `code`.", "Bold and soft and code."),
-        ("## A title", "A title"),
-        ("- an item", "an item"),
-        ("see [the docs](https://example.com/a) now", "see the docs now"),
-        ("Nice 😀👍🏽 day ☀️", "Nice day"),
-        ("snake_case costs 5 € or 2 * 3", "snake_case costs 5 € or 2 * 3"),
-        ("😀 ... !!! ---", ""),
-        ("\x00\u200b", ""),
+        ("We met on Jan. 5 in St. Louis. Then we left.", ["We met on Jan. 5 in St. Louis.", "Then we left."]),
+        ("He lives on Baker St. She does too.", ["He lives on Baker St.", "She does too."]),
+        ("Ask Dr. Lee. It is on Elm Dr. Go left.", ["Ask Dr. Lee.", "It is on Elm Dr.", "Go left."]),
+        ("She has a Ph.D. in physics.", ["She has a Ph.D. in physics."]),
+        ("See pp. 5 and 6, vol. 2, approx. 3. Yes.", ["See pp. 5 and 6, vol. 2, approx. 3.", "Yes."]),
+        ("See [the docs. Really](https://a.b/c) now.", ["See the docs. Really now."]),
     ],
 )
-def test_speakable_removes_what_is_not_spoken(text: str, spoken: str) -> None:
-    assert speakable(text) == spoken
+def test_abbreviations_and_links_do_not_end_a_sentence(text: str, sentences: list[str]) -> None:
+    assert split(text) == sentences
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("## A title\n- one. Two\n- **three**\n> four", ["A title", "one.", "Two", "three", "four"]),
+        ("Before\n```python\nprint('a. B')\n\nx = 1\n```\nAfter.", ["Before", "After."]),
+        ("~~~\ncode\n~~~\nAfter.", ["After."]),
+        ("```\ncode that never ends. Or", []),
+        ("Use ```x``` here. Yes.", ["Use x here.", "Yes."]),
+        ("| Name | Age |\n|---|--:|\n| Dr. A. Bo | 5. |\nEnd.", ["Name, Age", "Dr. A. Bo, 5.", "End."]),
+        ("Title\n=====\nText\n\n---\nMore", ["Title", "Text", "More"]),
+        ("5 > 3. > 2", ["5 > 3.", "> 2"]),
+        ("&amp; &lt;", ["& <"]),
+        ("😀 ... !!! ---", []),
+    ],
+)
+def test_markdown_is_read_line_by_line(text: str, sentences: list[str]) -> None:
+    assert split(text) == sentences
+
+
+def test_code_of_any_length_is_left_out_in_bounded_memory() -> None:
+    splitter = Sentences(limit=LIMIT)
+    assert splitter.feed("```\n" + "word. " * 1000) == []
+    assert len(splitter._buffer) <= LIMIT
+    assert splitter.feed("\n```\nAfter.\n") == ["After."]
 
 
 def test_returns_a_sentence_with_the_first_character_of_the_next() -> None:

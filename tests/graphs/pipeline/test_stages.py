@@ -40,7 +40,7 @@ class FakeCall:
         *,
         hangs: bool = False,
         period_s: float = 0,
-        result: str | None = None,
+        result: Any = None,
     ) -> None:
         self.values = values
         self.error = error
@@ -55,10 +55,10 @@ class FakeCall:
             yield value
         await self._end()
 
-    def __await__(self) -> Generator[Any, None, str | None]:
+    def __await__(self) -> Generator[Any, None, Any]:
         return self._end().__await__()
 
-    async def _end(self) -> str | None:
+    async def _end(self) -> Any:
         if self.hangs:
             await asyncio.Event().wait()
         if self.error:
@@ -292,6 +292,21 @@ def test_a_timeout_error_of_the_engine_is_no_stall() -> None:
 )
 def test_a_ping_has_the_state_of_the_deployment(call: FakeCall, expected: Pong) -> None:
     assert asyncio.run(handles(llm=call).ping(Stage.LLM, 0.02)) == expected
+
+
+@pytest.mark.parametrize(
+    ("call", "voices"),
+    [
+        (FakeCall([], result=("a", "b")), ("a", "b")),
+        (FakeCall([], hangs=True), ()),
+        (FakeCall([], ActorDiedError()), ()),
+        (FakeCall([], BackPressureError(3, 2)), ()),
+    ],
+)
+def test_the_voices_are_those_of_the_voice_model_or_none_without_an_answer(
+    call: FakeCall, voices: tuple[str, ...]
+) -> None:
+    assert asyncio.run(handles(tts=call).voices(timeout_s=0.05)) == voices
 
 
 def test_a_ping_may_require_a_new_check() -> None:

@@ -58,7 +58,15 @@ def test_rejects_local_files_of_a_model_whose_loader_runs_code_of_its_file(tmp_p
 
 def test_has_the_sample_rate_and_the_language_of_the_model(voice: CoquiSynthesizer) -> None:
     assert voice.rate_hz == 16_000
-    assert voice.language == "en"  # of its text cleaner
+    assert voice.language(None) == "en"  # of its text cleaner
+
+
+def test_the_characters_are_those_of_the_model_unless_it_reads_phonemes(
+    pocket: CoquiSynthesizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert pocket.characters == set("abcdefghijklmnopqrstuvwxyz!',.? ")
+    monkeypatch.setattr(pocket._model.tokenizer, "use_phonemes", True)
+    assert pocket.characters is None
 
 
 def test_without_an_english_cleaner_the_language_is_the_models_first(
@@ -66,9 +74,9 @@ def test_without_an_english_cleaner_the_language_is_the_models_first(
 ) -> None:
     monkeypatch.setattr(voice._model.tokenizer, "text_cleaner", None)
     monkeypatch.setattr(voice, "_languages", ["de", "fr"])
-    assert voice.language == "de"
+    assert voice.language(None) == "de"
     monkeypatch.setattr(voice, "_languages", [])
-    assert voice.language is None
+    assert voice.language(None) is None
 
 
 def test_concurrent_sentences_sound_as_separate_ones(run: Run, pocket: CoquiSynthesizer) -> None:

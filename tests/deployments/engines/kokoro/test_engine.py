@@ -47,14 +47,16 @@ async def collect(engine: KokoroSynthesizer, sentence: str, **config: Any) -> li
 
 
 def phonemes_of(
-    run: Run, voice: KokoroSynthesizer, monkeypatch: pytest.MonkeyPatch, sentence: str, **config: Any
+    run: Run, engine: KokoroSynthesizer, monkeypatch: pytest.MonkeyPatch, sentence: str, **config: Any
 ) -> str:
     """Return the phonemes that the model gets for a sentence."""
     seen: list[str] = []
-    tokenize = voice._kokoro.tokenizer.tokenize
+    tokenize = engine._kokoro.tokenizer.tokenize
     with monkeypatch.context() as patch:
-        patch.setattr(voice._kokoro.tokenizer, "tokenize", lambda phonemes: seen.append(phonemes) or tokenize(phonemes))
-        run(collect(voice, sentence, **config))
+        patch.setattr(
+            engine._kokoro.tokenizer, "tokenize", lambda phonemes: seen.append(phonemes) or tokenize(phonemes)
+        )
+        run(collect(engine, sentence, **config))
     return "".join(seen)
 
 
@@ -86,9 +88,20 @@ def test_the_default_language_is_american_english(
     def phonemes(**config: Any) -> str:
         return phonemes_of(run, voice, monkeypatch, "Hello.", **config)
 
-    assert voice.language == "en"
     assert phonemes() == phonemes(language="en") == phonemes(language="en-us") == "həlˈoʊ."
     assert phonemes(language="en-gb") == "həlˈəʊ."
+
+
+def test_lists_its_voices(voice: KokoroSynthesizer) -> None:
+    assert voice.voices == tiny.VOICES
+
+
+def test_a_voice_reads_in_its_own_language_unless_one_is_set(
+    run: Run, voice: KokoroSynthesizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [voice.language(name) for name in (None, "bm_test", "ff_siwis", "xx")] == ["en-us", "en-gb", "fr", "en"]
+    assert phonemes_of(run, voice, monkeypatch, "Hello.", voice="bm_test") == "həlˈəʊ."
+    assert phonemes_of(run, voice, monkeypatch, "Hello.", voice="bm_test", language="en-us") == "həlˈoʊ."
 
 
 def test_marks_of_another_language_are_not_spoken(

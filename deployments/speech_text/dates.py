@@ -1,0 +1,130 @@
+"""English words for dates, times of day and decades: "2024-03-04", "3/4/2024", "Jan. 5th", "5:30 pm", "the '90s"."""
+
+from __future__ import annotations
+
+import re
+
+from deployments.speech_text.letters import spelled
+from deployments.speech_text.numbers import cardinal, ordinal, plural, year
+from deployments.speech_text.rule import rule
+
+MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+)  # fmt: skip
+SHORT_MONTHS = {name[:3]: name for name in MONTHS if name != "May"} | {"Sept": "September"}
+
+_MONTH = rf"({'|'.join((*MONTHS, *SHORT_MONTHS))})\.?"
+_DAY = r"(3[01]|[12]\d|0?[1-9])(?:st|nd|rd|th)?"
+_YEAR = r"(\d{4})"
+_CLOCK = r"([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d)(?:\.\d+)?)?"
+_HALF = r"\s?([AaPp])\.?\s?[Mm]\b(\.(?=\s*$))?\.?"
+_BEFORE_A_DECADE = ("the ", "her ", "his ", "their ", "my ", "our ", "your ", "early ", "mid ", "mid-", "late ")
+_UTC = r"(?:Z|[+-]\d\d:?\d\d)?"
+
+
+def _month(name: str) -> str:
+    return SHORT_MONTHS.get(name, name)
+
+
+def _date(month: str, day: str, its_year: str | None) -> str:
+    words = f"{month} {ordinal(int(day))}"
+    return f"{words}, {year(int(its_year))}" if its_year else words
+
+
+def _iso(match: re.Match[str]) -> str:
+    its_year, month, day, hour, minute, second = match.groups()
+    if not (1 <= int(month) <= 12 and 1 <= int(day) <= 31):
+        return match[0]
+    date = _date(MONTHS[int(month) - 1], day, its_year)
+    return f"{date}, at {_time(hour, minute, second)}" if hour else date
+
+
+def _slashed(match: re.Match[str]) -> str:
+    """Return a date as Americans write it, month first, unless only the other order is possible."""
+    first, second, its_year = match.groups()
+    month, day = (first, second) if int(first) <= 12 else (second, first)
+    return _numeric(match, month, day, its_year)
+
+
+def _dotted(match: re.Match[str]) -> str:
+    return _numeric(match, match[2], match[1], match[3])
+
+
+def _numeric(match: re.Match[str], month: str, day: str, its_year: str) -> str:
+    if not (1 <= int(month) <= 12 and 1 <= int(day) <= 31):
+        return match[0]
+    century = "" if len(its_year) == 4 else "20" if int(its_year) < 50 else "19"
+    return _date(MONTHS[int(month) - 1], day, century + its_year)
+
+
+def _month_first(match: re.Match[str]) -> str:
+    return _date(_month(match[1]), match[2], match[3])
+
+
+def _days(match: re.Match[str]) -> str:
+    return f"{_month(match[1])} {ordinal(int(match[2]))} to {ordinal(int(match[3]))}"
+
+
+def _day_first(match: re.Match[str]) -> str:
+    the, day, month, its_year = match.groups()
+    return f"{the or 'the '}{ordinal(int(day))} of {_month(month)}" + (f" {year(int(its_year))}" if its_year else "")
+
+
+def _time(hour: str, minute: str, second: str | None = None) -> str:
+    words = _hour_and_minute(int(hour), minute)
+    if second and second != "00":
+        words += f" and {cardinal(str(int(second)))} second{'' if second == '01' else 's'}"
+    return words
+
+
+def _hour_and_minute(hour: int, minute: str) -> str:
+    if hour in (0, 24) and minute == "00":
+        return "midnight"
+    if minute == "00":
+        return f"{cardinal(str(hour))} {'hundred' if hour > 12 else 'o' + chr(39) + 'clock'}"
+    return f"{cardinal(str(hour))} {'oh ' if minute[0] == '0' else ''}{cardinal(str(int(minute)))}"
+
+
+def _of_day(match: re.Match[str]) -> str:
+    return _time(match[1], match[2], match[3])
+
+
+def _of_half(match: re.Match[str]) -> str:
+    """Return a time with am or pm, which has no "o'clock"."""
+    hour, minute, second, half, stop = match.groups()
+    if minute in (None, "00") and second in (None, "00"):
+        words = cardinal(str(int(hour)))
+    else:
+        words = _time(hour, minute, second)
+    return f"{words} {spelled(half + 'm')}{stop or ''}"
+
+
+def _decade(match: re.Match[str]) -> str:
+    century, tens = match[1] or "", match[2]
+    if not century:
+        return plural(cardinal(tens)) if tens != "00" else match[0]
+    return plural(year(int(century + tens)))
+
+
+def _ratio(match: re.Match[str]) -> str:
+    return f"{cardinal(match[1])} to {cardinal(match[2])}"
+
+
+RULES = (
+    rule(rf"(?<![\w-]){_YEAR}-(\d\d)-(\d\d)(?:T{_CLOCK}{_UTC})?(?![\w-])", _iso),
+    rule(r"(?<![\w/.])(\d{1,2})/(\d{1,2})/(\d{4}|\d\d)(?![\w/])", _slashed),
+    rule(r"(?<![\w/.])(\d{1,2})\.(\d{1,2})\.(\d{4})(?![\w/]|\.\d)", _dotted),
+    rule(rf"\b{_MONTH} {_DAY}\s?[-–—]\s?{_DAY}(?![\w:-])", _days),
+    rule(rf"\b{_MONTH} {_DAY}(?:,? {_YEAR})?(?![\w:%]|[.,/]\d)", _month_first),
+    rule(rf"(?<![\w.,:/-])(the )?{_DAY}(?: of)? {_MONTH}(?:,? {_YEAR})?(?!\w)", _day_first),
+    rule(rf"\b({'|'.join(SHORT_MONTHS)})\b\.? (?=\d{{4}}\b)", lambda match: f"{_month(match[1])} "),
+    rule(rf"(?<![\w:.])(\d\d?(?::\d\d)?(?:\s?[AaPp]\.?[Mm]\.?)?)\s?[-–—]\s?(?=\d\d?(?::\d\d)?{_HALF})", r"\1 to "),
+    rule(rf"(?<![\w:.]){_CLOCK}\s?[-–—]\s?(?={_CLOCK})", lambda match: f"{_of_day(match)} to "),
+    rule(rf"(?<![\w:.])([01]?\d|2[0-4])(?::([0-5]\d)(?::([0-5]\d))?)?{_HALF}", _of_half),
+    rule(rf"(?<![\w:.]){_CLOCK}(?![\w:])", _of_day),
+    rule(r"(?<![\w:.,])(\d{1,4}):(\d{1,4})(?![\w:])", _ratio),
+    rule(r"(?<![\w'])(1\d|20)(\d0)'?s\b", _decade),
+    rule(r"(?<!\w)'()([1-9]0)s\b", _decade),
+    rule(rf"(?:{'|'.join(f'(?<={word})' for word in _BEFORE_A_DECADE)})()([2-9]0)s\b", _decade),
+)

@@ -1,0 +1,110 @@
+"""English words for signs: mathematics, comparison, arrows, Greek letters, code."""
+
+from __future__ import annotations
+
+import re
+
+from deployments.speech_text.rule import rule
+
+GREEK = {
+    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta", "θ": "theta",
+    "ι": "iota", "κ": "kappa", "λ": "lambda", "μ": "mu", "ν": "nu", "ξ": "xi", "π": "pi", "ρ": "rho", "σ": "sigma",
+    "ς": "sigma", "τ": "tau", "υ": "upsilon", "φ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega",
+}  # fmt: skip
+_POWERS = {"2": " squared ", "3": " cubed "}
+_WORDS = {
+    "&": "and", "@": "at", "%": "percent", "+": "plus", "=": "equals", "×": "times", "÷": "divided by", "·": "times",
+    "⋅": "times", "±": "plus or minus", "∓": "minus or plus", "≈": "approximately equals", "≅": "approximately equals",
+    "≃": "approximately equals", "≠": "is not equal to", "≤": "is at most", "≥": "is at least", "≡": "is identical to",
+    "∞": "infinity", "√": "square root of", "∑": "sum of", "∏": "product of", "∫": "integral of", "∂": "partial",
+    "∆": "delta", "∈": "in", "∉": "not in", "∪": "union", "∩": "intersection", "⊂": "subset of", "∅": "empty set",
+    "∀": "for all", "∃": "there exists", "∧": "and", "∨": "or", "¬": "not", "∝": "proportional to", "→": "to",
+    "←": "from", "↔": "to and from", "⇒": "implies", "⇔": "if and only if", "↑": "up", "↓": "down", "§": "section",
+    "©": "copyright", "$": "dollar", "€": "euro", "£": "pound", "¥": "yen", "¢": "cent", "°": "degrees", "#": "hash",
+    "^": "to the power of", "\\": "backslash", "‰": "per mille", "∴": "therefore", "∵": "because",
+}  # fmt: skip
+
+# Letters whose sign belongs to their name.
+NAMES = (
+    rule(r"\b([CcFJ])#(?!\w)", r"\1 sharp"),
+    rule(r"\b([CcGg])\+\+(?![\w+])", r"\1 plus plus"),
+    rule(r"\.NET\b", " dot net"),
+    rule(r"\b([A-Z])\*(?!\w)", r"\1 star"),
+)
+
+
+def _power(match: re.Match[str]) -> str:
+    minus, number = match.groups()
+    if not minus and number in _POWERS:
+        return _POWERS[number]
+    return f" to the power of {'minus ' if minus else ''}{number} "
+
+
+def _path(match: re.Match[str]) -> str:
+    return match[0].replace("/", " slash ")
+
+
+def _greek(match: re.Match[str]) -> str:
+    return f" {GREEK[match[0].lower()]} "
+
+
+def _sign(match: re.Match[str]) -> str:
+    return f" {_WORDS[match[0]]} "
+
+
+# Before units: a sign in front of a number.
+SIGNED = (
+    rule(r"(?<!\w)#\s?(?=\d)", "number "),
+    rule(r"(?<![\w)])[-−](?=\.?\d)", "minus "),
+    rule(r"(?<![\w~])~\s?(?=\d)", "about "),
+    rule(r"(?<![\w)=] )(?<![\w)])≈\s?(?=\d)", "about "),
+)
+
+# After units, which have powers of their own.
+BESIDE_DIGITS = (
+    rule(r"(?<=\d{3})\s?[x×]\s?(?=\d{3})", " by "),
+    rule(r"(?<=[\d)])\s?[*×]\s?(?=[\d(])", " times "),
+    rule(r"(?<=\d)x(?=\d)", " by "),
+    rule(r"(?<=\d)[x×](?= [a-z]{2})", " times"),
+    rule(r"(?<=\d[a-z]) [-−] (?=[\w(])|(?<=\b[a-z]) [-−] (?=\d)", " minus "),
+    rule(r"(?<=[\d)])\s[-−]\s(?=[\d(])|(?<=[\w)])−(?=[\w(])", " minus "),
+    rule(r"(?<=[\w)])\^\(?(-?)(\d{1,3})\)?", _power),
+)
+
+RULES = (
+    rule(r"<=>|<->", " ↔ "),
+    rule(r"(?<!<)-{1,2}>", " → "),
+    rule(r"<-{1,2}(?!>)(?!\d)", " ← "),
+    rule(r"=>", " ⇒ "),
+    rule(r"<=", " ≤ "),
+    rule(r">=", " ≥ "),
+    rule(r"!=|=/=|<>", " ≠ "),
+    rule(r"={2,3}(?!=)", " = "),
+    rule(r"\s{2,}", " "),
+    rule(r"&&", " and "),
+    rule(r"\|\|", " or "),
+    rule(r"(?<=[\w)])\s?[≤≥]", lambda match: " is at most" if match[0][-1] == "≤" else " is at least"),
+    rule(r"[≤≥]", lambda match: " at most " if match[0] == "≤" else " at least "),
+    rule(r"(?<=[\w)])\s?<(?!<)", " is less than "),
+    rule(r"(?<=[\w)])\s?>(?!>)", " is greater than "),
+    rule(r"<", " less than "),
+    rule(r">", " greater than "),
+    rule(r"(?<!\w)#(?=[A-Za-z])", "hashtag "),
+    rule(r"(?<!\w)@(?=\w)", "at "),
+    rule(r"_+", " "),
+    # print("hello"), word(s)
+    rule(r"(?<=\w)\(s\)", "s"),
+    rule(r"(?<=\w)\(([^()]{0,100})\)", r" \1 "),
+    # /usr/bin, ~/notes.txt
+    rule(r"(?<!\S)~?\.{0,2}/[\w.-][\w./-]{0,200}", _path),
+    rule(r"(?<=[A-Z])/(?=[A-Z])", " "),
+    rule(r"\b(and)/(or)\b", r"\1 \2"),
+    rule(r"(?<=[A-Za-z])\s?/\s?(?=[A-Za-z])", " or "),
+    rule(r"(?<=[\w)])\s?/\s?(?=[\w(])", " slash "),
+    rule(r"\s[-–]{1,3}\s", ", "),
+    # main.py, text.lower()
+    rule(r"(?<=[A-Za-z_\d])\.(?=[a-z_])", " dot "),
+    rule(r"(?<=[\w)])\s?\*\s(?=[\w(])", " times "),
+    rule(r"[α-ωΑ-Ω](?![\w])(?<![^\W_][α-ωΑ-Ω])", _greek),
+    rule("|".join(map(re.escape, _WORDS)), _sign),
+)

@@ -1,0 +1,301 @@
+"""What is said for what is written: a table by kinds, and properties that hold for any text."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deployments.speech_text import markup
+from deployments.speech_text.spoken import spoken
+
+POCKET = frozenset(string.ascii_lowercase + "!',.? ")  # the characters of the bundled voice
+
+
+def said(text: str, language: str = "en") -> str:
+    """Return what the bundled voice reads of a line, in lower case as it reads it."""
+    return spoken(markup.plain(text, line_start=True), language, POCKET).text.lower()
+
+
+# Capital letters are only those of the text: voices do not distinguish them. A hyphen is a space to the bundled voice.
+TABLE = {
+    "the table of the issue": """
+        $1,234.56 | one thousand two hundred thirty four dollars and fifty six cents
+        1/2 a cup | half a cup
+        ½ a cup of milk | half a cup of milk
+        № 5 | number five
+        -5°C | minus five degrees celsius
+        80 km/h | eighty kilometers per hour
+        50 kg, 3 cm, 2 GB | fifty kilograms, three centimeters, two gigabytes
+        221B Baker St. | two twenty one b baker street.
+        http://example.com/a?b=c | example dot com slash eigh question mark b equals c
+        user@example.com | user at example dot com
+        C++ & C# | c plus plus and c sharp
+        A.B.C. | eigh b c.
+        NASA, FBI, CEO | nasa, f b i, c e o
+        e.g. this, i.e. that, etc. | for example this, that is that, et cetera.
+        vs. Prof. Smith | versus professor smith
+        Chapter IV, Henry VIII | chapter four, henry the eighth
+        5 > 3 and 3 < 5 | five is greater than three and three is less than five
+        x² + H₂O | x squared plus h two o
+        ﬁne ｆｕｌｌｗｉｄｔｈ | fine fullwidth
+        café, naïve résumé | cafe, naive resume
+        Müller | muller
+        &amp; &lt; &quot; &nbsp; | and less than
+        print("hello") | print hello
+        Hello Привет world | hello world
+    """,
+    "numbers": """
+        1,000,000 users | one million users
+        3.14159 | three point one four one five nine
+        .5 and 0.5 | point five and zero point five
+        -3.5 | minus three point five
+        007 | zero zero seven
+        1, 2, 3 | one, two, three
+        the 1st, 22nd and 103rd | the first, twenty second and one hundred third
+        10 - 3 and 10 − 3 | ten minus three and ten minus three
+        12345678901234567 | one two three four five six seven eight nine zero one two three four five six seven
+        2001: A Space Odyssey | two thousand one, a space odyssey
+        ٣ apples | three apples
+        3 million people, 300K users | three million people, three hundred thousand users
+        room 12b | room twelve b
+    """,
+    "fractions": """
+        1/4, 3/4 and 2/3 | one quarter, three quarters and two thirds
+        1 1/2 cups | one and a half cups
+        1½ hours | one and a half hours
+        7/16 | seven sixteenths
+        17/23 | seventeen over twenty three
+        8/10 | eight out of ten
+        24/7 | twenty four seven
+    """,
+    "money": """
+        $1 and $0.99 | one dollar and ninety nine cents
+        $1.5 million, $2M | one point five million dollars, two million dollars
+        €3.50, please | three euros and fifty cents, please
+        £20.01 | twenty pounds and one penny
+        ¥500 | five hundred yen
+        5 USD and 10 € | five u s dollars and ten euros
+        -$5 | minus five dollars
+        $5-10 or $5–$10 | five to ten dollars or five to ten dollars
+        $5/month | five dollars per month
+        1.234,56 € | one thousand two hundred thirty four euros and fifty six cents
+        1.000.000 € | one million euros
+        $3.99/lb | three dollars and ninety nine cents per pound
+        99¢ | ninety nine cents
+    """,
+    "units": """
+        5km, 1 km, 1.5 km | five kilometers, one kilometer, one point five kilometers
+        1/2 km, 3/4 kg | half a kilometer, three quarters of a kilogram
+        5 m², 5 m^2, 5 m³ | five square meters, five square meters, five cubic meters
+        9.8 m/s² | nine point eight meters per second squared
+        20-25 °C, 72°F, 90° | twenty to twenty five degrees celsius, seventy two degrees fahrenheit, ninety degrees
+        12.5 % | twelve point five percent
+        100 Mbps, 3.5 GHz | one hundred megabits per second, three point five gigahertz
+        5 ft 3 in, 5'11" | five feet three inches, five feet eleven
+        60 mph, 30 fps | sixty miles per hour, thirty frames per second
+        5 min. later | five minutes later
+        10 µm, 5 kΩ | ten micrometers, five kilohms
+        4K, 5G, 3D | four k, five g, three d
+    """,
+    "dates": """
+        2024-03-04 | march fourth, twenty twenty four
+        2024-03-04T12:30:00Z | march fourth, twenty twenty four, at twelve thirty
+        3/4/2024 | march fourth, twenty twenty four
+        25/12/1999 | december twenty fifth, nineteen ninety nine
+        04.03.2024 | march fourth, twenty twenty four
+        Jan. 5, 2024 | january fifth, twenty twenty four
+        March 4th | march fourth
+        March 4-6 | march fourth to sixth
+        4 July 1776 | the fourth of july seventeen seventy six
+        Dec 2019 | december twenty nineteen
+        2024-13-45 | two zero two four, one three, four five
+    """,
+    "times": """
+        5:30 pm, 5 PM, 5:00 p.m. | five thirty p m, five p m, five p m.
+        9am-5pm | nine eigh m to five p m
+        17:30, 9:05, 12:00, 00:00 | seventeen thirty, nine oh five, twelve o'clock, midnight
+        9:30–10:30 | nine thirty to ten thirty
+        16:9 | sixteen to nine
+    """,
+    "years": """
+        in 1999, in 2005, in 1066 | in nineteen ninety nine, in two thousand five, in one thousand sixty six
+        in 1500 | in fifteen hundred
+        (1815) | eighteen fifteen
+        the 1990s, the '90s, her 20s | the nineteen nineties, the nineties, her twenties
+        1990–1995, 1990-95 | nineteen ninety to nineteen ninety five, nineteen ninety to ninety five
+        I have 2000 followers. | i have two thousand followers.
+        The answer is 1234. | the answer is one thousand two hundred thirty four.
+        44 BC, AD 70 | forty four b c, eigh d seventy
+    """,
+    "ranges, telephone numbers, versions": """
+        5-10, 5–10 | five to ten, five to ten
+        pp. 5-10, p. 7 | pages five to ten, page seven
+        555-123-4567 | five five five, one two three, four five six seven
+        (555) 123-4567 | five five five, one two three, four five six seven
+        +44 20 7946 0958 | plus four four, two zero, seven nine four six, zero nine five eight
+        Call 911. | call nine one one.
+        call 555-0123 | call five five five, zero one two three
+        Python 3.11.4, v1.2 | python three point eleven point four, version one point two
+        192.168.0.1 | one nine two dot one six eight dot zero dot one
+    """,
+    "signs": """
+        3 × 4 = 12 | three times four equals twelve
+        3*4, 8 ÷ 2 | three times four, eight divided by two
+        50% ± 2% | fifty percent plus or minus two percent
+        π ≈ 3.14 | pi approximately equals three point one four
+        ~5 minutes | about five minutes
+        x ≤ 5, y >= 3, a != b | x is at most five, y is at least three, a is not equal to b
+        2^10, 10⁻³ | two to the power of ten, ten to the power of minus three
+        A → B, A -> B | a to b, a to b
+        1920x1080, 10x faster | nineteen twenty by one thousand eighty, ten times faster
+        #5, #hashtag, @user | number five, hashtag hashtag, at user
+        yes/no, and/or | yes or no, and or
+        α and Ω | alpha and omega
+        5+ years | five plus years
+        one — two – three | one, two, three
+        don’t “quote” | don't quote
+        f(x) = x^2 + 3x - 5 | f x equals x squared plus three x minus five
+        Wi-Fi, Q&A, Ctrl+C | wi fi, q and a, ctrl plus c
+        Nike™ and Intel® | nike and intel
+    """,
+    "addresses": """
+        www.example.org. | example dot org.
+        https://docs.python.org/3/ | docs dot python dot org slash three
+        first.last@mail.co.uk | first dot last at mail dot c o dot u k
+        see example.com, please | see example dot com, please
+        /usr/bin/env | slash usr slash bin slash env
+        main.py | main dot py
+    """,
+    "abbreviations": """
+        Dr. Smith lives on Elm Dr. in St. Louis | doctor smith lives on elm drive in saint louis
+        Mr. and Mrs. Jones | mister and missus jones
+        St. Paul's, on Main St. | saint paul's, on main street.
+        No. 5, not No. | number five, not no.
+        approx. 5 | approximately five
+        Acme Inc. and Co. | acme incorporated and company.
+        Smith et al. say | smith et al say
+        J. R. R. Tolkien, C.S. Lewis | j r r tolkien, c s lewis
+        a Ph.D., a PhD | a p aitch d, a p aitch d
+        w/ milk, w/o sugar | with milk, without sugar
+        Wait a min. | wait a min.
+    """,
+    "acronyms": """
+        the USA, the U.S., the UK's GDP | the u s eigh, the u s, the u k's g d p
+        NATO and UNESCO | nato and unesco
+        HTML, URLs, CPUs | aitch t m l, u r l's, c p u's
+        HELLO, this is IMPORTANT, do NOT | hello, this is important, do not
+        MP3, H2O, CO2, GPT-4, F-16 | m p three, h two o, c o two, g p t four, f sixteen
+        COVID-19 | covid nineteen
+        TCP/IP | t c p i p
+    """,
+    "Roman numerals": """
+        World War II, Part III | world war two, part three
+        Louis XIV, Elizabeth I | louis the fourteenth, elizabeth the first
+        When I met Elizabeth I was young. | when i met elizabeth i was young.
+        the XXI century, Rocky II | the twenty first century, rocky two
+        I am. You and I. | i am. you and i.
+        I, II and III | i, two and three
+    """,
+    "markup": """
+        ## A title ## | a title
+        - [x] an *item* | an item
+        1. First | one, first
+        > **quoted** | quoted
+        [the docs](https://example.com/a_(b)) | the docs
+        ![a cat](cat.png) | a cat
+        <https://example.com> | example dot com
+        `foo.bar(1)` and snake_case | foo dot bar one and snake case
+        | Ann | 5 kg | | ann, five kilograms
+        <b>bold</b>, H<sub>2</sub>O, x<sup>2</sup> | bold, h two o, x squared
+        ~~old~~ __new__ | old new
+        A note.[^1] | a note.
+        \\*star\\* &copy; 2024 | star copyright twenty twenty four
+        \\( \\frac{1}{2} \\times x^{10} \\) | one over two times x to the power of ten
+        if $a_1 = \\sqrt{2}$ then | if a one equals square root of two then
+        Fun 🎉 for all 👍🏽! | fun for all!
+    """,
+}
+
+
+def rows() -> list[object]:
+    found = []
+    for kind, lines in TABLE.items():
+        for line in lines.strip().splitlines():
+            text, _, words = line.strip().rpartition(" | ")
+            found.append(pytest.param(text, words, id=f"{kind}: {text}"))
+    return found
+
+
+@pytest.mark.parametrize(("text", "words"), rows())
+def test_reads(text: str, words: str) -> None:
+    assert said(text) == words
+
+
+@pytest.mark.parametrize("text", ["---", "| --- | :-: |", "***", "=====", "😀", "", "[^1]: a footnote", "\x00\u200b"])
+def test_leaves_out_a_line_for_the_eye(text: str) -> None:
+    assert said(text) == ""
+
+
+def test_what_the_voice_has_no_letters_for_is_reported() -> None:
+    assert spoken("Hello Привет 世界, world", "en", POCKET).omitted == "Привет 世界"
+    assert spoken("Hello, wörld", "en", POCKET).omitted == ""
+
+
+def test_a_voice_of_unknown_characters_keeps_accents_and_marks() -> None:
+    found = spoken("(café) — twenty-one: naïve? Привет", "en-gb", None)
+    assert (found.text, found.omitted) == ("(café) — twenty-one: naïve?", "Привет")
+
+
+@pytest.mark.parametrize("language", ["de", "ru", None])
+def test_other_languages_get_compatible_forms_only(language: str | None) -> None:
+    found = spoken("５ ﬁne 😀 & 5 km für Müller, Привет", language, POCKET)
+    assert (found.text, found.omitted) == ("5 fine & 5 km für Müller, Привет", "")
+
+
+# --- properties -------------------------------------------------------------------------------------------------------
+
+SNIPPETS = [text.strip() for lines in TABLE.values() for line in lines.strip().splitlines() for text in line.split("|")]
+pieces = st.one_of(
+    st.sampled_from(SNIPPETS), st.text(max_size=8), st.sampled_from(list("0123456789.,:/-–$€%°'\"^*_#<>&@+=~ xXIVAa"))
+)
+texts = st.lists(pieces, max_size=12).map("".join)
+
+
+@given(texts)
+@settings(max_examples=300, deadline=None)
+def test_only_the_characters_of_the_voice_are_left_and_no_digit(text: str) -> None:
+    found = spoken(markup.plain(text, line_start=True), "en", POCKET).text
+    assert set(found.lower()) <= POCKET
+    assert found == found.strip()
+    known = spoken(markup.plain(text), "en", None).text
+    assert not any(character.isdigit() or character.isdecimal() for character in known)
+
+
+@given(st.lists(st.one_of(st.sampled_from(SNIPPETS), st.text("abcdef ,")), max_size=12).map(" ".join))
+@settings(max_examples=300, deadline=None)
+def test_words_are_read_as_they_are(text: str) -> None:
+    once = spoken(text, "en", POCKET).text
+    assert spoken(once, "en", POCKET).text == once
+
+
+@given(st.text())
+@settings(deadline=None)
+def test_other_languages_never_fail(text: str) -> None:
+    once = spoken(markup.plain(text), "de", None).text
+    assert spoken(once, "de", None).text == once
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "unit",
+    sorted(
+        {character for text in SNIPPETS for character in text}
+        | {"1,", "a.", "1/", "a@", "[a", "1-", "x ", "<b ", "`a", "\\("}
+    ),
+)
+def test_the_time_is_linear_in_the_text(unit: str) -> None:
+    # A pattern that backtracks over the whole text takes minutes for it.
+    spoken(markup.plain(unit * 10_000, line_start=True), "en", POCKET)
