@@ -1,0 +1,264 @@
+"""A connection: what the session asks for is done, at its time, and everything ends with it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from deployments.errors import Overloaded
+from tests.graphs.http.openai.realtime.live import Graph, Live
+from tests.graphs.http.openai.realtime.recordings import recording, silence, with_silence
+
+LONG = ("One.", "Two.", "Three.", "Four.", "Five.", "Six.")
+
+
+def in_loop(body: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        await asyncio.wait_for(body(), 60)
+
+    asyncio.run(bounded())
+
+
+def test_a_spoken_turn_is_transcribed_and_answered_by_a_voice() -> None:
+    async def body() -> None:
+        graph = Graph("It is a test.", transcript="What is it?")
+        async with Live(graph) as live:
+            live.configure(audio={"input": {"transcription": {}}})
+            live.speak(with_silence(recording("reader1_1")))
+            done = await live.until("response.done")
+        assert done["response"]["status"] == "completed"
+        assert live.of("conversation.item.input_audio_transcription.completed")[0]["transcript"] == "What is it?"
+        assert live.audio_s() == pytest.approx(1.0, abs=0.01)
+        assert graph.turns[0].messages[-1].text == "What is it?"
+
+    in_loop(body)
+
+
+def test_speech_interrupts_an_answer_down_to_its_run() -> None:
+    async def body() -> None:
+        graph = Graph(*LONG, seconds=2)
+        async with Live(graph, audio_ahead_s=1.0) as live:
+            live.say("Count")
+            await live.until("response.output_audio.delta")
+            live.speak(with_silence(recording("reader1_1"), 0.6))
+            cut = await live.until("response.done")
+            sent_s = live.audio_s()
+            assert cut["response"]["status"] == "cancelled"
+            assert cut["response"]["status_details"]["reason"] == "turn_detected"
+            assert sent_s < 12
+            following = live.sent[live.sent.index(cut) + 1 :]
+            assert all(event.get("response_id") != cut["response"]["id"] for event in following)
+            await live.until("response.created")
+        assert graph.open == 0
+
+    in_loop(body)
+
+
+def test_a_short_noise_does_not_interrupt_an_answer() -> None:
+    async def body() -> None:
+        graph = Graph("A long answer.", seconds=2)
+        async with Live(graph, audio_ahead_s=1.0, min_interruption_ms=400) as live:
+            live.say("Go on")
+            await live.until("response.output_audio.delta")
+            speech = recording("reader1_1")
+            live.speak(with_silence(speech[8000:11_000], 0.6))
+            done = await live.until("response.done")
+            assert done["response"]["status"] == "completed"
+
+    in_loop(body)
+
+
+def test_with_half_duplex_speech_does_not_interrupt_an_answer() -> None:
+    async def body() -> None:
+        async with Live(Graph("A long answer.", seconds=2), audio_ahead_s=0.5, half_duplex=True) as live:
+            live.say("Go on")
+            await live.until("response.output_audio.delta")
+            live.speak(recording("reader1_1")[:24_000])
+            done = await live.until("response.done")
+            assert done["response"]["status"] == "completed"
+            assert not live.of("input_audio_buffer.speech_started")
+
+    in_loop(body)
+
+
+def test_audio_is_sent_no_further_ahead_than_the_setting() -> None:
+    async def body() -> None:
+        async with Live(Graph(*LONG, seconds=2), audio_ahead_s=1.0) as live:
+            live.say("Count")
+            await live.until("response.output_audio.delta")
+            await asyncio.sleep(0.5)
+            assert live.audio_s() <= 1.0 + 0.5 + 0.3
+
+    in_loop(body)
+
+
+def test_push_to_talk_hears_what_was_appended_before_the_commit() -> None:
+    async def body() -> None:
+        graph = Graph(transcript="Push to talk.")
+        async with Live(graph) as live:
+            live.configure(audio={"input": {"turn_detection": None, "transcription": {}}})
+            live.speak(recording("reader1_1")[:16_000], part_s=1.0)
+            live.send(type="input_audio_buffer.commit")
+            live.send(type="response.create")
+            heard = await live.until("conversation.item.input_audio_transcription.completed")
+            assert heard["transcript"] == "Push to talk."
+            assert heard["usage"]["seconds"] == pytest.approx(1.0, abs=0.01)
+            assert (await live.until("response.done"))["response"]["status"] == "completed"
+
+    in_loop(body)
+
+
+def test_a_response_is_a_request_while_it_is_generated_and_not_while_it_is_played() -> None:
+    async def body() -> None:
+        released = asyncio.Event()
+        graph = Graph(*LONG, seconds=2)
+        graph.before = released.wait
+        async with Live(graph, gateway={"max_concurrent_requests": 1}, audio_ahead_s=0.5) as live:
+            live.say("Count")
+            await live.until("response.created")
+            await asyncio.sleep(0.05)
+            with pytest.raises(Overloaded):
+                live.admissions.announce(None)
+            released.set()
+            await live.until("response.output_audio.delta")
+            await asyncio.sleep(0.05)
+            live.admissions.announce(None)
+            assert not live.of("response.done")
+
+    in_loop(body)
+
+
+def test_a_response_beyond_the_limit_of_requests_fails_and_the_session_goes_on() -> None:
+    async def body() -> None:
+        graph = Graph()
+        async with Live(graph, gateway={"max_concurrent_requests": 1}) as live:
+            live.admissions.enter(None)
+            live.say("Hello")
+            failed = await live.until("response.done")
+            assert failed["response"]["status"] == "failed"
+            live.admissions.leave(None)
+            live.send(type="response.create")
+            assert (await live.until("response.done"))["response"]["status"] == "completed"
+
+    in_loop(body)
+
+
+def test_an_error_of_the_run_is_a_failed_response() -> None:
+    async def body() -> None:
+        graph = Graph()
+        graph.error = RuntimeError("a bug")
+        async with Live(graph) as live:
+            live.say("Hello")
+            failed = await live.until("response.done")
+            assert failed["response"]["status"] == "failed"
+            assert "a bug" not in str(live.sent)
+
+    in_loop(body)
+
+
+def test_audio_that_comes_too_fast_ends_the_session() -> None:
+    async def body() -> None:
+        async with Live(Graph(), max_buffer_s=5, max_input_rate=2) as live:
+            live.speak(silence(60), part_s=1.0)
+            await asyncio.wait_for(asyncio.shield(live.served), 20)
+            assert live.close_code == 1008
+
+    in_loop(body)
+
+
+def test_a_stopping_replica_ends_the_session_after_its_response() -> None:
+    async def body() -> None:
+        async with Live(Graph("Done.", seconds=1), audio_ahead_s=0.5) as live:
+            live.say("Hello")
+            await live.until("response.output_audio.delta")
+            live.connection.drain()
+            assert (await live.until("response.done"))["response"]["status"] == "completed"
+            await asyncio.wait_for(asyncio.shield(live.served), 20)
+            assert live.close_code is not None
+
+    in_loop(body)
+
+
+def test_sockets_that_are_cut_at_any_point_leave_nothing_behind() -> None:
+    async def body() -> None:
+        choose = random.Random(7)
+        before = len(asyncio.all_tasks())
+        speech = with_silence(recording("reader1_1"), 0.6)
+        for _ in range(100):
+            graph = Graph(*LONG[: choose.randint(1, 3)], seconds=1)
+            live = Live(graph, audio_ahead_s=0.3, gateway={"max_concurrent_requests": 2})
+            async with live:
+                if choose.random() < 0.5:
+                    live.speak(speech[: choose.randint(1, len(speech))])
+                live.say("Hello")
+                await asyncio.sleep(choose.random() * 0.1)
+            assert graph.open == 0
+            live.admissions.enter(None)
+            live.admissions.enter(None)
+        assert len(asyncio.all_tasks()) == before
+
+    in_loop(body)
+
+
+KINDS = (
+    "session.update", "input_audio_buffer.append", "input_audio_buffer.commit", "input_audio_buffer.clear",
+    "output_audio_buffer.clear", "conversation.item.create", "conversation.item.retrieve",
+    "conversation.item.truncate", "conversation.item.delete", "response.create", "response.cancel", "unknown",
+)  # fmt: skip
+VALUES: tuple[Any, ...] = (
+    None, 0, -1, 1e308, True, "", "x", "AAAA", "item_1", "resp_2", [], {}, [[]], {"type": "realtime"},
+    {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]},
+    {"type": "transcription"}, ["audio"], ["text"],
+    {"type": "realtime", "output_modalities": ["text"], "audio": {"input": {"turn_detection": None}}},
+)  # fmt: skip
+FIELDS = ("session", "audio", "item", "item_id", "content_index", "audio_end_ms", "response", "event_id", "extra")
+NOT_JSON = ("", "null", "[]", "{", '"', "\ud800", "[" * 5000, '{"type":', "1e999", '{"type": NaN}', "\x00")
+
+
+def random_message(choose: random.Random) -> str:
+    """Return a message of a client that knows the events, and little of their fields."""
+    if choose.random() < 0.1:
+        return choose.choice(NOT_JSON)
+    fields = choose.sample(FIELDS, choose.randint(0, 4))
+    return json.dumps({"type": choose.choice(KINDS)} | {field: choose.choice(VALUES) for field in fields})
+
+
+def test_ten_thousand_random_messages_break_nothing() -> None:
+    async def body() -> None:
+        choose = random.Random(20)
+        graph = Graph("Yes.", seconds=0.5)
+        before = len(asyncio.all_tasks())
+        async with Live(graph, max_items=50) as live:
+            for _ in range(100):
+                for _ in range(100):
+                    live.message(random_message(choose))
+                await live.settled()
+                live.forget()
+            live.configure(output_modalities=["text"], audio={"input": {"turn_detection": None}})
+            live.say("Are you there?")
+            while (await live.until("response.done"))["response"]["status"] != "completed":
+                pass
+            assert len(asyncio.all_tasks()) < before + 20
+            assert live.close_code is None
+        assert len(asyncio.all_tasks()) == before
+        assert graph.open == 0
+
+    in_loop(body)
+
+
+def test_clearing_the_buffer_keeps_what_was_committed_before() -> None:
+    async def body() -> None:
+        async with Live(Graph(transcript="Kept.")) as live:
+            live.configure(audio={"input": {"turn_detection": None, "transcription": {}}})
+            live.speak(recording("reader1_1")[:16_000], part_s=1.0)
+            live.send(type="input_audio_buffer.commit")
+            live.send(type="input_audio_buffer.clear")
+            heard = await live.until("conversation.item.input_audio_transcription.completed")
+            assert heard["transcript"] == "Kept."
+
+    in_loop(body)
