@@ -22,7 +22,7 @@ from deployments.engines.base import ChatModel, Recognizer, Synthesizer
 from deployments.engines.registry import chat_model, entry_of, recognizer, synthesizer
 from deployments.messages import Audio, ChatMessage, Image, TextDelta
 from deployments.postprocess import AudioPostprocessor
-from deployments.sentence import prepare
+from deployments.sentence import Prepared, prepare
 from deployments.settings import ChatConfig, ModelArgs, Settings, SpeechToTextConfig, TextToSpeechConfig
 from graphs.pipeline.sentences import Sentences
 from graphs.settings import AppArgs
@@ -43,6 +43,12 @@ class Configuration:
         application = yaml.safe_load(file.read_text())["applications"][0]
         user_configs = {d["name"]: d.get("user_config") or {} for d in application.get("deployments", ())}
         return cls(AppArgs.model_validate(application.get("args") or {}), user_configs)
+
+    @property
+    def models(self) -> list[str]:
+        """The names of the models, as clients use them."""
+        args = self.args
+        return [it.public_name for it in (args.speech_to_text, args.text_llm, args.vision_llm, args.text_to_speech)]
 
     def live_settings(self, deployment: str, args: ModelArgs, kind: type[S], **overrides: Any) -> S:
         """Return the live settings of a deployment whose engine has ``args``."""
@@ -144,13 +150,19 @@ class Engines:
                     watch.mark()
                 chunks.append(Audio(samples, engine.rate_hz))
 
-        for sentence in prepare(text, config.language or engine.language, config.max_sentence_chars):
+        for piece in self.prepared(text).pieces:
             processor = AudioPostprocessor(engine.rate_hz, config.volume, config.pause_s)
-            async with aclosing(engine.speak(sentence, config)) as raw:
+            async with aclosing(engine.speak(piece, config)) as raw:
                 async for chunk in raw:
                     add(processor.add(chunk.samples))
             add(processor.finish())
         return concatenate(chunks)
+
+    def prepared(self, text: str) -> Prepared:
+        """Return the text as the voice reads it."""
+        engine, config = self._synthesizer, self._tts_config
+        language = config.language or engine.language(config.voice)
+        return prepare(text, language, engine.characters, config.max_sentence_chars)
 
     async def _chat(self, text: str, image: Image | None) -> _ChatResult:
         vision = image is not None

@@ -11,10 +11,10 @@ Rows: the eight of POST /chat (``text->text`` to ``picture+speech->voice``), and
 streamed chat completions that tell a story. With ``make serve CONFIG=bench/fakes.yaml``, ``--config bench/fakes.yaml
 --row chat->text`` measures HTTP, Ray Serve and the graph alone.
 
-JSON: per row and for the ``first`` and ``last`` byte, ``http`` and ``direct`` times, the median ``ratio`` of the pairs
-(below 1 if the overlap of stages saves more than HTTP costs) and their median difference ``added_ms``; ``gap``, the
-time between two deltas or chunks; ``same_answers`` or ``mean_audio_s``. The first byte is the first delta of a text,
-or the first sample of a voice.
+JSON: ``configuration`` and its ``models``, which the service must have; per row and for the ``first`` and ``last``
+byte, ``http`` and ``direct`` times, the median ``ratio`` of the pairs (below 1 if the overlap of stages saves more than
+HTTP costs) and their median difference ``added_ms``; ``gap``, the time between two deltas or chunks; ``same_answers``
+or ``mean_audio_s``. The first byte is the first delta of a text, or the first sample of a voice.
 """
 
 from __future__ import annotations
@@ -176,19 +176,32 @@ def draw_chart(pairs: dict[str, list[Pair]], file: Path) -> None:
     figure.savefig(file)
 
 
+async def require_served(client: httpx.AsyncClient, models: Sequence[str], config: Path) -> None:
+    """Raise ``SystemExit`` if the service has other models than the configuration."""
+    served = [entry["id"] for entry in (await client.get("/v1/models")).json()["data"]]
+    if missing := [name for name in models if name not in served]:
+        raise SystemExit(
+            f"latency: {config} has {', '.join(missing)}; the service has {', '.join(served)}. "
+            "Give the configuration of the service: --config"
+        )
+
+
 async def measure(options: argparse.Namespace) -> None:
-    engines = Engines(Configuration.load(options.config))
+    configuration = Configuration.load(options.config)
+    engines = Engines(configuration)
     pairs: dict[str, list[Pair]] = {}
     figures: list[dict[str, Any]] = []
     async with connect(options.url) as client:
+        await require_served(client, configuration.models, options.config)
         for line in lines():
             if options.row in ("all", line.name):
                 pairs[line.name] = await compare(client, engines, line, options.runs)
                 figures.append(line_figures(line, pairs[line.name]))
     if options.png:
         draw_chart(pairs, options.png)
+    print(f"{options.config}: {', '.join(configuration.models)}")
     print(table(figures))
-    report("latency", {"rows": figures})
+    report("latency", {"configuration": str(options.config), "models": configuration.models, "rows": figures})
 
 
 def main() -> None:

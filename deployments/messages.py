@@ -83,6 +83,14 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, slots=True)
+class MessagesDropped:
+    """The first value of a generation if the conversation was longer than the context: how many of its messages, the
+    oldest ones, are not in the prompt."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class TextDelta:
     """A piece of the generated text."""
 
@@ -98,10 +106,15 @@ class ChatEnd:
     completion_tokens: int
 
 
+ChatValue = MessagesDropped | TextDelta | ChatEnd
+"""A value of a generation."""
+
+
 @dataclass(frozen=True, slots=True)
 class TranscribeOptions:
     """Options of one recognition. ``language`` is an ISO 639-1 code; ``words`` requests the times of each word.
 
+    ``tries`` is how often a stretch of speech may be heard until its transcript is certain; 1 is the fastest.
     ``piece`` is the index of this call's audio among the pieces of a long recording: lower ones are scheduled first.
     """
 
@@ -109,6 +122,7 @@ class TranscribeOptions:
     prompt: str | None = None
     temperature: float | None = None
     words: bool = False
+    tries: int | None = None
     piece: int = 0
 
 
@@ -126,7 +140,8 @@ class Segment:
     """A stretch of recognized speech, in seconds from the start of the audio.
 
     ``None`` marks what an engine does not report: the mean log probability of ``tokens``, the compression ratio of the
-    text (high if it is repetitive), the probability that the window has no speech, and the sampling temperature.
+    text (high if it is repetitive), the probability that the window has no speech, the sampling temperature, and the
+    language, detected or as requested.
     """
 
     text: str
@@ -138,6 +153,7 @@ class Segment:
     compression_ratio: float | None = None
     no_speech_prob: float | None = None
     temperature: float | None = None
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +167,13 @@ class SpeakOptions:
     language: str | None = None
     speed: float | None = None
     sentence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Omitted:
+    """The letters of a sentence that its voice has no characters for; sent before the sentence's audio."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeInt,
@@ -22,6 +23,7 @@ from pydantic import (
 )
 
 from deployments.errors import InvalidRequest
+from deployments.language import language_code
 from deployments.messages import ChatOptions, SpeakOptions, TranscribeOptions
 from models.cache import find
 
@@ -111,12 +113,20 @@ class PooledArgs(EngineArgs):
 class SpeechToTextConfig(Settings):
     """Live settings of SpeechToText, with every engine."""
 
-    language: LanguageCode | None = Field(
-        default="en", description="Spoken language; null lets the model detect it, where it can."
+    language: Annotated[LanguageCode | None, BeforeValidator(language_code)] = Field(
+        default="en",
+        description="Spoken language, such as en, en-US or English; null, auto and an empty text let the model detect "
+        "it, where it can.",
     )
     prompt: str | None = Field(default=None, max_length=1000, description="Text that sets spelling and style.")
     temperature: Fraction = Field(default=0.0, description="Sampling temperature; 0 always takes the likeliest token.")
     words: bool = Field(default=False, description="Report the times of each word, where the engine can.")
+    tries: int = Field(
+        default=6,
+        ge=1,
+        le=7,
+        description="How often a stretch of speech may be heard until its transcript is certain, where the engine can.",
+    )
     max_audio_s: PositiveFloat = Field(default=120, description="Longest audio of one call, in seconds.")
 
     def for_request(self, options: TranscribeOptions) -> Self:
@@ -127,6 +137,7 @@ class SpeechToTextConfig(Settings):
             prompt=options.prompt,
             temperature=options.temperature,
             words=options.words or None,
+            tries=options.tries,
         )
 
 
@@ -150,6 +161,11 @@ class ChatConfig(Settings):
         default=0.0, ge=-2, le=2, description="Subtracted from a token's logit for each time that the answer has it."
     )
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=(), description="Strings that end an answer.")
+    context_overflow: Literal["drop", "refuse"] = Field(
+        default="drop",
+        description="What becomes of a conversation that does not fit into the context together with max_tokens: drop "
+        "leaves its oldest turns out of the prompt, refuse is a 400. The system prompt and the last message stay.",
+    )
     seed: NonNegativeInt | None = Field(
         default=None, description="Seed of the sampling; null draws one for each request."
     )
@@ -180,6 +196,12 @@ class TextToSpeechConfig(Settings):
     pause_s: float = Field(default=0.15, ge=0, le=2, description="Silence after each sentence, in seconds.")
     max_sentence_chars: int = Field(
         default=240, ge=20, description="A longer sentence is split, at a clause if it has one."
+    )
+    first_piece_chars: int | None = Field(
+        default=None,
+        ge=10,
+        description="For a slow voice: the first sentence of an answer is split at its first clause of this length, "
+        "and then into pieces that grow by half, so that the voice starts early; null synthesizes it as a whole.",
     )
     max_text_chars: PositiveInt = Field(default=4096, description="Longest text of one call.")
 

@@ -6,11 +6,12 @@ evaluates the annotations of routes.
 
 import time
 from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.responses import HTMLResponse
 from ray import serve
 from ray.serve.handle import DeploymentHandle
@@ -18,21 +19,25 @@ from starlette.middleware.cors import CORSMiddleware
 
 from deployments.errors import EngineUnavailable, InvalidRequest
 from deployments.live import Live
-from deployments.settings import resolve
-from graphs.http import errors, openapi
+from deployments.settings import model_path, resolve
+from graphs.http import errors, openapi, page
 from graphs.http.auth import ApiKeys, AuthMiddleware
 from graphs.http.budget import ByteBudget
 from graphs.http.chat.request import ChatReader
 from graphs.http.chat.response import ChatResponse
 from graphs.http.executor import CodecExecutor
-from graphs.http.limits import LimitsMiddleware
+from graphs.http.limits import Admissions, LimitsMiddleware
 from graphs.http.media.fetch import Fetcher
 from graphs.http.media.sandbox import Sandbox
 from graphs.http.openai.chat.request import CompletionReader
 from graphs.http.openai.chat.response import CompletionResponse
 from graphs.http.openai.models import Models
+from graphs.http.openai.realtime.endpoint import RealtimeEndpoint
+from graphs.http.openai.realtime.services import Services
+from graphs.http.openai.realtime.voice_models import VoiceModels
 from graphs.http.openai.speech import SpeechReader, SpeechResponse
 from graphs.http.openai.transcription import TranscriptionReader, TranscriptionResponse
+from graphs.http.turns import TurnReader
 from graphs.pipeline.events import Event
 from graphs.pipeline.health import Health
 from graphs.pipeline.plan import Plan, Stage, plan, rows
@@ -42,7 +47,7 @@ from graphs.pipeline.turn import Turn
 from graphs.settings import GatewayArgs, GatewayConfig
 
 DOCS_PAGE = (Path(__file__).parent / "http" / "docs.html").read_text()
-EXPOSED_HEADERS = ["X-Request-Id", "X-Graph", "Server-Timing", "Retry-After"]
+EXPOSED_HEADERS = ["X-Request-Id", "X-Graph", "X-Speech-Omitted", "Server-Timing", "Retry-After"]
 
 
 @serve.deployment(name="Gateway")
@@ -75,6 +80,11 @@ class Gateway(Live[GatewayConfig]):
         self._model_names = models
         self._started = int(time.time())
         self._keys = ApiKeys.load(resolve(args.api_keys_file) if args.api_keys_file else None)
+        self._admissions = Admissions(lambda: self._config)
+        self._voice_threads = ThreadPoolExecutor(args.decode_threads, "voice")
+        end_of_turn = model_path(args.end_of_turn_model) if args.end_of_turn_model else None
+        self._voice_models = VoiceModels(self._voice_threads, end_of_turn)
+        self._realtime = RealtimeEndpoint()
         self._apply_config()
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
@@ -86,7 +96,7 @@ class Gateway(Live[GatewayConfig]):
         """Create everything that depends on the live settings."""
         config, executor, sandbox = self._config, self._executor, self._sandbox
         self._models = Models.deployed(self._model_names, self._started, config)
-        bodies = ByteBudget(config.max_bodies_bytes, config.retry_after_s)
+        bodies = self._bodies = ByteBudget(config.max_bodies_bytes, config.retry_after_s)
         uploads = ByteBudget(config.max_uploads_bytes, config.retry_after_s)
         self._chat_reader = ChatReader(config, executor, sandbox, bodies)
         self._completion_reader = CompletionReader(config, executor, sandbox, bodies, self._models, Fetcher(config))
@@ -99,14 +109,15 @@ class Gateway(Live[GatewayConfig]):
             title="Parley",
             version="0.1.0",
             description="Text, speech and pictures in; text or a voice out.",
+            redirect_slashes=False,  # to an address of the header Host, without TLS
             docs_url=None,  # FastAPI's page loads its scripts from the network; /docs below does not
             redoc_url=None,
         )
         errors.install(app)
         self._add_routes(app)
         # The middleware that is added last runs first.
-        app.add_middleware(LimitsMiddleware, config=lambda: self._config)
-        app.add_middleware(AuthMiddleware, keys=self._keys)
+        app.add_middleware(LimitsMiddleware, admissions=self._admissions)
+        app.add_middleware(AuthMiddleware, keys=self._keys, origins=self._args.cors_origins)
         if self._args.cors_origins:
             app.add_middleware(
                 CORSMiddleware,
@@ -123,6 +134,8 @@ class Gateway(Live[GatewayConfig]):
         app.post("/v1/audio/speech", **openapi.SPEECH)(self.speech)
         app.post("/v1/audio/transcriptions", **openapi.TRANSCRIPTIONS)(self.transcriptions)
         app.post("/v1/audio/translations", **openapi.TRANSLATIONS)(self.translations)
+        app.post("/v1/realtime/client_secrets", **openapi.CLIENT_SECRETS)(self.client_secrets)
+        app.websocket("/v1/realtime")(self.realtime)
         app.get("/v1/models", **openapi.MODELS)(self.models)
         app.get("/v1/models/", include_in_schema=False)(self.models)  # the route below would match
         app.get("/v1/models/{name:path}", **openapi.MODEL)(self.model)
@@ -130,6 +143,7 @@ class Gateway(Live[GatewayConfig]):
         app.get("/health", **openapi.HEALTH)(self.health)
         app.get("/health/live", **openapi.LIVE)(self.live)
         app.get("/docs", include_in_schema=False)(self.docs)
+        page.install(app)
 
     def _run(self, turn: Turn, model: Stage | None = None) -> tuple[Plan, AsyncGenerator[Event, None]]:
         """Return the plan of a turn and the events of its run."""
@@ -167,13 +181,26 @@ class Gateway(Live[GatewayConfig]):
             param="model",
         )
 
+    async def realtime(self, websocket: WebSocket) -> None:
+        """Live talk: text, speech and pictures in, text or a voice out, over one connection."""
+        turns = TurnReader(self._config, self._sandbox)
+        services = Services(self._run, self._models, turns, self._admissions, self._voice_models, self._voice_threads)
+        await self._realtime.connect(websocket, services, self._config)
+
+    async def client_secrets(self, request: Request) -> dict[str, Any]:
+        """A short-lived key for live sessions, for a browser that must not know the API key."""
+        return await self._realtime.client_secret(request, self._bodies, self._config)
+
     async def models(self) -> dict[str, Any]:
-        """The names that a request may use; parley is the graph as a whole."""
-        return self._models.listing()
+        """The names that a request may use; parley is the graph as a whole. The speech model has its voices."""
+        return self._models.listing(await self._voices())
 
     async def model(self, name: str) -> dict[str, Any]:
         """404 for a model that is not served."""
-        return self._models.entry(name)
+        return self._models.entry(name, await self._voices())
+
+    async def _voices(self) -> tuple[str, ...]:
+        return await self._handles.voices(self._config.health_timeout_s)
 
     async def graph(self) -> dict[str, list[dict[str, Any]]]:
         """The stages for each combination of inputs, output and model. A request with all of needs, and possibly some

@@ -38,6 +38,11 @@ class GatewayArgs(Settings):
     cors_origins: tuple[str, ...] = Field(
         default=(), description="Origins whose web pages may call the service from a browser; * allows all."
     )
+    end_of_turn_model: str | None = Field(
+        default=None,
+        description="The model that hears whether a person has finished, for semantic_vad: smart-turn-v3 of the "
+        "catalogue, or the path of its ONNX file. Without one, semantic_vad is refused.",
+    )
     decode_threads: PositiveInt = Field(
         default=2,
         description="Processes that decode and threads that encode audio and pictures, and as many again for media "
@@ -54,8 +59,56 @@ class GatewayArgs(Settings):
     decode_timeout_s: PositiveFloat = Field(default=60, description="Time limit for the same.")
 
 
+class RealtimeConfig(Settings):
+    """Live settings of ``/v1/realtime``: they hold for sessions that begin afterwards."""
+
+    max_sessions: PositiveInt = Field(
+        default=256, description="Open sessions of one Gateway replica; further ones are closed with code 1013."
+    )
+    max_sessions_per_key: PositiveInt | None = Field(
+        default=32, description="Open sessions of one API key; null sets no limit per key."
+    )
+    max_session_s: PositiveFloat = Field(default=3600, description="Longest session.")
+    max_idle_s: PositiveFloat = Field(
+        default=900, description="A session that receives no message from its client for this long is closed."
+    )
+    max_message_bytes: PositiveInt = Field(
+        default=8 * 2**20, description="Largest message of a client; it bounds a picture."
+    )
+    max_input_rate: PositiveFloat = Field(
+        default=4.0, description="Audio that a client may send on average, in seconds of audio per second."
+    )
+    max_buffer_s: PositiveFloat = Field(default=120, description="Longest stretch of speech, and of audio to commit.")
+    max_items: PositiveInt = Field(default=500, description="Items of one conversation.")
+    max_responses: PositiveInt = Field(default=4, description="Concurrent responses of one session.")
+    audio_ahead_s: PositiveFloat = Field(
+        default=3.0, description="How far the audio of an answer is sent ahead of the time at which it is played."
+    )
+    partial_transcripts: bool = Field(
+        default=True, description="Transcribe speech while it lasts; false waits for its end."
+    )
+    partial_interval_s: PositiveFloat = Field(
+        default=0.8, description="New audio between two transcriptions of the same speech."
+    )
+    early_silence_ms: NonNegativeInt = Field(
+        default=200,
+        description="Silence after which the transcription of a turn begins, while turn detection still waits.",
+    )
+    min_speech_ms: NonNegativeInt = Field(
+        default=100, description="Speech that begins a turn; a shorter noise does not."
+    )
+    min_interruption_ms: NonNegativeInt = Field(
+        default=200, description="Speech that interrupts an answer; a shorter noise does not."
+    )
+    half_duplex: bool = Field(
+        default=False, description="Ignore the input while an answer is played, where its echo would interrupt it."
+    )
+
+
 class GatewayConfig(Settings):
     """Live settings of the Gateway."""
+
+    realtime: RealtimeConfig = Field(default_factory=RealtimeConfig, description="Live talk; see below.")
 
     max_body_bytes: PositiveInt = Field(default=32 * 2**20, description="Largest request body.")
     max_bodies_bytes: PositiveInt = Field(
@@ -128,7 +181,9 @@ class GatewayConfig(Settings):
         "sends heartbeats.",
     )
     health_timeout_s: PositiveFloat = Field(
-        default=10, description="Time limit for each deployment's answer to GET /health, in seconds."
+        default=3,
+        description="Time limit for each deployment's answer to GET /health, in seconds. A deployment that stops "
+        "answering is not ready after this time and the second for which a result is cached.",
     )
     retry_after_s: PositiveFloat = Field(default=2, description="Retry-After of a request that is refused with 503.")
     max_concurrent_requests: PositiveInt = Field(

@@ -19,7 +19,7 @@ from pydantic_core import PydanticUndefined
 
 from deployments.engines.registry import CHAT_MODELS, RECOGNIZERS, SYNTHESIZERS, EngineEntry
 from deployments.settings import ChatConfig, Settings, SpeechToTextConfig, TextToSpeechConfig
-from graphs.settings import GatewayArgs, GatewayConfig
+from graphs.settings import GatewayArgs, GatewayConfig, RealtimeConfig
 from scripts.generated_page import write_or_check
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
@@ -65,7 +65,11 @@ def lines() -> Iterator[str]:
                 yield f"### `user_config` of {deployment}, in addition with `engine: {entry.name}`\n"
                 yield from table(entry.config, added)
     yield "## Gateway\n"
-    for title, settings in (("`args.gateway`", GatewayArgs), ("`user_config` of Gateway", GatewayConfig)):
+    for title, settings in (
+        ("`args.gateway`", GatewayArgs),
+        ("`user_config` of Gateway", GatewayConfig),
+        ("`realtime` in the `user_config` of Gateway", RealtimeConfig),
+    ):
         yield f"### {title}\n"
         yield from table(settings, settings.model_fields)
 
@@ -109,6 +113,8 @@ def type_name(annotation: Any) -> str:
         return f"list of {type_name(get_args(annotation)[0])}"
     if origin is dict:
         return "map of {} to {}".format(*map(type_name, get_args(annotation)))
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return "map of settings"
     if hasattr(annotation, "__metadata__"):
         bounds = filter(None, map(bound, annotation.__metadata__))
         return ", ".join([type_name(annotation.__origin__), *bounds])
@@ -141,6 +147,8 @@ def default(field: FieldInfo) -> str:
         return "required"
     if value is None:
         return "null"
+    if isinstance(value, Settings):
+        return "its defaults"
     if isinstance(value, bool):
         return str(value).lower()
     return f"`{json.dumps(value) if isinstance(value, dict | tuple) else value}`"

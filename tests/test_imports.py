@@ -14,7 +14,7 @@ from deployments.engines.registry import CHAT_MODELS, RECOGNIZERS, SYNTHESIZERS
 
 ROOT = Path(__file__).resolve().parent.parent
 ENGINES = {entry.engine.split(".")[0] for entry in (*RECOGNIZERS, *CHAT_MODELS, *SYNTHESIZERS)}
-SHARED_ENGINE_MODULES = {"base", "registry", "pool", "threads", "stop", "deltas"}
+SHARED_ENGINE_MODULES = {"base", "registry", "pool", "threads", "stop", "deltas", "history"}
 
 
 def modules(*folders: str) -> list[Path]:

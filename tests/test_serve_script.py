@@ -82,13 +82,24 @@ def test_names_the_shipped_files_if_the_file_is_missing(tmp_path: Path) -> None:
 )
 def test_the_proxy_limit_is_that_of_all_gateway_replicas(gateway: dict[str, Any], expected: int) -> None:
     settings = {"applications": [{"deployments": [{"name": "Gateway", **gateway}]}]}
-    assert serve.concurrent_requests(settings) == expected
+    assert serve.proxy_limits(settings)["PARLEY_PROXY_MAX_REQUESTS"] == expected
+
+
+def test_the_proxy_limits_of_bodies_are_those_of_the_gateway() -> None:
+    config = {"max_body_bytes": 1000, "max_upload_bytes": 5000}
+    settings = {"applications": [{"deployments": [{"name": "Gateway", "user_config": config}]}]}
+    limits = serve.proxy_limits(settings)
+    assert (limits["PARLEY_MAX_BODY_BYTES"], limits["PARLEY_MAX_UPLOAD_BYTES"]) == (1000, 5000)
 
 
 def test_an_invalid_setting_of_the_gateway_prevents_the_start_by_name() -> None:
     settings = {"applications": [{"deployments": [{"name": "Gateway", "user_config": {"max_concurrent": 1}}]}]}
     with pytest.raises(serve.CannotStart, match="unknown setting 'max_concurrent'"):
-        serve.concurrent_requests(settings)
+        serve.proxy_limits(settings)
+
+
+def test_replicas_cannot_reach_the_model_hub() -> None:
+    assert serve.ENVIRONMENT["HF_HUB_OFFLINE"] == "1"
 
 
 # --- Ray's token ------------------------------------------------------------------------------------------------------

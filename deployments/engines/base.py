@@ -7,10 +7,10 @@ engine raises types of ``deployments.errors`` for errors that a client or an ope
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Sequence, Set
 from typing import Protocol
 
-from deployments.messages import Audio, ChatEnd, ChatMessage, JsonSchema, Load, Segment, TextDelta
+from deployments.messages import Audio, ChatMessage, ChatValue, JsonSchema, Load, Segment
 from deployments.settings import ChatConfig, SpeechToTextConfig, TextToSpeechConfig
 
 
@@ -54,9 +54,11 @@ class ChatModel(Engine, Protocol):
 
     def chat(
         self, messages: Sequence[ChatMessage], config: ChatConfig, json_schema: JsonSchema | None = None
-    ) -> AsyncGenerator[TextDelta | ChatEnd, None]:
-        """Yield deltas, then exactly one ``ChatEnd``.
+    ) -> AsyncGenerator[ChatValue, None]:
+        """Yield ``MessagesDropped`` if there are any, deltas, then exactly one ``ChatEnd``.
 
+        Of a conversation that does not fit, the oldest turns are dropped (``history.remainders``), unless
+        ``config.context_overflow`` is refuse. The tokens that ``config`` reserves for the answer count.
         Text that is generated within ``deltas.WINDOW_S`` is one delta: each message to another process costs about half
         a millisecond. With ``json_schema`` the answer is JSON that conforms to it. Raises before the first delta
         ``ContextOverflow``, and ``InvalidRequest`` for a schema that the engine does not support.
@@ -72,8 +74,18 @@ class Synthesizer(Engine, Protocol):
         """Sample rate of the audio."""
 
     @property
-    def language(self) -> str | None:
-        """The language in which text is read if a request names none, as an ISO 639-1 code; ``None`` if unknown."""
+    def voices(self) -> tuple[str, ...]:
+        """The names of the voices; empty if there is only one, without a name."""
+
+    @property
+    def characters(self) -> Set[str] | None:
+        """The only characters that English text may have, in lower case; ``None`` if all Latin letters are read."""
+
+    def language(self, voice: str | None) -> str | None:
+        """Return the language of ``voice``, as an ISO 639-1 code; ``None`` if unknown.
+
+        Text is read in it if a request names no language. ``None`` is the default voice.
+        """
 
     def speak(self, sentence: str, config: TextToSpeechConfig, rank: int = 0) -> AsyncGenerator[Audio, None]:
         """Yield the audio of one sentence in order; nothing if the model can pronounce none of it.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import json
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl
 from uuid import uuid4
@@ -40,9 +40,9 @@ REQUEST_ID = "x-request-id"
 MAX_TEXT_CHARS = 1_000_000  # of one string; the settings have lower limits for what a model reads
 MAX_NAME_CHARS = 200
 
+_PIECE_CHARS = 65_536  # of a body that are processed at a time
 _UNKNOWN_FIELD = "unknown_field"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_JSON_TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+|[,:\[{]', re.DOTALL)  # a string, or a sign that begins a value
 _DATA_URI = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
 
 M = TypeVar("M", bound=BaseModel)
@@ -76,12 +76,29 @@ def decoded(value: Any) -> Any:
         return value
     uri = _DATA_URI.match(value)
     try:
-        data = base64.b64decode("".join(value[uri.end() if uri else 0 :].split()), validate=True)
-    except (binascii.Error, ValueError):
+        data = b"".join(_base64(value, uri.end() if uri else 0))
+    except ValueError:
         raise ValueError("should be base64, bare or as data:...;base64,...; URLs are not fetched") from None
     if not data:
         raise ValueError("should contain data in base64, and is empty")
     return data
+
+
+def _base64(text: str, start: int) -> Iterator[bytes]:
+    """Decode base64 with white space, in pieces: one call for all would keep other threads waiting, as it has the GIL.
+
+    Raise ``ValueError``.
+    """
+    rest = ""
+    for at in range(start, len(text), _PIECE_CHARS):
+        piece = rest + "".join(text[at : at + _PIECE_CHARS].split())
+        end = max(0, len(piece) - 4) // 4 * 4  # the last characters, which may be padding, stay for the end
+        rest = piece[end:]
+        if "=" in piece[:end]:
+            raise ValueError("data after the padding")
+        yield binascii.a2b_base64(piece[:end], strict_mode=True)
+        time.sleep(0)  # releases the GIL: else the event loop waits 5 ms for it, many times for one request
+    yield binascii.a2b_base64(rest, strict_mode=True)
 
 
 def _encodable(text: str) -> str:
@@ -110,12 +127,8 @@ def validated(model: type[M], fields: Mapping[str, Any], tags: frozenset[str] = 
         first = error.errors(include_url=False, include_input=False)[0]
     except UnicodeEncodeError:  # from pydantic, where a message would contain the value
         raise InvalidRequest("The request contains a lone surrogate, which is not valid Unicode.") from None
-    location = first["loc"]
-    name = ".".join(
-        str(part)
-        for previous, part in zip((None, *location), location, strict=False)
-        if not (isinstance(previous, int) and part in tags)
-    )
+    location = _without_tags(first["loc"], tags)
+    name = ".".join(map(str, location))
     if first["type"] == _UNKNOWN_FIELD:
         known = f" Fields: {', '.join(model.model_fields)}." if not location else ""
         name = f"{name}.{first['msg']}" if location else first["msg"]
@@ -123,6 +136,17 @@ def validated(model: type[M], fields: Mapping[str, Any], tags: frozenset[str] = 
     message = "should be an object" if first["type"] == "model_type" else first["msg"]  # pydantic's names the class
     message = message.removeprefix("Value error, ").removeprefix("Input ")
     raise InvalidRequest(f"The field '{name}' {message}.", param=name or None)
+
+
+def _without_tags(location: Iterable[int | str], tags: frozenset[str]) -> list[int | str]:
+    """Return the location without tags; after a tag, a part of the same name is a field."""
+    parts: list[int | str] = []
+    after_tag = False
+    for part in location:
+        after_tag = part in tags and not after_tag
+        if not after_tag:
+            parts.append(part)
+    return parts
 
 
 class BoundedRequest(Request):
@@ -181,17 +205,31 @@ def content_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def json_body(request: Request, max_bytes: int, reservation: Reservation) -> bytes:
+async def json_body(request: Request, max_bytes: int, max_items: int, reservation: Reservation) -> bytes:
     """Return the bytes of a JSON body. Raise ``UnsupportedMedia``, ``TooLarge`` or ``MalformedBody``."""
     if content_type(request) != "application/json":
         raise UnsupportedMedia(f"{request.url.path} accepts application/json; set it as Content-Type.")
     try:
-        data = await BoundedRequest(request, max_bytes, reservation).body()
+        data = await read_json_body(BoundedRequest(request, max_bytes, reservation), max_items)
     except ClientDisconnect:
         raise MalformedBody("The body ended before it was complete.") from None
     if not data:
         raise MalformedBody("The request has no body. Send JSON.")
     return data
+
+
+async def read_json_body(request: BoundedRequest, max_items: int) -> bytes:
+    """Return the bytes of a JSON body. Raise ``TooLarge`` as soon as ``max_items`` are exceeded.
+
+    The rest is then not read: the proxy would copy it to this process piece by piece, which delays all requests.
+    """
+    pieces: list[bytes] = []
+    items = _JsonItems(max_items)
+    async for piece in request.stream():
+        pieces.append(piece)
+        if json.detect_encoding(pieces[0]).startswith("utf-8"):  # others are counted when they are decoded
+            items.add(piece)
+    return b"".join(pieces)
 
 
 def _refuse_constant(name: str) -> None:
@@ -210,12 +248,10 @@ def read_json(data: bytes, max_items: int) -> dict[str, Any]:
 
 
 def parse_json(text: str, max_items: int) -> Any:
-    """Parse JSON. Raise ``MalformedBody``, or ``TooLarge`` for more than ``max_items`` separators.
-
-    Commas, colons and opening brackets bound the number of values, each of which takes up to 100 times its characters.
-    """
-    if _has_more_items(text, max_items):
-        raise TooLarge(f"The JSON has more than {max_items:,} commas, colons and brackets, the limit.")
+    """Parse JSON. Raise ``MalformedBody``, or ``TooLarge`` for more than ``max_items`` separators."""
+    items = _JsonItems(max_items)
+    for start in range(0, len(text), _PIECE_CHARS):
+        items.add(text[start : start + _PIECE_CHARS].encode(errors="surrogatepass"))
     try:
         return json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
@@ -226,19 +262,33 @@ def parse_json(text: str, max_items: int) -> Any:
         ) from None
 
 
-def _has_more_items(text: str, max_items: int) -> bool:
-    """Return whether there are more than ``max_items`` separators outside of strings."""
-    if sum(map(text.count, ",:[{")) <= max_items:
-        return False
-    items = strings = 0
-    for token in _JSON_TOKEN.finditer(text):
-        if text[token.start()] == '"':
-            strings += 1
-        else:
-            items += 1
-        if max(items, strings - 1) > max_items:  # valid JSON has a separator between two strings
-            return True
-    return False
+class _JsonItems:
+    """Counts the separators of JSON in UTF-8 while its pieces arrive.
+
+    Commas, colons and opening brackets outside of strings bound the number of values, each of which takes up to 100
+    times its characters. Valid JSON has one between two strings, so that strings are counted as well.
+    """
+
+    def __init__(self, max_items: int) -> None:
+        self._max_items = max_items
+        self._separators = 0
+        self._quotes = 0
+        self._rest = b""  # a backslash whose next character has not arrived
+
+    def add(self, piece: bytes) -> None:
+        """Count in the next piece. Raise ``TooLarge`` above the limit."""
+        piece = self._rest + piece
+        if self._quotes % 2 and b'"' not in piece and b"\\" not in piece:  # inside of a string, such as base64
+            self._rest = b""
+            return
+        backslashes = len(piece) - len(piece.rstrip(b"\\"))
+        self._rest = piece[-1:] if backslashes % 2 else b""
+        stretches = piece.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
+        outside = b"".join(stretches[self._quotes % 2 :: 2])
+        self._quotes += len(stretches) - 1
+        self._separators += sum(map(outside.count, (b",", b":", b"[", b"{")))
+        if max(self._separators, self._quotes // 2 - 1) > self._max_items:
+            raise TooLarge(f"The JSON has more than {self._max_items:,} commas, colons and brackets, the limit.")
 
 
 def read_urlencoded(data: bytes) -> list[tuple[str, str]]:

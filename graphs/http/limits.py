@@ -1,8 +1,8 @@
 """Limits of concurrent requests, overall and per API key, and of the time in which a body must arrive.
 
-Every POST and every WebSocket counts, as these use models. A request counts from the end of its body on, so that a
-client with a slow connection occupies nothing; above a limit it is refused at once. The counts are those of one Gateway
-replica.
+Every POST counts, as these use models, and so does every response of a WebSocket session; a session by itself does not.
+A request counts from the end of its body on, so that a client with a slow connection occupies nothing; above a limit it
+is refused at once. The counts are those of one Gateway replica.
 """
 
 from __future__ import annotations
@@ -19,94 +19,91 @@ from graphs.http import errors
 from graphs.http.auth import KEY
 from graphs.settings import GatewayConfig
 
-TRY_AGAIN_LATER = 1013  # close code of a WebSocket (IANA registry)
 
+class Admissions:
+    """The requests in progress, counted against the current settings."""
 
-class LimitsMiddleware:
-    """Passes requests to ``app`` within the limits of the current settings."""
-
-    def __init__(
-        self, app: ASGIApp, config: Callable[[], GatewayConfig], clock_s: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, config: Callable[[], GatewayConfig], clock_s: Callable[[], float] = time.monotonic) -> None:
         """``config`` returns the current settings."""
-        self._app = app
-        self._config = config
-        self._clock_s = clock_s
+        self.config = config
+        self.clock_s = clock_s
         self._active = 0
         self._active_by_key: Counter[str | None] = Counter()
         self._buckets: dict[str, _TokenBucket] = {}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not _is_counted(scope):
-            await self._app(scope, receive, send)
-            return
-        key = scope.get(KEY)
-        if refusal := self._refusal(key) or self._rate_refusal(key):
-            await _refuse(refusal, scope, receive, send)
-            return
-        admission = _Admission(self, key)
-        try:
-            if scope["type"] == "websocket":
-                admission.enter()
-                await self._app(scope, receive, send)
-            else:
-                body = _TimedBody(receive, self._config(), admission.enter, self._clock_s)
-                await self._app(scope, body.receive, send)
-        finally:
-            admission.leave()
+    def announce(self, key: str | None) -> None:
+        """Count a request of ``key`` in its rate. Raise the refusal if a limit is reached.
 
-    def _refusal(self, key: str | None) -> ParleyError | None:
-        """Return why a request is refused, or ``None``. ``key`` is ``None`` where the service has no API keys."""
-        config = self._config()
-        if self._active >= config.max_concurrent_requests:
-            return Overloaded(
-                "The service has reached its limit of concurrent requests. Try again in a moment.",
-                retry_after_s=config.retry_after_s,
-            )
-        if key is None:
-            return None
-        limit = config.max_concurrent_per_key
-        if limit is not None and self._active_by_key[key] >= limit:
-            return RateLimited(
-                f"This key has {limit} requests in progress, its limit. Wait until one has ended.",
-                retry_after_s=config.retry_after_s,
-            )
-        return None
-
-    def _rate_refusal(self, key: str | None) -> ParleyError | None:
-        """Count a request of ``key`` and return why it is refused, or ``None``."""
-        per_minute = self._config().requests_per_minute_per_key
+        ``key`` is ``None`` where the service has no API keys.
+        """
+        self._check(key)
+        per_minute = self.config().requests_per_minute_per_key
         if key is not None and per_minute is not None:
-            bucket = self._buckets.setdefault(key, _TokenBucket(per_minute, self._clock_s()))
-            if wait_s := bucket.take(per_minute, self._clock_s()):
-                return RateLimited(
+            bucket = self._buckets.setdefault(key, _TokenBucket(per_minute, self.clock_s()))
+            if wait_s := bucket.take(per_minute, self.clock_s()):
+                raise RateLimited(
                     f"This key's limit is {per_minute} requests per minute. Try again in {wait_s:.1f} s.",
                     retry_after_s=wait_s,
                 )
-        return None
+
+    def enter(self, key: str | None) -> None:
+        """Count a request as active. Raise the refusal if a limit is reached."""
+        self._check(key)
+        self._active += 1
+        self._active_by_key[key] += 1
+
+    def leave(self, key: str | None) -> None:
+        """Stop counting a request that has entered."""
+        self._active -= 1
+        self._active_by_key[key] -= 1
+        if not self._active_by_key[key]:
+            del self._active_by_key[key]
+
+    def _check(self, key: str | None) -> None:
+        config = self.config()
+        if self._active >= config.max_concurrent_requests:
+            raise Overloaded(
+                "The service has reached its limit of concurrent requests. Try again in a moment.",
+                retry_after_s=config.retry_after_s,
+            )
+        limit = config.max_concurrent_per_key
+        if key is not None and limit is not None and self._active_by_key[key] >= limit:
+            raise RateLimited(
+                f"This key has {limit} requests in progress, its limit. Wait until one has ended.",
+                retry_after_s=config.retry_after_s,
+            )
 
 
-class _Admission:
-    """One request's part of the counts."""
+class LimitsMiddleware:
+    """Passes requests to ``app`` within the limits."""
 
-    def __init__(self, limits: LimitsMiddleware, key: str | None) -> None:
-        self._limits = limits
-        self._key = key
-        self._entered = False
+    def __init__(self, app: ASGIApp, admissions: Admissions) -> None:
+        self._app = app
+        self._admissions = admissions
 
-    def enter(self) -> None:
-        """Count the request as active. Raise the refusal if a limit is reached by now."""
-        if refusal := self._limits._refusal(self._key):
-            raise refusal
-        self._entered = True
-        self._limits._active += 1
-        self._limits._active_by_key[self._key] += 1
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        key = scope.get(KEY)
+        try:
+            self._admissions.announce(key)
+        except ParleyError as refusal:
+            await errors.response(refusal)(scope, receive, send)
+            return
+        entered = False
 
-    def leave(self) -> None:
-        """Stop counting the request."""
-        if self._entered:
-            self._limits._active -= 1
-            self._limits._active_by_key[self._key] -= 1
+        def enter() -> None:
+            nonlocal entered
+            self._admissions.enter(key)
+            entered = True
+
+        try:
+            body = _TimedBody(receive, self._admissions.config(), enter, self._admissions.clock_s)
+            await self._app(scope, body.receive, send)
+        finally:
+            if entered:
+                self._admissions.leave(key)
 
 
 class _TimedBody:
@@ -160,14 +157,3 @@ class _TokenBucket:
             return (1 - self._tokens) * 60 / per_minute
         self._tokens -= 1
         return 0.0
-
-
-def _is_counted(scope: Scope) -> bool:
-    return bool(scope["type"] == "websocket" or (scope["type"] == "http" and scope["method"] == "POST"))
-
-
-async def _refuse(refusal: ParleyError, scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": TRY_AGAIN_LATER, "reason": refusal.message})
-        return
-    await errors.response(refusal)(scope, receive, send)

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from graphs.http import sse
 from graphs.http.chat.request import ChatRequest
 from graphs.http.openai.chat.request import ChatCompletionRequest
+from graphs.http.openai.realtime.endpoint import ClientSecretRequest
 from graphs.http.openai.speech import SpeechFields
 from graphs.http.openai.transcription import TranscriptionFields
 
@@ -85,6 +86,13 @@ def _responses(
     return ({200: success | ({"headers": headers} if headers else {})} if content else {}) | failures
 
 
+_OMITTED = _TEXT | {"description": "Text that was not spoken, as the voice has no characters for it; if there is any."}
+_OMITTED_HEADER = {
+    "schema": _TEXT,
+    "description": "How many characters were not spoken, as the voice does not have them, and their scripts, such as "
+    '6; scripts="Cyrillic"; of the text before the first audio, if the response is streamed.',
+}
+
 _FORM = _schema(
     ChatRequest,
     audio=_BINARY,
@@ -92,19 +100,26 @@ _FORM = _schema(
     messages=_TEXT | {"description": "The list as JSON text."},
 )
 
+_DROPPED = _INTEGER | {"description": "Messages, the oldest ones, that are not in the prompt, as it was too long."}
+
 CHAT: Json = {
     "summary": "One turn of a conversation",
     "response_class": Response,
     "responses": _responses(
         *_MODEL_ERRORS,
-        description="The answer: JSON, plain text or an event stream (transcript, text, audio, stage, done, error); or "
-        "audio, 16-bit PCM mono, sent while it is synthesized.",
+        description="The answer: JSON, plain text or an event stream (transcript, dropped, text, audio, stage, done, "
+        "error); or audio, 16-bit PCM mono, sent while it is synthesized.",
         headers={
             "X-Request-Id": {"schema": _TEXT},
             "X-Graph": {"schema": _TEXT, "description": "The stages, such as asr,llm,tts."},
+            "X-Speech-Omitted": _OMITTED_HEADER,
             "Server-Timing": {
                 "schema": _TEXT,
                 "description": "Durations of the stages that finished before the headers were sent.",
+            },
+            "X-Dropped-Messages": {
+                "schema": _INTEGER,
+                "description": "Messages left out of the prompt, if there are any; not in an event stream.",
             },
         },
         **{
@@ -112,12 +127,14 @@ CHAT: Json = {
                 {
                     "transcript": _TEXT | {"description": "The transcript of the speech, if there was any."},
                     "audio": {"type": "string", "format": "byte", "description": "A WAV, if the output is voice."},
+                    "speech_omitted": _OMITTED,
                 },
                 id=_TEXT,
                 text=_TEXT,
                 graph={"type": "array", "items": {"enum": ["asr", "llm", "vision", "tts"]}},
                 usage=_object(prompt_tokens=_INTEGER, completion_tokens=_INTEGER),
                 finish_reason={"enum": ["stop", "length"]},
+                dropped_messages=_DROPPED,
             ),
             "text/plain": _TEXT,
             sse.MEDIA_TYPE: _TEXT,
@@ -144,6 +161,10 @@ CHAT: Json = {
 
 _USAGE = _object(prompt_tokens=_INTEGER, completion_tokens=_INTEGER, total_tokens=_INTEGER)
 _COMPLETION = _object(
+    {
+        "parley": _object({"dropped_messages": _DROPPED, "speech_omitted": _OMITTED})
+        | {"description": "Only if messages were left out of the prompt, or text by the voice."}
+    },
     id=_TEXT,
     object={"const": "chat.completion"},
     created=_INTEGER,
@@ -169,6 +190,7 @@ SPEECH: Json = {
     "responses": _responses(
         *_MODEL_ERRORS,
         description="The audio, sent while it is synthesized; or events with it in base64.",
+        headers={"X-Speech-Omitted": _OMITTED_HEADER},
         **dict.fromkeys(_AUDIO_TYPES, _BINARY) | {sse.MEDIA_TYPE: {}},
     ),
     "openapi_extra": {"requestBody": _body(**{"application/json": _schema(SpeechFields)})},
@@ -197,7 +219,8 @@ TRANSLATIONS: Json = {
     "status_code": 400,
 }
 
-_MODEL = _object(id=_TEXT, object={"const": "model"}, created=_INTEGER, owned_by=_TEXT)
+_VOICES = {"type": "array", "items": _TEXT, "description": "The voices of the speech model, if it has several."}
+_MODEL = _object({"voices": _VOICES}, id=_TEXT, object={"const": "model"}, created=_INTEGER, owned_by=_TEXT)
 MODELS: Json = {
     "summary": "The served models",
     "responses": _responses(
@@ -209,6 +232,21 @@ MODELS: Json = {
 MODEL: Json = {
     "summary": "One model",
     "responses": _responses(401, 404, description="The model.", **{"application/json": _MODEL}),
+}
+CLIENT_SECRETS: Json = {
+    "summary": "A short-lived key for live sessions",
+    "responses": _responses(
+        400,
+        401,
+        408,
+        413,
+        415,
+        429,
+        503,
+        description="The key, which WS /v1/realtime accepts until it expires, and the session that it configures.",
+        **{"application/json": _object(value=_TEXT, expires_at=_INTEGER, session={"type": "object"})},
+    ),
+    "openapi_extra": {"requestBody": _body(**{"application/json": _schema(ClientSecretRequest)})},
 }
 GRAPH: Json = {"summary": "The stages of every kind of request", "responses": _responses(401)}
 HEALTH: Json = {"summary": "Whether the service is ready", "responses": _responses(503)}

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+import unicodedata
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import Any
 
 from starlette.responses import StreamingResponse
 from starlette.types import Send
 
-from deployments.messages import Audio
-from graphs.pipeline.events import AudioChunk, Done, Event, StageDone, TextChunk, TranscriptReady
+from deployments.messages import Audio, MessagesDropped
+from graphs.pipeline.events import AudioChunk, Done, Event, StageDone, TextChunk, TextOmitted, TranscriptReady
 from graphs.pipeline.plan import Plan
 
+MAX_SCRIPTS = 5  # that a header names
 UNBUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # so that no reverse proxy delays a stream
 
 
@@ -21,8 +24,10 @@ class CollectedEvents:
     """The events of a run so far, put together."""
 
     transcript: str | None = None
+    dropped_messages: int = 0
     text: str = ""
     audio: list[Audio] = field(default_factory=list)
+    omitted: list[str] = field(default_factory=list)
     stages: list[StageDone] = field(default_factory=list)
     done: Done | None = None
 
@@ -30,20 +35,50 @@ class CollectedEvents:
         match event:
             case TranscriptReady(text):
                 self.transcript = text
+            case MessagesDropped(count):
+                self.dropped_messages = count
             case TextChunk(text):
                 self.text += text
             case AudioChunk(audio):
                 self.audio.append(audio)
+            case TextOmitted(text):
+                self.omitted.append(text)
             case StageDone():
                 self.stages.append(event)
             case Done():
                 self.done = event
 
+    def notices(self) -> dict[str, Any]:
+        """Return what is to be said beside the answer: messages that are not in the prompt, text that was not read."""
+        dropped = {"dropped_messages": self.dropped_messages} if self.dropped_messages else {}
+        return dropped | ({"speech_omitted": " ".join(self.omitted)} if self.omitted else {})
 
-def headers(plan: Plan, stages: Sequence[StageDone] = ()) -> dict[str, str]:
-    """Return the plan, and for each finished stage its duration and its time in the queue (W3C Server-Timing)."""
-    timing = ", ".join(f"{it.stage};dur={it.wall_ms:.1f}, {it.stage}-queue;dur={it.queue_ms:.1f}" for it in stages)
-    return {"X-Graph": str(plan)} | ({"Server-Timing": timing} if timing else {})
+
+def extension(collected: CollectedEvents) -> dict[str, Any]:
+    """Return the field ``parley`` of OpenAI's routes, which OpenAI does not have; only if there are notices."""
+    return {"parley": notices} if (notices := collected.notices()) else {}
+
+
+def headers(plan: Plan, collected: CollectedEvents | None = None) -> dict[str, str]:
+    """Return the headers of a response, by the events before it.
+
+    They have the plan; for each finished stage its duration and its time in the queue (W3C Server-Timing); the number
+    of messages that are not in the prompt; and how many characters the voice left out, with their scripts, such as
+    ``6; scripts="Cyrillic"`` (a structured field, RFC 9651).
+    """
+    named = {"X-Graph": str(plan)}
+    if collected is None:
+        return named
+    if collected.stages:
+        named["Server-Timing"] = ", ".join(
+            f"{it.stage};dur={it.wall_ms:.1f}, {it.stage}-queue;dur={it.queue_ms:.1f}" for it in collected.stages
+        )
+    if collected.dropped_messages:
+        named["X-Dropped-Messages"] = str(collected.dropped_messages)
+    if omitted := "".join(collected.omitted).replace(" ", ""):
+        scripts = dict.fromkeys(unicodedata.name(character, "unknown").split()[0].capitalize() for character in omitted)
+        named["X-Speech-Omitted"] = f'{len(omitted)}; scripts="{" ".join([*scripts][:MAX_SCRIPTS])}"'
+    return named
 
 
 class Stream(StreamingResponse):

@@ -1,10 +1,13 @@
-"""Limits of the HTTP server in Ray's proxy: the size of a request's header, the time in which it must arrive, and the
-rate at which a client must read its response.
+"""Limits of the HTTP server in Ray's proxy: the size of a request's header and body, the time in which the header must
+arrive, and the rate at which a client must read its response.
 
 Ray starts uvicorn with httptools, which has none of them: a header without end fills the proxy's memory before any
 middleware runs, and a client that reads nothing keeps its response there. ``install`` makes uvicorn use
 ``BoundedHttpProtocol`` instead; the proxy calls it before it starts its server. The limits are environment variables,
 as no deployment's settings reach the proxy.
+
+The Gateway limits bodies as well. A body that it would refuse is refused here before it is read, as Ray's proxy passes
+on to the Gateway whatever arrives, without waiting for it.
 """
 
 from __future__ import annotations
@@ -19,16 +22,19 @@ import httptools
 from uvicorn.config import HTTP_PROTOCOLS
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from deployments.errors import MalformedBody, ParleyError
+from deployments.errors import MalformedBody, ParleyError, TooLarge
 from graphs.http import errors
 
 MAX_HEADER_BYTES = int(os.environ.get("PARLEY_MAX_HEADER_BYTES", str(64 * 2**10)))
 HEADER_TIMEOUT_S = float(os.environ.get("PARLEY_HEADER_TIMEOUT_S", "10"))
 SEND_TIMEOUT_S = float(os.environ.get("PARLEY_SEND_TIMEOUT_S", "60"))
 MIN_SEND_RATE = float(os.environ.get("PARLEY_MIN_SEND_RATE", "500"))  # bytes per second
+BODY_VARIABLE, UPLOAD_VARIABLE = "PARLEY_MAX_BODY_BYTES", "PARLEY_MAX_UPLOAD_BYTES"
+MAX_BODY_BYTES = int(os.environ.get(BODY_VARIABLE, "0"))  # 0 is no limit
+MAX_UPLOAD_BYTES = int(os.environ.get(UPLOAD_VARIABLE, "0"))  # of a recording to transcribe
+UPLOAD_PATH = b"/v1/audio/transcriptions"
 
 LINGER_S = 1
-LINGER_BYTES = 2**20
 _FIELD_OVERHEAD = len(b":\r\n")
 _UPGRADE_HEADERS = (b"connection", b"upgrade", b"http2-settings")
 
@@ -56,6 +62,11 @@ def install() -> None:
 
 def _header_too_large() -> HeaderTooLarge:
     return HeaderTooLarge(f"The request's header is larger than {MAX_HEADER_BYTES:,} bytes, the limit.")
+
+
+def _body_limit_bytes(url: bytes) -> int:
+    """Return the largest body of a request to ``url``; 0 is no limit."""
+    return MAX_UPLOAD_BYTES if url.partition(b"?")[0].endswith(UPLOAD_PATH) else MAX_BODY_BYTES
 
 
 class _Expected(Enum):
@@ -87,7 +98,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):  # type: ignore[misc]
         super().connection_made(transport)
         self._timer: asyncio.TimerHandle  # of the header, or of the unread rest of a body
         self._send_timer: asyncio.TimerHandle | None = None
-        self._header_bytes = self._fields_bytes = self._ignored_bytes = 0
+        self._header_bytes = self._fields_bytes = self._body_bytes = 0
         self._has_progressed = False
         self._expect_header()
 
@@ -98,8 +109,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):  # type: ignore[misc]
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
-        if self._expected is _Expected.NOTHING:
-            self._ignore(data)
         while data and self._expected is not _Expected.NOTHING:
             data = self._feed(data)
         if self._expected is _Expected.REQUEST and self.cycle.response_complete:
@@ -152,6 +161,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):  # type: ignore[misc]
         self._expected = _Expected.BODY
         if self.parser.get_method() == b"CONNECT":
             raise MalformedBody("CONNECT is not supported: this is not a proxy.")
+        self._body_bytes = 0
+        length = next((value for name, value in self.headers if name == b"content-length"), b"0")
+        self._require_body_within_limit(int(length))  # the parser refuses one that is not a number
         if not self._ignores_upgrade():
             super().on_headers_complete()
             if self.scope["http_version"] == "1.0" and isinstance(self.cycle, RequestResponseCycle):
@@ -159,6 +171,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):  # type: ignore[misc]
 
     def on_body(self, body: bytes) -> None:
         self._has_progressed = True
+        if not self.cycle.response_complete:  # else the rest of the body is ignored
+            self._body_bytes += len(body)
+            self._require_body_within_limit(self._body_bytes)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -173,6 +188,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):  # type: ignore[misc]
         if self._expected is _Expected.BODY and self.cycle.response_complete:
             # The rest of the body is read and ignored for a while, so that the connection can be kept alive.
             self._timer = self.loop.call_later(HEADER_TIMEOUT_S, self.transport.close)
+
+    def _require_body_within_limit(self, size_bytes: int) -> None:
+        limit_bytes = _body_limit_bytes(self.url)
+        if 0 < limit_bytes < size_bytes:
+            raise TooLarge(f"The request is larger than {limit_bytes:,} bytes, the limit.")
 
     # --- header -------------------------------------------------------------------------------------------------------
 
@@ -212,16 +232,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):  # type: ignore[misc]
         self._linger()
 
     def _linger(self) -> None:
-        """Close the connection after a while in which its input is ignored: closing at once can destroy a response."""
-        self._ignored_bytes = 0
+        """Close the connection after a while, without reading: closing at once can destroy the response.
+
+        A client that sends on meanwhile waits, which costs less than to read what it sends.
+        """
+        self.flow.pause_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._timer = self.loop.call_later(LINGER_S, self.transport.close)
-
-    def _ignore(self, data: bytes) -> None:
-        self._ignored_bytes += len(data)
-        if self._ignored_bytes > LINGER_BYTES:
-            self.transport.abort()
 
     def _is_responding(self) -> bool:
         """Return whether a request is in progress."""

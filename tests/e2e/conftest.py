@@ -1,4 +1,4 @@
-"""The service with the bundled models, started as a user starts it."""
+"""A service, started as a user starts it: here with the bundled models, in `real` with those of the catalogue."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -31,12 +32,19 @@ START_TIMEOUT_S = 240
 @pytest.fixture(scope="package")
 def base_url() -> Iterator[str]:
     """Start a service with configs/pocket.yaml and return its address."""
+    with running_service("configs/pocket.yaml") as url:
+        yield url
+
+
+@contextmanager
+def running_service(config: str) -> Iterator[str]:
+    """Yield the address of a service that runs while the context is open. There is room for one at a time."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryFile("w+") as log:
-        command = [sys.executable, "scripts/serve.py", "configs/pocket.yaml", "--port", str(port)]
+        command = [sys.executable, "scripts/serve.py", config, "--port", str(port)]
         service = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
         try:
             wait_until_ready(url, service, log)

@@ -77,7 +77,9 @@ def test_rejects_bad_input(
     assert response.headers["x-request-id"]
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("PUT", "/chat", 405)])
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/nowhere", 404), ("PUT", "/chat", 405), ("POST", "/chat/", 404)]
+)
 def test_an_unknown_route_or_method_is_an_error_in_the_usual_form(
     client: httpx.Client, method: str, path: str, status: int
 ) -> None:

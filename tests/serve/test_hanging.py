@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from graphs.pipeline.health import CACHE_S
 from tests.serve.serve_fakes import APPLICATION, FAKES, PICTURE, wait_until
 
 STAGE_TIMEOUT_S = 2.0
@@ -102,8 +103,12 @@ def test_health_names_the_stopped_replica_and_is_200_again_after_its_replacement
     client: httpx.Client, stopped: Callable[[str], int]
 ) -> None:
     assert client.get("/health").json()["status"] == "ready"
+    assert client.post("/chat", files={"image": PICTURE, "text": (None, "Good day.")}).status_code == 200
     stopped("VisionLLM")
-    wait_until(lambda: client.get("/health").status_code == 503, HEALTH_TIMEOUT_S + 3)
+    time.sleep(CACHE_S)
+    started_s = time.monotonic()
+    assert client.get("/health").status_code == 503  # although it answered a moment ago
+    assert time.monotonic() - started_s < HEALTH_TIMEOUT_S + 2
     assert "VisionLLM" in client.get("/health").json()["error"]["message"]
     assert client.get("/health/live").json() == {"status": "live"}
     wait_until(lambda: client.get("/health").status_code == 200, REPLACED_S)

@@ -56,6 +56,25 @@ def complete(api: OpenAI) -> Callable[..., Any]:
     return create
 
 
+LONG = [*({"role": "user", "content": "so " * 100}, {"role": "assistant", "content": "Yes."}) * 30, QUESTION]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_conversation_beyond_the_context_is_answered_and_says_how_many_messages_were_dropped(
+    complete: Callable[..., Any], stream: bool
+) -> None:
+    answer = complete(LONG, stream=stream)
+    *_, last = answer if stream else [answer]
+    assert last.choices[0].finish_reason == "stop"
+    assert 20 < last.model_extra["parley"]["dropped_messages"] < 60
+
+
+def test_a_voice_says_in_a_header_how_many_messages_were_dropped(client: httpx.Client) -> None:
+    response = client.post("/chat", json={"messages": LONG[:-1], "text": "hi", "output": "voice"})
+    assert response.headers["content-type"] == "audio/wav"
+    assert 20 < int(response.headers["x-dropped-messages"]) < 60
+
+
 def test_answers_a_text(complete: Callable[..., Any]) -> None:
     answer = complete()
     assert answer.choices[0].message.content == QUESTION["content"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence, Set
 from contextlib import aclosing
 from time import monotonic
 from typing import TypeVar
@@ -13,9 +13,20 @@ import numpy as np
 
 from deployments.engines.deltas import gather_deltas
 from deployments.engines.fake.settings import FakeArgs, FakeChatArgs, FakeRecognizerArgs, FakeSynthesizerArgs
+from deployments.engines.history import remainders
 from deployments.engines.stop import StopScanner
 from deployments.errors import ContextOverflow, EngineUnavailable
-from deployments.messages import Audio, ChatEnd, ChatMessage, JsonSchema, Load, Segment, TextDelta
+from deployments.messages import (
+    Audio,
+    ChatEnd,
+    ChatMessage,
+    ChatValue,
+    JsonSchema,
+    Load,
+    MessagesDropped,
+    Segment,
+    TextDelta,
+)
 from deployments.settings import ChatConfig, SpeechToTextConfig, TextToSpeechConfig
 
 T = TypeVar("T")
@@ -100,8 +111,11 @@ class FakeChat(_Fake):
 
     async def chat(
         self, messages: Sequence[ChatMessage], config: ChatConfig, json_schema: JsonSchema | None = None
-    ) -> AsyncGenerator[TextDelta | ChatEnd, None]:
-        async with aclosing(gather_deltas(self._generate(messages, config))) as deltas:
+    ) -> AsyncGenerator[ChatValue, None]:
+        fitting = self._fitting(messages, config)
+        if dropped := len(messages) - len(fitting):
+            yield MessagesDropped(dropped)
+        async with aclosing(gather_deltas(self._generate(fitting, config))) as deltas:
             async for delta in deltas:
                 yield delta
 
@@ -109,10 +123,6 @@ class FakeChat(_Fake):
         self, messages: Sequence[ChatMessage], config: ChatConfig
     ) -> AsyncGenerator[TextDelta | ChatEnd, None]:
         """Yield one delta per word, then the end."""
-        prompt_tokens = sum(len(message.text.split()) for message in messages)
-        limit = self._args.context_length - config.max_tokens
-        if prompt_tokens > limit:
-            raise ContextOverflow(f"the conversation has {prompt_tokens:,} words; the limit is {limit:,}")
         words = re.findall(r"\S+\s*", self._answer(messages[-1]))
         stop = StopScanner(config.stop)
         generated = 0
@@ -126,7 +136,17 @@ class FakeChat(_Fake):
         if text := stop.flush():
             yield TextDelta(text)
         cut = generated < len(words) and not stop.stopped
-        yield ChatEnd("length" if cut else "stop", prompt_tokens, generated)
+        yield ChatEnd("length" if cut else "stop", _words(messages), generated)
+
+    def _fitting(self, messages: Sequence[ChatMessage], config: ChatConfig) -> Sequence[ChatMessage]:
+        """Return the messages that fit into the context with the answer. Raise ``ContextOverflow`` if too few do."""
+        limit = self._args.context_length - config.max_tokens
+        if _words(messages) <= limit:
+            return messages
+        shorter = remainders(messages, self._args.context_length) if config.context_overflow == "drop" else ()
+        if fitting := [remainder for remainder in shorter if _words(remainder) <= limit]:
+            return fitting[-1]
+        raise ContextOverflow(f"the conversation has {_words(messages):,} words; the limit is {limit:,}")
 
     def _answer(self, message: ChatMessage) -> str:
         if self._args.answer is not None:
@@ -135,10 +155,15 @@ class FakeChat(_Fake):
         return " ".join([*sizes, message.text])
 
 
+def _words(messages: Sequence[ChatMessage]) -> int:
+    return sum(len(message.text.split()) for message in messages)
+
+
 class FakeSynthesizer(_Fake):
     """Synthesizes a short tone for each word."""
 
-    language: str | None = None
+    voices: tuple[str, ...] = ()
+    characters: Set[str] | None = None
 
     def __init__(self, args: FakeSynthesizerArgs) -> None:
         super().__init__(args)
@@ -147,6 +172,9 @@ class FakeSynthesizer(_Fake):
     @property
     def rate_hz(self) -> int:
         return self._args.rate_hz
+
+    def language(self, voice: str | None) -> str | None:
+        return None
 
     async def speak(self, sentence: str, config: TextToSpeechConfig, rank: int = 0) -> AsyncGenerator[Audio, None]:
         seconds = np.arange(int(self.rate_hz * self._args.word_s / config.speed), dtype=np.float32) / self.rate_hz

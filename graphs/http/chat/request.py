@@ -21,6 +21,7 @@ from graphs.http.body import (
     parse_json,
     read_form,
     read_json,
+    read_json_body,
     read_urlencoded,
     request_id,
     validated,
@@ -111,7 +112,7 @@ class ChatReader:
         media_type = content_type(request)
         if media_type == FORM:
             return await self._read_form(request)
-        data = await request.body()
+        data = await self._read_data(request, media_type)
         if media_type == "application/x-www-form-urlencoded":
             return _once_each(await self._executor.parse(len(data), read_urlencoded, data))
         if media_type == "text/plain":
@@ -125,6 +126,11 @@ class ChatReader:
             return {kind.value: data}
         problem = f"{media_type} is not supported" if media_type else "is missing"
         raise UnsupportedMedia(f"Content-Type {problem}. Send {CONTENT_TYPES}.")
+
+    async def _read_data(self, request: BoundedRequest, media_type: str) -> bytes:
+        if media_type == "application/json":
+            return await read_json_body(request, self._config.max_json_items)
+        return await request.body()
 
     async def _read_form(self, request: BoundedRequest) -> dict[str, Any]:
         form = await read_form(request, self._config.max_body_bytes)

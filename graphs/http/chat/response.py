@@ -14,12 +14,22 @@ from typing import Any
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from deployments.messages import Audio
+from deployments.messages import Audio, MessagesDropped
 from graphs.http import errors, sse
 from graphs.http.chat.accept import Form
 from graphs.http.media.encode import AudioFormat, wav_header, whole_file
 from graphs.http.response import CollectedEvents, Stream, headers
-from graphs.pipeline.events import AudioChunk, Done, Event, SegmentReady, StageDone, TextChunk, TranscriptReady
+from graphs.pipeline.events import (
+    AudioChunk,
+    Done,
+    Event,
+    SegmentReady,
+    SentenceReady,
+    StageDone,
+    TextChunk,
+    TextOmitted,
+    TranscriptReady,
+)
 from graphs.pipeline.plan import Plan
 from graphs.pipeline.turn import Output, Turn
 
@@ -42,11 +52,11 @@ class ChatResponse:
             return await self._stream()
         collected = await self._collect_until(Done)
         if form is Form.TEXT:
-            return PlainTextResponse(collected.text, headers=headers(self.plan, collected.stages))
+            return PlainTextResponse(collected.text, headers=headers(self.plan, collected))
         body = self._body(collected)
         if self.turn.output is Output.VOICE:
             body["audio"] = base64.b64encode(whole_file(AudioFormat.WAV, collected.audio)).decode()
-        return JSONResponse(body, headers=headers(self.plan, collected.stages))
+        return JSONResponse(body, headers=headers(self.plan, collected))
 
     async def _collect_until(self, *kinds: type[Event]) -> CollectedEvents:
         """Collect the events up to and including the first of ``kinds``, or to the end."""
@@ -64,11 +74,12 @@ class ChatResponse:
         if collected.transcript is not None:
             body["transcript"] = collected.transcript
         usage = {"prompt_tokens": done.prompt_tokens, "completion_tokens": done.completion_tokens}
-        return body | {"graph": list(self.plan.stages), "usage": usage, "finish_reason": done.finish_reason}
+        body |= {"graph": list(self.plan.stages), "usage": usage, "finish_reason": done.finish_reason}
+        return body | {"dropped_messages": 0} | collected.notices()
 
     async def _wav(self) -> Response:
         collected = await self._collect_until(AudioChunk, Done)
-        head = headers(self.plan, collected.stages)
+        head = headers(self.plan, collected)
         if not collected.audio:
             return Response(whole_file(AudioFormat.WAV, []), media_type=Form.WAV, headers=head)
         return Stream(self.events, self._wav_chunks(collected.audio[0]), Form.WAV, head)
@@ -93,23 +104,30 @@ class ChatResponse:
         yield self._message(first, collected)
         try:
             async for event in self.events:
-                yield self._message(event, collected)
+                if message := self._message(event, collected):
+                    yield message
         except Exception as error:
             yield sse.message(errors.body(errors.as_parley(error)), "error")
 
     def _message(self, event: Event, collected: CollectedEvents) -> str:
-        """Return one event as a message; ``done`` has the whole answer without its audio."""
+        """Return one event as a message, empty if it has none; ``done`` has the whole answer without its audio."""
         if not isinstance(event, AudioChunk):
             collected.add(event)
         match event:
             case TranscriptReady(text):
                 return sse.message({"text": text}, "transcript")
+            case MessagesDropped(count):
+                return sse.message({"messages": count}, "dropped")
             case TextChunk(text):
                 return sse.message({"text": text}, "text")
+            case SentenceReady(text):
+                return sse.message({"text": text}, "sentence")
             case AudioChunk(audio):
                 return sse.message({"pcm16": base64.b64encode(_pcm(audio)).decode(), "rate_hz": audio.rate_hz}, "audio")
             case StageDone(stage, wall_ms, queue_ms):
                 return sse.message({"stage": stage, "ms": round(wall_ms, 1), "queue_ms": round(queue_ms, 1)}, "stage")
+            case TextOmitted():  # in ``done``
+                return ""
             case SegmentReady():
                 raise AssertionError("only a transcription has segments")
             case Done():

@@ -35,27 +35,28 @@ class Job(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DecodeAudio:
-    """See ``decode_audio``; yields one ``Audio``."""
+    """See ``decode_audio``; yields one ``Audio`` of the file at ``path``."""
 
-    data: bytes
+    path: str
     max_s: float
     param: str
 
     def run(self) -> Iterator[Any]:
-        yield decode_audio(self.data, max_s=self.max_s, param=self.param)
+        yield decode_audio(Path(self.path).read_bytes(), max_s=self.max_s, param=self.param)
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeImage:
-    """See ``decode_image``; yields one ``Image``."""
+    """See ``decode_image``; yields one ``Image`` of the file at ``path``."""
 
-    data: bytes
+    path: str
     max_pixels: int
     side_px: int
     param: str
 
     def run(self) -> Iterator[Any]:
-        yield decode_image(self.data, max_pixels=self.max_pixels, side_px=self.side_px, param=self.param)
+        data = Path(self.path).read_bytes()
+        yield decode_image(data, max_pixels=self.max_pixels, side_px=self.side_px, param=self.param)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,8 @@ from graphs.pipeline.plan import Stage
 from graphs.settings import GatewayConfig
 
 GRAPH = "parley"  # the graph as one model: the input selects the stages
+
+OPENAI_MODELS = ("gpt-", "whisper-1")  # how the names of OpenAI's live models begin
 
 _TASKS = {
     Stage.ASR: "transcription",
@@ -64,23 +66,30 @@ class Models:
         served = ", ".join(dict.fromkeys([GRAPH, *(self.names[stage] for stage in stages)]))
         raise UnknownModel(f"There is no {_TASKS[stages[0]]} model '{name[:100]}', only {served}.", param="model")
 
+    def live_stage(self, name: str, stages: tuple[Stage, ...]) -> Stage | None:
+        """As ``stage``, for live sessions: OpenAI's models mean the graph, as clients of the Realtime API name them
+        without being asked."""
+        return None if name.startswith(OPENAI_MODELS) else self.stage(name, stages)
+
     def voice(self, name: str | None) -> str | None:
         """Return the engine's name of a voice; ``None`` is its default."""
         return None if name is None else self.voice_aliases.get(name, name)
 
-    def listing(self) -> dict[str, Any]:
-        """Return the body of GET /v1/models."""
-        return {"object": "list", "data": [self._entry(name) for name in self._unique_names()]}
+    def listing(self, voices: Sequence[str]) -> dict[str, Any]:
+        """Return the body of GET /v1/models. ``voices`` are those of the speech model."""
+        return {"object": "list", "data": [self._entry(name, voices) for name in self._unique_names()]}
 
-    def entry(self, name: str) -> dict[str, Any]:
+    def entry(self, name: str, voices: Sequence[str]) -> dict[str, Any]:
         """Return the body of GET /v1/models/{name}. Raise ``NoSuchModel``."""
         wanted = self.aliases.get(name, name)
         if wanted not in self._unique_names():
             raise NoSuchModel(f"There is no model '{name[:100]}'. GET /v1/models lists the models.", param="model")
-        return self._entry(name)
+        return self._entry(name, voices)
 
     def _unique_names(self) -> list[str]:
         return list(dict.fromkeys([GRAPH, *self.names.values()]))
 
-    def _entry(self, name: str) -> dict[str, Any]:
-        return {"id": name, "object": "model", "created": self.created, "owned_by": "parley"}
+    def _entry(self, name: str, voices: Sequence[str]) -> dict[str, Any]:
+        entry = {"id": name, "object": "model", "created": self.created, "owned_by": "parley"}
+        speaks = self.aliases.get(name, name) == self.names[Stage.TTS]
+        return entry | ({"voices": [*voices]} if speaks and voices else {})

@@ -21,8 +21,8 @@ from graphs.http.executor import CodecExecutor
 from graphs.http.media.encode import AudioFormat, Encoder
 from graphs.http.openai.models import GRAPH, Models
 from graphs.http.openai.parameters import VoiceName
-from graphs.http.response import Stream, headers
-from graphs.pipeline.events import AudioChunk, Event
+from graphs.http.response import CollectedEvents, Stream, extension, headers
+from graphs.pipeline.events import AudioChunk, Event, TextOmitted
 from graphs.pipeline.plan import Plan, Stage
 from graphs.pipeline.turn import Output, Turn, TurnMessage
 from graphs.settings import GatewayConfig
@@ -65,7 +65,7 @@ class SpeechReader:
     async def read(self, request: Request) -> SpeechRequest:
         """Return a request to read aloud. Raise types of ``deployments.errors``."""
         with self._budget.reservation() as reservation:
-            data = await json_body(request, self._config.max_body_bytes, reservation)
+            data = await json_body(request, self._config.max_body_bytes, self._config.max_json_items, reservation)
             return await self._executor.parse(len(data), self._validated, data, request_id(request))
 
     def _validated(self, data: bytes, turn_id: str) -> SpeechRequest:
@@ -91,18 +91,22 @@ class SpeechResponse:
 
     async def respond(self) -> Response:
         """Return the response. Raises the run's error before the first audio, ``NothingToAnswer`` if there is none."""
+        collected = CollectedEvents()
         async for event in self.events:
             if isinstance(event, AudioChunk):
                 encoder = Encoder(self.request.audio_format)
-                content = (self._messages if self.request.as_events else self._encoded)(encoder, event.audio)
+                content = (self._messages if self.request.as_events else self._encoded)(encoder, event.audio, collected)
                 media_type = sse.MEDIA_TYPE if self.request.as_events else encoder.media_type
-                return Stream(self.events, content, media_type, headers(self.plan))
+                return Stream(self.events, content, media_type, headers(self.plan, collected))
+            collected.add(event)
         raise NothingToAnswer("This text contains nothing that can be pronounced.", param="input")
 
-    async def _encoded(self, encoder: Encoder, first: Audio) -> AsyncGenerator[bytes, None]:
+    async def _encoded(self, encoder: Encoder, first: Audio, collected: CollectedEvents) -> AsyncGenerator[bytes, None]:
         if data := await self._feed(encoder, first):
             yield data
         async for event in self.events:
+            if isinstance(event, TextOmitted):
+                collected.add(event)
             if isinstance(event, AudioChunk) and (data := await self._feed(encoder, event.audio)):
                 yield data
         if data := await self.executor.encode(0, encoder.finish):
@@ -112,16 +116,16 @@ class SpeechResponse:
         # Encoding a sentence of 10 s takes 0.1 s, too long for the event loop.
         return await self.executor.encode(audio.samples.nbytes, encoder.feed, audio)
 
-    async def _messages(self, encoder: Encoder, first: Audio) -> AsyncGenerator[str, None]:
+    async def _messages(self, encoder: Encoder, first: Audio, collected: CollectedEvents) -> AsyncGenerator[str, None]:
         try:
-            async for data in self._encoded(encoder, first):
+            async for data in self._encoded(encoder, first, collected):
                 audio = base64.b64encode(data).decode()
                 yield sse.message({"type": "speech.audio.delta", "audio": audio})
         except Exception as error:
             yield sse.message(errors.body(errors.as_parley(error)))
         else:
             usage = _usage(self.request.turn.messages[-1].text, encoder.fed_s)
-            yield sse.message({"type": "speech.audio.done", "usage": usage})
+            yield sse.message({"type": "speech.audio.done", "usage": usage} | extension(collected))
 
 
 def _usage(text: str, audio_s: float) -> dict[str, int]:

@@ -245,7 +245,7 @@ class TranscriptionResponse:
         fields = self.request.fields
         body: dict[str, Any] = {
             "task": "transcribe",
-            "language": fields.language or "unknown",
+            "language": next((s.language for s in segments if s.language), fields.language or "unknown"),
             "duration": round(self.request.recording.duration_s, 3),
             "text": _text(segments),
             "usage": self._usage,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +17,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from graphs.http.auth import ApiKeys, AuthMiddleware
+from graphs.http.client_secrets import Grant, issue
 
 FIRST, SECOND = "sk-parley-0123456789", "sk-parley-abcdefghij"
 KEYS = ApiKeys.load(None, {"PARLEY_API_KEYS": f"{FIRST}, {SECOND}"})
@@ -28,14 +32,14 @@ async def accept(socket: WebSocket) -> None:
     await socket.close()
 
 
-def client(keys: ApiKeys) -> TestClient:
+def client(keys: ApiKeys, origins: tuple[str, ...] = ()) -> TestClient:
     routes = [
         Route("/chat", hello),
         Route("/health", hello),
         Route("/health/live", hello),
         WebSocketRoute("/v1/realtime", accept),
     ]
-    return TestClient(AuthMiddleware(Starlette(routes=routes), keys))
+    return TestClient(AuthMiddleware(Starlette(routes=routes), keys, origins))
 
 
 @pytest.mark.parametrize("header", [f"Bearer {FIRST}", f"bearer {SECOND}", f"Bearer  {FIRST} "])
@@ -80,6 +84,43 @@ def test_refuses_a_websocket_without_a_key() -> None:
         pass
     with client(KEYS).websocket_connect("/v1/realtime", headers={"Authorization": f"Bearer {FIRST}"}):
         pass
+
+
+def opens(keys: ApiKeys, origins: tuple[str, ...] = (), **request: Any) -> bool:
+    """Return whether a WebSocket with these subprotocols and headers is accepted."""
+    try:
+        with client(keys, origins).websocket_connect("/v1/realtime", **request):
+            return True
+    except WebSocketDisconnect:
+        return False
+
+
+def test_reads_the_key_of_a_websocket_from_a_subprotocol() -> None:
+    assert opens(KEYS, subprotocols=["realtime", f"openai-insecure-api-key.{SECOND}"])
+    assert not opens(KEYS, subprotocols=["realtime", f"openai-insecure-api-key.{SECOND}x"])
+    assert not opens(KEYS, subprotocols=["realtime"])
+
+
+def test_accepts_a_client_secret_for_a_websocket_only() -> None:
+    secret = issue(Grant({}, int(time.time()) + 60, hashlib.sha256(FIRST.encode()).digest()))
+    assert opens(KEYS, headers={"Authorization": f"Bearer {secret}"})
+    assert opens(KEYS, subprotocols=["realtime", f"openai-insecure-api-key.{secret}"])
+    assert client(KEYS).get("/chat", headers={"Authorization": f"Bearer {secret}"}).status_code == 401
+
+
+def test_an_open_service_accepts_any_key_of_a_websocket() -> None:
+    assert opens(ApiKeys(), headers={"Authorization": "Bearer anything"})
+
+
+@pytest.mark.parametrize(("origin", "accepted"), [("http://testserver", True), ("https://evil.example", False)])
+def test_an_open_service_refuses_websockets_of_other_pages(origin: str, accepted: bool) -> None:
+    assert opens(ApiKeys(), headers={"Origin": origin}) is accepted
+
+
+def test_pages_of_allowed_origins_and_pages_with_a_key_may_open_a_websocket() -> None:
+    other = {"Origin": "https://app.example"}
+    assert opens(ApiKeys(), origins=("https://app.example",), headers=other)
+    assert opens(KEYS, headers=other | {"Authorization": f"Bearer {FIRST}"})
 
 
 def test_reads_keys_from_a_file(tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
 from deployments.errors import ParleyError
 from graphs.http import errors
 from graphs.http.auth import KEY
-from graphs.http.limits import LimitsMiddleware
+from graphs.http.limits import Admissions, LimitsMiddleware
 from graphs.settings import GatewayConfig
 
 
@@ -51,7 +51,7 @@ class Service:
             Route("/health", self._health),
         ]
         application = Starlette(routes=routes, exception_handlers={ParleyError: error_response})
-        self.middleware = LimitsMiddleware(application, lambda: self.limits, lambda: self.now_s)
+        self.middleware = LimitsMiddleware(application, Admissions(lambda: self.limits, lambda: self.now_s))
         transport = httpx.ASGITransport(with_key(self.middleware), raise_app_exceptions=False)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://parley")
 
@@ -173,19 +173,26 @@ def test_new_settings_apply_to_the_next_request() -> None:
     assert asyncio.run(body()) == [503, 200, 200]
 
 
-def test_counts_and_refuses_websockets() -> None:
+def test_an_open_websocket_is_not_a_request() -> None:
     async def receive_once(socket: WebSocket) -> None:
         await socket.accept()
         await socket.receive_text()
         await socket.close()
 
     app = Starlette(routes=[WebSocketRoute("/v1/realtime", receive_once)])
-    client = TestClient(LimitsMiddleware(app, lambda: GatewayConfig(max_concurrent_requests=1)))
-    with client.websocket_connect("/v1/realtime") as first:
-        with pytest.raises(WebSocketDisconnect) as refused, client.websocket_connect("/v1/realtime"):
-            pass
+    client = TestClient(LimitsMiddleware(app, Admissions(lambda: GatewayConfig(max_concurrent_requests=1))))
+    with client.websocket_connect("/v1/realtime") as first, client.websocket_connect("/v1/realtime") as second:
         first.send_text("bye")
-    assert refused.value.code == 1013
+        second.send_text("bye")
+
+
+def test_a_response_of_a_session_counts_as_a_request() -> None:
+    admissions = Admissions(lambda: GatewayConfig(max_concurrent_requests=1))
+    admissions.enter(None)
+    with pytest.raises(ParleyError, match="limit of concurrent requests"):
+        admissions.announce(None)
+    admissions.leave(None)
+    admissions.announce(None)
 
 
 # --- bodies that arrive slowly ----------------------------------------------------------------------------------------
@@ -201,7 +208,7 @@ class SlowBody:
         self._limits = GatewayConfig(**limits)
         routes = [Route("/", self._read, methods=["POST"])]
         application = Starlette(routes=routes, exception_handlers={ParleyError: error_response})
-        self.limits = LimitsMiddleware(application, lambda: self._limits, lambda: self.now_s)
+        self.limits = LimitsMiddleware(application, Admissions(lambda: self._limits, lambda: self.now_s))
 
     async def _read(self, request: Request) -> PlainTextResponse:
         return PlainTextResponse(str(len(await request.body())))

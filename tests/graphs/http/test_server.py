@@ -148,6 +148,56 @@ def chunked(*parts: bytes) -> bytes:
     return head + b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts)
 
 
+# --- the size of a body -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def body_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MAX_BODY_BYTES", 100)
+    monkeypatch.setattr(server, "MAX_UPLOAD_BYTES", 5000)
+
+
+@pytest.mark.parametrize(("path", "limit"), [(b"/chat", 100), (b"/v1/audio/transcriptions?a=b", 5000)])
+@pytest.mark.usefixtures("body_limits")
+def test_refuses_a_body_above_the_limit_of_its_route_before_it_arrives(
+    service: Service, path: bytes, limit: int
+) -> None:
+    assert service.connect().send(post(b"x" * limit, path)).response()[0] == 200
+    connection = service.connect().send(b"POST %s HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (path, limit + 1))
+    status, body = connection.response()
+    assert (status, body["error"]["code"]) == (413, "too_large")
+    assert f"{limit:,} bytes" in body["error"]["message"]
+    assert connection.is_closed()
+
+
+@pytest.mark.usefixtures("body_limits")
+def test_counts_the_bytes_of_a_body_without_a_length(service: Service) -> None:
+    assert service.connect().send(chunked(b"x" * 60, b"x" * 40), b"0\r\n\r\n").response()[0] == 200
+    connection = service.connect().send(chunked(b"x" * 60, b"x" * 41))
+    assert connection.response()[0] == 413
+    assert connection.is_closed()
+
+
+@pytest.mark.usefixtures("body_limits")
+def test_the_limit_of_a_body_holds_for_each_request_of_a_connection(service: Service) -> None:
+    connection = service.connect()
+    for _ in range(3):
+        assert connection.send(post(b"x" * 80)).response()[0] == 200
+    assert connection.send(post(b"x" * 101)).response()[0] == 413
+
+
+@pytest.mark.usefixtures("body_limits")
+def test_ignores_the_rest_of_a_body_whose_request_is_answered(service: Service) -> None:
+    connection = service.connect().send(chunked(b"x" * 50).replace(b"POST / ", b"POST /early "))
+    assert connection.response()[0] == 200
+    connection.send(b"64\r\n" + b"x" * 100 + b"\r\n0\r\n\r\n", post(b"hello"))
+    assert connection.response()[1]["body"] == "hello"
+
+
+def test_without_a_limit_any_body_is_accepted(service: Service) -> None:
+    assert service.connect().send(post(b"x" * 3_000_000)).response()[0] == 200
+
+
 # --- the size of a header ---------------------------------------------------------------------------------------------
 
 

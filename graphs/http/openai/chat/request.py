@@ -241,7 +241,7 @@ class CompletionReader:
     async def read(self, request: Request) -> CompletionRequest:
         """Fetch the request's pictures and decode its media. Raise types of ``deployments.errors``."""
         with self._budget.reservation() as reservation:
-            data = await json_body(request, self._config.max_body_bytes, reservation)
+            data = await json_body(request, self._config.max_body_bytes, self._config.max_json_items, reservation)
             fields = await self._executor.parse(len(data), self._validated, data)
             stage = self._models.stage(fields.model, (Stage.LLM, Stage.VISION))
             pictures = await self._fetched(fields)

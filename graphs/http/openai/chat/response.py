@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
@@ -19,12 +20,12 @@ from graphs.http.executor import CodecExecutor
 from graphs.http.media.encode import Encoder, whole_file
 from graphs.http.openai.chat.audio_id import audio_id
 from graphs.http.openai.chat.request import CompletionRequest
-from graphs.http.response import CollectedEvents, Stream, headers
-from graphs.pipeline.events import AudioChunk, Done, Event, TextChunk
+from graphs.http.response import CollectedEvents, Stream, extension, headers
+from graphs.pipeline.events import AudioChunk, Done, Event, TextChunk, TextOmitted
 from graphs.pipeline.plan import Plan
 from graphs.pipeline.turn import Output
 
-IN_STREAM = (TextChunk, AudioChunk, Done)  # the events that have chunks
+IN_STREAM = (TextChunk, TextOmitted, AudioChunk, Done)  # the events that chunks have
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +41,13 @@ class CompletionResponse:
 
     async def respond(self) -> Response:
         """Return the response. Raises the run's error if it fails before the headers are sent."""
-        if self.request.stream:
-            first = await anext(event async for event in self.events if isinstance(event, IN_STREAM))
-            return Stream(self.events, self._chunks(first), sse.MEDIA_TYPE, headers(self.plan))
         collected = CollectedEvents()
         async for event in self.events:
+            if self.request.stream and isinstance(event, IN_STREAM):
+                content = self._chunks(event, collected)
+                return Stream(self.events, content, sse.MEDIA_TYPE, headers(self.plan, collected))
             collected.add(event)
-        return JSONResponse(await self._completion(collected), headers=headers(self.plan, collected.stages))
+        return JSONResponse(await self._completion(collected), headers=headers(self.plan, collected))
 
     @property
     def _has_voice(self) -> bool:
@@ -74,11 +75,11 @@ class CompletionResponse:
             audio = self._audio_id(text) | {"data": base64.b64encode(file).decode(), "transcript": text}
             message |= {"content": None, "audio": audio}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": collected.done.finish_reason}
-        return self._envelope("chat.completion") | {"choices": [choice], "usage": usage(collected.done)}
+        body = self._envelope("chat.completion") | {"choices": [choice], "usage": usage(collected.done)}
+        return body | extension(collected)
 
-    async def _chunks(self, first: Event) -> AsyncGenerator[str, None]:
+    async def _chunks(self, first: Event, collected: CollectedEvents) -> AsyncGenerator[str, None]:
         encoder = Encoder(self.request.audio_format)
-        collected = CollectedEvents()
         yield self._chunk({"role": "assistant"} | ({} if self._has_voice else {"content": ""}))
         try:
             for chunk in self._chunks_of(first, collected, encoder):
@@ -95,13 +96,15 @@ class CompletionResponse:
             case TextChunk(text):
                 collected.add(event)
                 yield self._chunk({"audio": {"transcript": text}} if self._has_voice else {"content": text})
+            case TextOmitted():
+                collected.add(event)
             case AudioChunk(audio):
                 yield from self._audio(encoder.feed(audio))
             case Done():
                 if self._has_voice:
                     yield from self._audio(encoder.finish())
                     yield self._chunk({"audio": self._audio_id(collected.text)})
-                yield self._chunk({}, event.finish_reason)
+                yield self._chunk({}, event.finish_reason, extension(collected))
                 if self.request.include_usage:
                     last = {"choices": [], "usage": usage(event)}
                     yield sse.message(self._envelope("chat.completion.chunk") | last)
@@ -111,10 +114,12 @@ class CompletionResponse:
         if data:
             yield self._chunk({"audio": {"data": base64.b64encode(data).decode()}})
 
-    def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> str:
+    def _chunk(
+        self, delta: dict[str, Any], finish_reason: str | None = None, more: Mapping[str, Any] = MappingProxyType({})
+    ) -> str:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         no_usage = {"usage": None} if self.request.include_usage else {}
-        return sse.message(self._envelope("chat.completion.chunk") | {"choices": [choice]} | no_usage)
+        return sse.message(self._envelope("chat.completion.chunk") | {"choices": [choice], **more} | no_usage)
 
 
 def usage(done: Done) -> dict[str, int]:

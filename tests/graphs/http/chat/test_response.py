@@ -16,12 +16,12 @@ import soundfile
 from fastapi import FastAPI, Response
 
 from deployments.errors import EngineUnavailable, NoSpeech, Overloaded
-from deployments.messages import Audio
+from deployments.messages import Audio, MessagesDropped
 from graphs.http import errors
 from graphs.http.chat.accept import Form
 from graphs.http.chat.response import ChatResponse
 from graphs.http.media.audio import decode_audio
-from graphs.pipeline.events import AudioChunk, Done, Event, StageDone, TextChunk, TranscriptReady
+from graphs.pipeline.events import AudioChunk, Done, Event, StageDone, TextChunk, TextOmitted, TranscriptReady
 from graphs.pipeline.plan import Plan, Stage
 from graphs.pipeline.turn import Output, Turn, TurnMessage
 from tests.graphs.http.client import send
@@ -79,9 +79,42 @@ def test_a_json_response_has_the_whole_answer() -> None:
         "graph": ["asr", "llm", "tts"],
         "usage": {"prompt_tokens": 3, "completion_tokens": 4},
         "finish_reason": "stop",
+        "dropped_messages": 0,
     }
+    assert "x-dropped-messages" not in response.headers
     assert response.headers["x-graph"] == "asr,llm,tts"
     assert response.headers["server-timing"] == "asr;dur=12.3, asr-queue;dur=3.2, llm;dur=5.0, llm-queue;dur=0.0"
+
+
+OMITTED_EVENTS = (
+    TextOmitted("Привет 世"),
+    AudioChunk(CHUNK),
+    TextOmitted("мир"),
+    AudioChunk(CHUNK),
+    Done("stop", 3, 4),
+)
+
+
+def test_a_json_response_says_what_was_not_spoken() -> None:
+    response = get(OMITTED_EVENTS, Form.JSON)
+    assert response.json()["speech_omitted"] == "Привет 世 мир"
+    assert response.headers["x-speech-omitted"] == '10; scripts="Cyrillic Cjk"'
+
+
+def test_the_header_of_a_wav_says_what_was_not_spoken_before_its_first_audio() -> None:
+    assert get(OMITTED_EVENTS, Form.WAV).headers["x-speech-omitted"] == '7; scripts="Cyrillic Cjk"'
+
+
+def test_the_last_message_of_a_stream_says_what_was_not_spoken() -> None:
+    names, contents = zip(*messages(get(OMITTED_EVENTS, Form.EVENTS)), strict=True)
+    assert names == ("audio", "audio", "done")
+    assert contents[-1]["speech_omitted"] == "Привет 世 мир"
+
+
+def test_nothing_is_said_of_omissions_without_one() -> None:
+    response = get(VOICE_EVENTS, Form.JSON)
+    assert "speech_omitted" not in response.json()
+    assert "x-speech-omitted" not in response.headers
 
 
 def test_without_speech_a_json_response_has_no_transcript() -> None:
@@ -92,6 +125,24 @@ def test_a_text_response_has_only_the_answer() -> None:
     response = get(TEXT_EVENTS, Form.TEXT, Output.TEXT)
     assert response.text == "Hello. You?"
     assert response.headers["content-type"] == "text/plain; charset=utf-8"
+
+
+DROPPED = (MessagesDropped(6), *VOICE_EVENTS[2:])
+
+
+@pytest.mark.parametrize("form", [Form.JSON, Form.TEXT, Form.WAV])
+def test_a_response_says_in_a_header_that_messages_were_dropped(form: Form) -> None:
+    assert get(DROPPED, form).headers["x-dropped-messages"] == "6"
+
+
+def test_a_json_response_has_the_number_of_dropped_messages() -> None:
+    assert get(DROPPED, Form.JSON).json()["dropped_messages"] == 6
+
+
+def test_an_event_stream_has_the_number_of_dropped_messages_first_and_in_the_whole_answer() -> None:
+    first, *_, last = messages(get(DROPPED, Form.EVENTS))
+    assert first == ("dropped", {"messages": 6})
+    assert last[1]["dropped_messages"] == 6
 
 
 def test_a_json_response_has_the_audio_in_base64() -> None:

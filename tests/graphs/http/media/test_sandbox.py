@@ -13,13 +13,14 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import psutil
 import pytest
 
 from deployments.errors import BrokenMedia, ParleyError, TooLarge
 from graphs.http.media.jobs import Job
-from graphs.http.media.sandbox import ROOT, Sandbox
+from graphs.http.media.sandbox import INLINE_BYTES, ROOT, Sandbox
 from graphs.http.media.template import MAX_JOBS
 from tests.graphs.http.media.bombs import (
     Allocate,
@@ -271,6 +272,32 @@ def test_decodes_the_pieces_of_a_file_as_they_are_requested(sandbox: Sandbox) ->
     pieces = asyncio.run(run())
     assert pieces[0][0] == 0
     assert sum(duration_s for _, duration_s in pieces) == pytest.approx(70)
+
+
+def test_a_large_file_reaches_its_decoder_and_no_file_stays_open(sandbox: Sandbox) -> None:
+    recording = silence(9) + bytes(2 * INLINE_BYTES)
+    assert audio(sandbox, recording) == 9
+    before = len(os.listdir("/proc/self/fd"))
+    assert audio(sandbox, recording) == 9
+    with pytest.raises(BrokenMedia):
+        image(sandbox, png()[:50] + bytes(2 * INLINE_BYTES))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_handing_over_a_large_file_does_not_block_the_event_loop(sandbox: Sandbox) -> None:
+    """Its bytes are never in a message to the decoder."""
+    sent: list[int] = []
+
+    async def run() -> None:
+        with patch.object(asyncio.StreamWriter, "write", lambda _, data: sent.append(len(data))):
+            task = asyncio.create_task(sandbox.audio(silence(200), max_s=300, param="audio"))
+            await asyncio.sleep(0.5)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(run())
+    assert sent
+    assert max(sent) < 1000
 
 
 def test_decodes_at_most_as_many_long_recordings_at_once_as_it_has_streams() -> None:

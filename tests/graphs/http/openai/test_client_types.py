@@ -67,8 +67,11 @@ NAMES = {"VoiceID", "Voice", "ID"}  # of an object with the name of a voice, in 
 
 
 def parameters(params: type) -> dict[str, Any]:
-    """Return the parameters of a TypedDict with their types."""
-    return get_type_hints(params, include_extras=True)
+    """Return the parameters of a TypedDict with their types.
+
+    With ``localns``, Python evaluates names anew. Without, a name such as Audio may keep the value of another module.
+    """
+    return get_type_hints(params, localns={}, include_extras=True)
 
 
 def is_required(hint: Any) -> bool:
@@ -106,9 +109,11 @@ def embedded(name: str, value: dict[str, Any]) -> dict[str, Any]:
 
 def reachable_types() -> dict[str, type]:
     """Return the TypedDicts in the parameters that Parley reads, by their names."""
+    modules = {model.__module__ for _, model, _ in ROUTES}
     opaque = {
         name
         for model in RequestModel.__subclasses__()
+        if model.__module__ in modules
         for name, field in model.model_fields.items()
         if field.annotation is Any  # ignored, or refused as a whole
     }

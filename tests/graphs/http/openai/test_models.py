@@ -45,7 +45,7 @@ def test_the_error_of_a_long_name_is_short() -> None:
 
 
 def test_lists_every_model_once() -> None:
-    listing = MODELS.listing()
+    listing = MODELS.listing(())
     assert listing["object"] == "list"
     assert [entry["id"] for entry in listing["data"]] == ["parley", "recognizer", "chat", "chat-vision", "voice"]
     assert listing["data"][0] == {"id": "parley", "object": "model", "created": 1, "owned_by": "parley"}
@@ -53,12 +53,19 @@ def test_lists_every_model_once() -> None:
 
 @pytest.mark.parametrize("name", ["parley", "chat-vision", "gpt-4o"])
 def test_an_entry_has_the_requested_name(name: str) -> None:
-    assert MODELS.entry(name) == {"id": name, "object": "model", "created": 1, "owned_by": "parley"}
+    assert MODELS.entry(name, ("a", "b")) == {"id": name, "object": "model", "created": 1, "owned_by": "parley"}
+
+
+def test_the_speech_model_has_its_voices() -> None:
+    models = Models.deployed(NAMES, 1, GatewayConfig(model_aliases={"tts-1": "voice"}))
+    assert models.listing(("a", "b"))["data"][-1]["voices"] == ["a", "b"]
+    assert models.entry("tts-1", ("a", "b"))["voices"] == ["a", "b"]
+    assert "voices" not in models.entry("voice", ())
 
 
 def test_there_is_no_entry_for_an_unknown_name() -> None:
     with pytest.raises(NoSuchModel) as caught:
-        MODELS.entry("gpt-5")
+        MODELS.entry("gpt-5", ())
     assert (caught.value.status, caught.value.code, caught.value.param) == (404, "model_not_found", "model")
 
 

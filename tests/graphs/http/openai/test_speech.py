@@ -18,7 +18,7 @@ from graphs.http.executor import CodecExecutor
 from graphs.http.media.encode import AudioFormat
 from graphs.http.openai.models import Models, UnknownModel
 from graphs.http.openai.speech import MAX_CHARS, SpeechFields, SpeechReader, SpeechRequest, SpeechResponse
-from graphs.pipeline.events import AudioChunk, Done, Event, StageDone
+from graphs.pipeline.events import AudioChunk, Done, Event, StageDone, TextOmitted
 from graphs.pipeline.plan import Plan, Stage
 from graphs.pipeline.turn import Input, Output
 from graphs.settings import GatewayConfig
@@ -58,6 +58,29 @@ def respond(events: AsyncGenerator[Event, None], **fields: Any) -> tuple[str | N
 
 def messages(pieces: list[bytes]) -> list[dict[str, Any]]:
     return [json.loads(piece.removeprefix(b"data: ")) for piece in pieces]
+
+
+async def omitting() -> AsyncGenerator[Event, None]:
+    yield TextOmitted("Привет")
+    yield AudioChunk(CHUNK)
+    yield TextOmitted("мир")
+    yield AudioChunk(CHUNK)
+    yield Done("stop", 0, 0)
+
+
+def test_the_header_says_what_was_not_spoken_before_the_first_audio() -> None:
+    request = SpeechRequest(read({"input": "a"}).turn, AudioFormat.PCM, as_events=False)
+
+    async def header() -> str:
+        response = await SpeechResponse(request, Plan((Stage.TTS,)), omitting(), EXECUTOR).respond()
+        return response.headers["x-speech-omitted"]
+
+    assert asyncio.run(header()) == '6; scripts="Cyrillic"'
+
+
+def test_the_last_event_says_what_was_not_spoken() -> None:
+    _, pieces = respond(omitting(), response_format="pcm", stream_format="sse")
+    assert messages(pieces)[-1]["speech_omitted"] == "Привет мир"
 
 
 def test_reads_a_request_with_its_defaults() -> None:

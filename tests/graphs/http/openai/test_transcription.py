@@ -238,6 +238,15 @@ def test_verbose_json_has_the_times_of_words() -> None:
     assert body["duration"] == 3663
 
 
+@pytest.mark.parametrize(
+    ("detected", "requested", "language"),
+    [("de", "", "de"), ("de", "auto", "de"), (None, "German", "de"), (None, "", "unknown")],
+)
+def test_verbose_json_has_the_language_that_was_heard(detected: str | None, requested: str, language: str) -> None:
+    segments = [Segment("Guten Tag.", 0, 1, language=detected), Segment("Servus.", 1, 2, language=detected)]
+    assert json.loads(transcript(segments, response_format="verbose_json", language=requested))["language"] == language
+
+
 def test_verbose_json_has_words_and_segments_if_both_are_requested() -> None:
     body = verbose(SEGMENTS, "word", "segment")
     assert [(s["id"], s["start"], s["end"]) for s in body["segments"]] == [(0, 0.25, 1.0), (1, 3661.5, 3662.75)]

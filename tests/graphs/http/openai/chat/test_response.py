@@ -10,17 +10,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from openai.lib.streaming.chat import ChatCompletionStreamState
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from starlette.responses import StreamingResponse
 
 from deployments.errors import EngineUnavailable, Overloaded
-from deployments.messages import Audio
+from deployments.messages import Audio, MessagesDropped
 from graphs.http.executor import CodecExecutor
 from graphs.http.media.audio import decode_audio
 from graphs.http.media.encode import AudioFormat
 from graphs.http.openai.chat.audio_id import transcript
 from graphs.http.openai.chat.request import CompletionRequest
 from graphs.http.openai.chat.response import CompletionResponse
-from graphs.pipeline.events import AudioChunk, Done, Event, StageDone, TextChunk
+from graphs.pipeline.events import AudioChunk, Done, Event, StageDone, TextChunk, TextOmitted
 from graphs.pipeline.plan import Plan, Stage
 from graphs.pipeline.turn import Output, Turn, TurnMessage
 
@@ -93,6 +95,14 @@ def test_a_completion_with_a_voice_has_a_file_and_an_id_of_its_transcript() -> N
     assert decode_audio(base64.b64decode(audio["data"]), max_s=1).duration_s == pytest.approx(0.2, abs=0.01)
 
 
+def test_a_completion_and_the_end_of_a_stream_say_what_was_not_spoken() -> None:
+    events = (TextChunk("Привет."), TextOmitted("Привет"), AudioChunk(CHUNK), Done("stop", 3, 4))
+    assert json.loads(respond(*events, output=Output.VOICE))["speech_omitted"] == "Привет"
+    *others, last = chunks(respond(*events, output=Output.VOICE, audio_format=AudioFormat.PCM, stream=True))
+    assert last["speech_omitted"] == "Привет"
+    assert all("speech_omitted" not in chunk for chunk in others)
+
+
 def test_a_stream_has_the_role_the_text_and_the_finish_reason() -> None:
     body = respond(*TEXT_EVENTS, stream=True)
     assert deltas(body) == [{"role": "assistant", "content": ""}, {"content": "Hello. "}, {"content": "You?"}, {}]
@@ -115,6 +125,32 @@ def test_a_stream_with_a_voice_has_the_transcript_the_audio_and_its_id() -> None
     data = b"".join(base64.b64decode(part.get("data", "")) for part in audio)
     assert data == CHUNK.pcm16().tobytes() * 2
     assert transcript(audio[-1]["id"], CREATED, "p") == "Hello. You?"
+
+
+DROPPED: tuple[Event, ...] = (MessagesDropped(6), *TEXT_EVENTS)
+
+
+def test_a_completion_has_the_number_of_dropped_messages_if_there_are_any() -> None:
+    body = json.loads(respond(*DROPPED))
+    assert body["parley"] == {"dropped_messages": 6}
+    ChatCompletion.model_validate(body)
+
+
+@pytest.mark.parametrize("include_usage", [False, True])
+def test_a_stream_has_the_number_of_dropped_messages_with_the_finish_reason(include_usage: bool) -> None:
+    body = chunks(respond(*DROPPED, stream=True, include_usage=include_usage))
+    with_number = [chunk for chunk in body if "parley" in chunk]
+    assert [chunk["parley"] for chunk in with_number] == [{"dropped_messages": 6}]
+    assert with_number[0]["choices"][0]["finish_reason"] == "length"
+    for chunk in body:
+        ChatCompletionChunk.model_validate(chunk)
+
+
+def test_openais_client_puts_a_stream_with_dropped_messages_together() -> None:
+    state: ChatCompletionStreamState[None] = ChatCompletionStreamState()
+    for chunk in chunks(respond(*DROPPED, stream=True, include_usage=True)):
+        state.handle_chunk(ChatCompletionChunk.model_validate(chunk))
+    assert state.current_completion_snapshot.choices[0].message.content == "Hello. You?"
 
 
 @pytest.mark.parametrize("stream", [False, True])
