@@ -161,6 +161,6 @@ def test_the_pocket_configuration_needs_no_download() -> None:
 
 def test_the_default_has_models_of_the_catalogue_that_have_been_verified() -> None:
     named = catalogue.named_in(default())
-    assert named == ["whisper-base", "smollm2-135m-instruct"]
+    assert named == ["whisper-base", "smollm2-135m-instruct", "smart-turn-v3"]
     assert [name for name in named if not catalogue.entry(name).verified] == []
     assert [path for path in models_of(default()) if path not in named and not (ROOT / path).exists()] == []
