@@ -20,7 +20,7 @@ from deployments.messages import JsonSchema
 MAX_DEPTH = 32
 MAX_NODES = 1000  # subschemas, the members of enums and types included
 MAX_LITERAL_CHARACTERS = 20_000  # of the names of properties, patterns, and the values of enum and const, as JSON
-MAX_STRUCTURES = 256  # of all anyOf together: alternatives other than scalars; a step takes time for each pair
+MAX_STRUCTURES = 64  # of all anyOf together: alternatives other than scalars; a step takes time for each pair
 MAX_REPEATS = 500
 MAX_PATTERN_CHARACTERS = 200
 MAX_NUMBER = 2**53 - 1  # integers up to it are exact in any JSON parser

@@ -70,7 +70,7 @@ COSTLY: dict[str, dict[str, Any]] = {
         "$ref": "#/$defs/n",
         "$defs": {"n": {"anyOf": [{"items": {"$ref": "#/$defs/n"}, "title": str(i)} for i in range(400)]}},
     },
-    "256 different recursive alternatives": _recursive(256),
+    "64 different recursive alternatives": _recursive(64),
     "two recursive alternatives": _recursive(2),
     "two lists": _lists_of_either([{"items": {"$ref": "#/$defs/list"}}, {"const": 1}]),
     "900 values": {"items": {"enum": [f"value number {i * 7919}" for i in range(900)]}, "minItems": 50},
@@ -84,18 +84,18 @@ COSTLY: dict[str, dict[str, Any]] = {
     "30 long texts": _texts(30, 500),
     "nested lists of 500": _numbers(3),
     "texts of 400 lengths": {"items": {"anyOf": [{"type": "string", "maxLength": i} for i in range(400)]}},
-    "256 similar objects": {
+    "64 similar objects": {
         "anyOf": [
             {"properties": {"a": {"type": "string"}, f"b{i}": {"type": "string"}}, "required": ["a", f"b{i}"]}
-            for i in range(256)
+            for i in range(64)
         ]
     },
     "expressions": EXPRESSIONS,
     "dictionaries of 100 kinds": {
         "additionalProperties": {"anyOf": [{"type": "string", "maxLength": i} for i in range(100)]}
     },
-    "256 similar lists": _similar_lists(256),
-    "256 recursive objects": _recursive_objects(256),
+    "64 similar lists": _similar_lists(64),
+    "64 recursive objects": _recursive_objects(64),
     "900 optional integers": {"properties": {f"p{i}": {"type": "integer"} for i in range(990)}},
     "900 optional ranges": {"properties": {f"p{i}": {"type": "integer", "minimum": i} for i in range(990)}},
     "900 optional texts": {"properties": {f"p{i}": {"maxLength": i % 500} for i in range(990)}},
@@ -133,14 +133,14 @@ ORDINARY: dict[str, dict[str, Any]] = {
             }
         },
     },
-    "250 kinds of objects": {
+    "20 kinds of objects": {
         "items": {
             "anyOf": [
                 {
                     "properties": {"type": {"const": f"kind{kind}"}, "text": {"type": ["string", "null"]}},
                     "required": ["type", "text"],
                 }
-                for kind in range(250)
+                for kind in range(20)
             ]
         }
     },

@@ -80,7 +80,7 @@ def test_the_header_says_what_was_not_spoken_before_the_first_audio() -> None:
 
 def test_the_last_event_says_what_was_not_spoken() -> None:
     _, pieces = respond(omitting(), response_format="pcm", stream_format="sse")
-    assert messages(pieces)[-1]["speech_omitted"] == "Привет мир"
+    assert messages(pieces)[-1]["parley"] == {"speech_omitted": "Привет мир"}
 
 
 def test_reads_a_request_with_its_defaults() -> None:

@@ -97,10 +97,10 @@ def test_a_completion_with_a_voice_has_a_file_and_an_id_of_its_transcript() -> N
 
 def test_a_completion_and_the_end_of_a_stream_say_what_was_not_spoken() -> None:
     events = (TextChunk("Привет."), TextOmitted("Привет"), AudioChunk(CHUNK), Done("stop", 3, 4))
-    assert json.loads(respond(*events, output=Output.VOICE))["speech_omitted"] == "Привет"
+    assert json.loads(respond(*events, output=Output.VOICE))["parley"] == {"speech_omitted": "Привет"}
     *others, last = chunks(respond(*events, output=Output.VOICE, audio_format=AudioFormat.PCM, stream=True))
-    assert last["speech_omitted"] == "Привет"
-    assert all("speech_omitted" not in chunk for chunk in others)
+    assert last["parley"] == {"speech_omitted": "Привет"}
+    assert all("parley" not in chunk for chunk in others)
 
 
 def test_a_stream_has_the_role_the_text_and_the_finish_reason() -> None:
