@@ -24,7 +24,7 @@ RECORDINGS = dict(re.findall(r"^\| `(\w+\.flac)` \| (.+) \|$", (SPEECH / "README
 REPEATED = {
     "rep_yes.wav": "Yes. " * 10,
     "rep_order.flac": "Turn on the kitchen light. " * 5,
-    "rep_test.wav": "Testing, testing, one two three. " * 4,
+    "rep_test.wav": "Testing, testing, 123. " * 4,  # Whisper writes numbers in digits
 }
 
 
