@@ -49,6 +49,7 @@ def test_openapi_describes_every_form_response_and_error(client: httpx.Client) -
         "audio/translations",
         "models",
         "models/{name}",
+        "realtime/client_secrets",
     }
     assert set(spec["paths"]) == {"/chat", "/graph", "/health", "/health/live"} | {f"/v1/{route}" for route in openai}
     chat = spec["paths"]["/chat"]["post"]
