@@ -49,19 +49,19 @@ async function stock() {
   const client = new OpenAI({ baseURL: `https://${secureHost}/v1`, apiKey: "none" });
   const connection = await OpenAIRealtimeWS.create(client, { model: "gpt-realtime" });
   const events = [];
-  await new Promise((resolve) => connection.socket.on("open", resolve));
-  connection.send({ type: "session.update", session: { type: "realtime" } });
-  return new Promise((resolve, reject) => {
+  const answered = new Promise((resolve, reject) => {
     connection.on("error", reject);
     connection.on("event", (event) => {
       events.push(event.type);
-      if (event.type === "response.done") {
-        connection.close();
-        resolve({ events, status: event.response.status });
-      }
+      if (event.type === "response.done") resolve({ events, status: event.response.status });
     });
-    frames((part) => connection.send({ type: "input_audio_buffer.append", audio: part.toString("base64") }));
   });
+  await new Promise((resolve) => connection.socket.on("open", resolve));
+  connection.send({ type: "session.update", session: { type: "realtime" } });
+  await frames((part) => connection.send({ type: "input_audio_buffer.append", audio: part.toString("base64") }));
+  const found = await answered;
+  connection.close();
+  return found;
 }
 
 (async () => {
