@@ -6,7 +6,6 @@ evaluates the annotations of routes.
 
 import time
 from collections.abc import AsyncGenerator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -81,9 +80,8 @@ class Gateway(Live[GatewayConfig]):
         self._started = int(time.time())
         self._keys = ApiKeys.load(resolve(args.api_keys_file) if args.api_keys_file else None)
         self._admissions = Admissions(lambda: self._config)
-        self._voice_threads = ThreadPoolExecutor(args.decode_threads, "voice")
         end_of_turn = model_path(args.end_of_turn_model) if args.end_of_turn_model else None
-        self._voice_models = VoiceModels(self._voice_threads, end_of_turn)
+        self._voice_models = VoiceModels(end_of_turn)
         self._realtime = RealtimeEndpoint()
         self._apply_config()
 
@@ -184,7 +182,7 @@ class Gateway(Live[GatewayConfig]):
     async def realtime(self, websocket: WebSocket) -> None:
         """Live talk: text, speech and pictures in, text or a voice out, over one connection."""
         turns = TurnReader(self._config, self._sandbox)
-        services = Services(self._run, self._models, turns, self._admissions, self._voice_models, self._voice_threads)
+        services = Services(self._run, self._models, turns, self._admissions, self._voice_models, self._executor)
         await self._realtime.connect(websocket, services, self._config)
 
     async def client_secrets(self, request: Request) -> dict[str, Any]:

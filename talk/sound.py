@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import wave
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
@@ -30,8 +31,6 @@ def load(path: Path) -> Pcm:
 
 def save(path: Path, pcm: bytes) -> None:
     """Write 16-bit mono samples as a WAV."""
-    import wave
-
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)

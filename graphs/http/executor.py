@@ -1,4 +1,4 @@
-"""Threads for work that would block the Gateway's event loop: parsing large bodies, and encoding audio."""
+"""Threads for work that would block the Gateway's event loop: parsing large bodies, and working on audio."""
 
 from __future__ import annotations
 

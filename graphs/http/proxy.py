@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from deployments.errors import EngineUnavailable
 from graphs.http import errors, server
 from graphs.http.body import REQUEST_ID, request_id
-from graphs.http.pacing import PacingMiddleware
+from graphs.http.body_rate import BodyRateMiddleware
 from graphs.http.shedding import LoadSheddingMiddleware
 
 RAY_PATHS = "/-/"  # paths of the proxy: /-/healthz, /-/routes
@@ -30,7 +30,7 @@ def middlewares() -> list[Middleware]:
     """Return the middlewares of one proxy. Ray calls this once per proxy, before it starts its server."""
     server.install()
     # The last one runs first.
-    order = (ErrorFormatMiddleware, LoadSheddingMiddleware, HeaderMiddleware, PacingMiddleware)
+    order = (ErrorFormatMiddleware, LoadSheddingMiddleware, HeaderMiddleware, BodyRateMiddleware)
     return [Middleware(middleware) for middleware in order]
 
 

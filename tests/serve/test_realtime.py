@@ -123,6 +123,20 @@ def test_a_session_that_only_transcribes(fakes: str) -> None:
     assert asyncio.run(body())[-1].transcript.startswith("it lasted")
 
 
+def test_audio_before_the_first_update_is_an_error_and_the_session_goes_on(fakes: str) -> None:
+    async def body() -> list[Any]:
+        async with session(fakes) as opened:
+            await opened.send({"type": "input_audio_buffer.append", "audio": "AAAA", "event_id": "mine"})
+            events = await until(opened, "error")
+            await opened.session.update(session={"type": "realtime"})
+            return events + await until(opened, "session.updated", "error")
+
+    events = asyncio.run(body())
+    assert [event.type for event in events] == ["session.created", "error", "session.updated"]
+    assert events[1].error.code == "session_not_configured"
+    assert events[1].error.event_id == "mine"
+
+
 def test_an_unknown_model_is_an_error_and_closes_the_session(fakes: str) -> None:
     async def body() -> tuple[list[Any], int | None]:
         async with session(fakes, model="no-such-model") as opened:

@@ -57,7 +57,7 @@ class Answering:
                     case SentenceReady(text):
                         yield self._session.sentence(self._id, text, time.monotonic())
                     case AudioChunk(audio):
-                        pieces = await self._services.in_thread(output.feed, audio)
+                        pieces = await self._services.executor.encode(audio.samples.nbytes, output.feed, audio)
                         async for effects in self._sent(pieces):
                             yield effects
                     case Done():

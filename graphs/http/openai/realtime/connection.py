@@ -21,16 +21,15 @@ from starlette.websockets import WebSocket
 from deployments.errors import ParleyError
 from deployments.messages import Audio, Image
 from graphs.http import errors
-from graphs.http.executor import INLINE_BYTES
 from graphs.http.openai.realtime import effects
 from graphs.http.openai.realtime.answering import Answering
 from graphs.http.openai.realtime.codecs import WireFormat, decode
-from graphs.http.openai.realtime.hearing import Hearing, Reports
 from graphs.http.openai.realtime.input_audio import RATE_HZ
 from graphs.http.openai.realtime.pacing import Pacing
 from graphs.http.openai.realtime.resampler import Resampler
 from graphs.http.openai.realtime.services import Services
 from graphs.http.openai.realtime.session import Session
+from graphs.http.openai.realtime.speech_input import Reports, SpeechInput
 from graphs.settings import RealtimeConfig
 
 CLOSE_TIMEOUT_S = 5  # for what was to be sent before
@@ -66,20 +65,21 @@ class Connection:
             ),
             failed=lambda item, error: self._do(session.transcription_failed(item, error, self._now_s())),
         )
-        self._hearing = Hearing(services, settings, lambda: self._pacing.is_playing(self._now_s()), reports)
+        self._speech_input = SpeechInput(services, settings, lambda: self._pacing.is_playing(self._now_s()), reports)
         self._settings = settings
         self._wire = WireFormat.PCM
         self._appended_s = 0.0  # of audio
         self._started_s = self._now_s()
         self._tasks: set[asyncio.Task[None]] = set()
         self._runs: dict[str, asyncio.Task[None]] = {}
+        self._transcriptions: dict[str, asyncio.Task[None]] = {}  # of recordings that the client has sent as items
         self._is_closing = False
         self._changed = asyncio.Event()  # the session's deadline may have changed
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def serve(self) -> None:
         """Serve the client until it disconnects or the session closes."""
-        for work in (self._receive(), self._send(), self._hearing.run(), self._tick()):
+        for work in (self._receive(), self._send(), self._speech_input.run(), self._tick()):
             self._start(work)
         self._do(self._session.start())
         try:
@@ -101,11 +101,8 @@ class Connection:
         while (message := await self._websocket.receive())["type"] == "websocket.receive":
             content = message.get("text")
             content = message.get("bytes") or b"" if content is None else content
-            if len(content) > INLINE_BYTES:
-                event = await self._services.in_thread(self._session.parse, content)
-                self._do(self._session.handle(event, self._now_s()))
-            else:
-                self._do(self._session.receive(content, self._now_s()))
+            event = await self._services.executor.parse(len(content), self._session.parse, content)
+            self._do(self._session.handle(event, self._now_s()))
         self._end()
 
     async def _send(self) -> None:
@@ -143,17 +140,19 @@ class Connection:
                     self._append(effect)
                 case effects.ConfigureInput(wire):
                     self._wire = wire
-                    self._hearing.put(effect)
+                    self._speech_input.put(effect)
                 case effects.ClearAudio():
-                    self._hearing.put(effect)
+                    self._speech_input.put(effect)
                 case effects.DiscardAudio(before_ms):
-                    self._hearing.discard(before_ms)
+                    self._speech_input.discard(before_ms)
                 case effects.Transcribe():
-                    self._hearing.transcribe(effect)
+                    self._speech_input.transcribe(effect)
+                case effects.TranscribeAudio(item_id):
+                    self._transcriptions[item_id] = self._start(self._transcribe(effect))
                 case effects.CancelTranscription(item_id):
-                    self._hearing.cancel(item_id)
-                case effects.TranscribeAudio():
-                    self._start(self._transcribe(effect))
+                    self._speech_input.cancel(item_id)
+                    if transcription := self._transcriptions.pop(item_id, None):
+                        transcription.cancel()
                 case effects.Decode():
                     self._start(self._decode(effect))
                 case effects.Respond(response_id):
@@ -180,7 +179,7 @@ class Connection:
         settings = self._settings
         allowed_s = settings.max_buffer_s + settings.max_input_rate * (self._now_s() - self._started_s)
         if self._appended_s <= allowed_s:
-            self._hearing.put(effect)
+            self._speech_input.put(effect)
         elif not self._is_closing:
             reason = f"audio comes faster than {settings.max_input_rate:g} s per second"
             self._put(effects.Close(POLICY_VIOLATION, reason))
@@ -210,7 +209,7 @@ class Connection:
                 media = await self._services.turns.image(asked.data, asked.param)
             else:
                 assert asked.wire is not None
-                media = await self._services.in_thread(_decoded, asked.data, asked.wire)
+                media = await self._services.executor.parse(len(asked.data), _decoded, asked.data, asked.wire)
         except ParleyError as error:
             self._do(self._session.media_failed(item_id, index, error, self._now_s()))
         else:
@@ -219,13 +218,15 @@ class Connection:
     async def _transcribe(self, asked: effects.TranscribeAudio) -> None:
         """Recognize a recording that the client has sent as an item."""
         try:
-            async with aclosing(self._services.transcribe(asked.audio, asked.options)) as segments:
+            async with aclosing(self._services.transcribe(asked.audio, asked.options, asked.model)) as segments:
                 text = " ".join([segment.text.strip() async for segment in segments])
         except ParleyError as error:
             self._do(self._session.transcription_failed(asked.item_id, error, self._now_s()))
         else:
             seconds = asked.audio.duration_s
             self._do(self._session.transcribed(asked.item_id, text, seconds, asked.options.language, self._now_s()))
+        finally:
+            self._transcriptions.pop(asked.item_id, None)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

@@ -86,7 +86,7 @@ class TranscribeAudio:
 
 @dataclass(frozen=True, slots=True)
 class CancelTranscription:
-    """Stop recognizing item ``item_id``: nobody waits for its words."""
+    """Stop recognizing item ``item_id``: its words are not needed any more."""
 
     item_id: str
 

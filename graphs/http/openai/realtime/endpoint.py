@@ -23,7 +23,7 @@ from graphs.http.client_secrets import Grant
 from graphs.http.openai.models import GRAPH, Models
 from graphs.http.openai.realtime import configuration, server_events
 from graphs.http.openai.realtime.client_events import EventError
-from graphs.http.openai.realtime.configuration import Kind
+from graphs.http.openai.realtime.configuration import Configuration, Kind
 from graphs.http.openai.realtime.connection import Connection
 from graphs.http.openai.realtime.services import Services
 from graphs.http.openai.realtime.session import Session
@@ -73,7 +73,7 @@ class RealtimeEndpoint:
                 limits=session_limits(config, semantic_vad=services.voice_models.has_end_of_turn),
                 new_id=new_id,
                 now_s=time.monotonic(),
-                configuration=configuration.updated(configuration.default(wanted.kind, wanted.model), wanted.fields),
+                configuration=wanted.configuration,
             )
             connection = Connection(websocket, session, services, config.realtime, key)
             with self._sessions.entered(key, config.realtime, connection.drain):
@@ -113,7 +113,7 @@ class _Wanted:
 
     kind: Kind
     model: str
-    fields: Mapping[str, Any]
+    configuration: Configuration | None
 
 
 def _wanted(websocket: WebSocket, models: Models) -> _Wanted:
@@ -127,7 +127,8 @@ def _wanted(websocket: WebSocket, models: Models) -> _Wanted:
     model = websocket.query_params.get("model") or fields.get("model") or GRAPH
     if kind == "realtime":
         models.live_stage(model, (Stage.LLM, Stage.VISION))
-    return _Wanted(kind, model, fields)
+    granted = configuration.updated(configuration.default(kind, model), fields) if grant else None
+    return _Wanted(kind, model, granted)
 
 
 def _kind(fields: Mapping[str, Any]) -> Kind:

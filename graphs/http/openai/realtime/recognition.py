@@ -24,7 +24,7 @@ Transcribe = Callable[[Audio, TranscribeOptions], AsyncGenerator[Segment, None]]
 
 TRAIL_MS = 100  # of sound after the last frame of speech, which a transcript of all the speech has heard
 REST = 2  # passes begin no more often than every so many times the duration of one: a slow recognizer gets fewer
-PARTIAL_PIECE = 1  # ranks passes that are not the last one behind those that somebody waits for
+PARTIAL_PIECE = 1  # a lower priority in the recognizer than that of the last pass of an utterance
 SENTENCE_ENDS = (".", "?", "!", "…", "。", "？", "！")
 
 logger = logging.getLogger("ray.serve")
@@ -34,7 +34,7 @@ logger = logging.getLogger("ray.serve")
 class RecognitionRules:
     """``partial`` switches passes during speech. One begins ``interval_ms`` after the last one began.
 
-    When an utterance is longer than ``window_ms``, the words that are confirmed are not heard again.
+    When an utterance is longer than ``window_ms``, the sentences that are confirmed are not heard again.
     """
 
     partial: bool

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 from graphs.http.openai.realtime.semantic import EndOfTurn
@@ -12,12 +10,11 @@ from graphs.http.openai.realtime.vad import SpeechModel
 
 
 class VoiceModels:
-    """One of each, for all sessions; ``threads`` load them. ``end_of_turn`` is the file of the second one, if any."""
+    """One of each, for all sessions. ``end_of_turn`` is the file of the second one, if the service has it."""
 
-    def __init__(self, threads: ThreadPoolExecutor, end_of_turn: Path | None = None) -> None:
+    def __init__(self, end_of_turn: Path | None = None) -> None:
         self.has_end_of_turn = end_of_turn is not None
         self._end_of_turn_path = end_of_turn
-        self._threads = threads
         self._lock = asyncio.Lock()
         self._speech: SpeechModel | None = None
         self._end_of_turn: EndOfTurn | None = None
@@ -26,7 +23,7 @@ class VoiceModels:
         """Return the model of voice activity."""
         async with self._lock:
             if self._speech is None:
-                self._speech = await asyncio.get_running_loop().run_in_executor(self._threads, SpeechModel)
+                self._speech = await asyncio.to_thread(SpeechModel)
             return self._speech
 
     async def end_of_turn(self) -> EndOfTurn:
@@ -34,6 +31,5 @@ class VoiceModels:
         assert self._end_of_turn_path is not None
         async with self._lock:
             if self._end_of_turn is None:
-                load = partial(EndOfTurn, self._end_of_turn_path)
-                self._end_of_turn = await asyncio.get_running_loop().run_in_executor(self._threads, load)
+                self._end_of_turn = await asyncio.to_thread(EndOfTurn, self._end_of_turn_path)
             return self._end_of_turn

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 from starlette.types import Message
 
 from deployments.messages import Audio, Segment
+from graphs.http.executor import CodecExecutor
 from graphs.http.limits import Admissions
 from graphs.http.openai.models import Models
 from graphs.http.openai.realtime import configuration
@@ -43,6 +43,7 @@ class Graph:
         self.open = 0
         self.turns: list[Turn] = []
         self.before: Callable[[], Awaitable[None]] | None = None  # awaited before an answer
+        self.before_transcript: Callable[[], Awaitable[None]] | None = None
         self.error: Exception | None = None
 
     def run(self, turn: Turn, stage: Stage | None = None) -> tuple[Plan, AsyncGenerator[Event, None]]:
@@ -53,6 +54,8 @@ class Graph:
         self.open += 1
         try:
             if turn.recording is not None:
+                if self.before_transcript:
+                    await self.before_transcript()
                 async for _, audio in turn.recording:
                     yield SegmentReady(Segment(self.transcript, 0, audio.duration_s))
             else:
@@ -92,9 +95,8 @@ class Live:
         self._read = 0
 
     async def __aenter__(self) -> Live:
-        threads = ThreadPoolExecutor(2)
         models = Models(NAMES, 0)
-        services = Services(self.graph.run, models, None, self.admissions, VoiceModels(threads), threads)  # type: ignore[arg-type]
+        services = Services(self.graph.run, models, None, self.admissions, VoiceModels(), CodecExecutor(2))  # type: ignore[arg-type]
         numbers = count(1)
         session = Session(
             session_id="sess_1",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import random
 from collections.abc import Awaitable, Callable
@@ -260,5 +261,41 @@ def test_clearing_the_buffer_keeps_what_was_committed_before() -> None:
             live.send(type="input_audio_buffer.clear")
             heard = await live.until("conversation.item.input_audio_transcription.completed")
             assert heard["transcript"] == "Kept."
+
+    in_loop(body)
+
+
+def test_a_recognizer_that_is_not_served_is_named_in_the_failed_transcription() -> None:
+    async def body() -> None:
+        async with Live(Graph()) as live:
+            live.configure(audio={"input": {"turn_detection": None, "transcription": {"model": "no-such-model"}}})
+            live.speak(recording("reader1_1")[:16_000], part_s=1.0)
+            live.send(type="input_audio_buffer.commit")
+            failed = await live.until("conversation.item.input_audio_transcription.failed")
+            assert failed["error"]["code"] == "model_not_found"
+            assert "asr" in failed["error"]["message"]
+
+    in_loop(body)
+
+
+def test_deleting_a_recording_stops_its_recognition() -> None:
+    async def body() -> None:
+        graph = Graph()
+        started, released = asyncio.Event(), asyncio.Event()
+
+        async def hold() -> None:
+            started.set()
+            await released.wait()
+
+        graph.before_transcript = hold
+        async with Live(graph) as live:
+            content = [{"type": "input_audio", "audio": base64.b64encode(bytes(48_000)).decode()}]
+            item = {"type": "message", "id": "item_mine", "role": "user", "content": content}
+            live.send(type="conversation.item.create", item=item)
+            await started.wait()
+            live.send(type="conversation.item.delete", item_id="item_mine")
+            await live.until("conversation.item.deleted")
+            await live.settled()
+            assert graph.open == 0
 
     in_loop(body)

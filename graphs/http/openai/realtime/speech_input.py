@@ -1,7 +1,7 @@
 """The input side of a connection: appended bytes to samples, turns and transcripts.
 
-Everything is processed in the order in which it was appended. Voice activity detection runs in threads; the recognition
-of a turn begins with the turn.
+Everything is processed in the order in which it was appended. Voice activity detection runs in the event loop for short
+pieces and in a thread for long ones. The recognition of a turn begins with the turn.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from deployments.errors import ParleyError
@@ -58,13 +59,14 @@ class _Item:
     finishing: asyncio.Task[None] | None = None
 
 
-class Hearing:
+class SpeechInput:
     """The input of one session. ``is_playing`` tells whether the person hears an answer at the moment."""
 
     def __init__(
         self, services: Services, settings: RealtimeConfig, is_playing: Callable[[], bool], reports: Reports
     ) -> None:
         self._services = services
+        self._executor = services.executor
         self._settings = settings
         self._is_playing = is_playing
         self._reports = reports
@@ -161,7 +163,7 @@ class Hearing:
             if is_playing and self._settings.half_duplex:
                 samples = samples * 0
             feed = self._vad.feed
-            probabilities = feed(samples) if len(samples) <= INLINE else await self._services.in_thread(feed, samples)
+            probabilities = feed(samples) if len(samples) <= INLINE else await self._executor.encode(0, feed, samples)
             minimum_ms = self._settings.min_interruption_ms if is_playing else None
             for event in self._detector.feed(probabilities.tolist(), min_speech_ms=minimum_ms):
                 await self._turn(event)
@@ -191,7 +193,7 @@ class Hearing:
         if self._end_of_turn is None or self._detector is None or not isinstance(self._detection, SemanticVad):
             return
         turn = self._audio.slice(self._detector.needed_from_ms)
-        probability = await self._services.in_thread(self._end_of_turn.probability, turn)
+        probability = await self._executor.encode(0, self._end_of_turn.probability, turn)
         if probability >= semantic.PATIENCE[self._detection.eagerness].threshold:
             for event in self._detector.stop():
                 await self._turn(event)
@@ -231,7 +233,7 @@ class Hearing:
         )
         item_id, report = effect.item_id, effect.report
         recognition = Recognition(
-            self._services.transcribe,
+            partial(self._services.transcribe, model=effect.model),
             self._audio,
             effect.start_ms,
             effect.options,

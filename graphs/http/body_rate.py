@@ -18,7 +18,7 @@ MAX_BODY_RATE = float(os.environ.get("PARLEY_MAX_BODY_RATE", str(32 * 2**20)))  
 FREE_BYTES = 2**20  # of each body, which are not delayed: questions and most pictures
 
 
-class PacingMiddleware:
+class BodyRateMiddleware:
     """Passes what follows the first ``FREE_BYTES`` of bodies to ``app`` at ``rate`` bytes per second."""
 
     def __init__(

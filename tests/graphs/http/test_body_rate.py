@@ -9,7 +9,7 @@ from unittest.mock import patch
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from graphs.http.pacing import FREE_BYTES, PacingMiddleware
+from graphs.http.body_rate import FREE_BYTES, BodyRateMiddleware
 
 RATE = 1000
 
@@ -35,7 +35,7 @@ async def read_all(scope: Scope, receive: Receive, send: Send) -> None:
 def read_s(*bodies: list[bytes], rate: float = RATE, kind: str = "http") -> float:
     """Return the time to read bodies, each in these pieces, one after another."""
     clock = Clock()
-    app: ASGIApp = PacingMiddleware(read_all, rate, clock)
+    app: ASGIApp = BodyRateMiddleware(read_all, rate, clock)
 
     async def read(pieces: list[bytes]) -> None:
         messages = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
@@ -53,7 +53,7 @@ def read_s(*bodies: list[bytes], rate: float = RATE, kind: str = "http") -> floa
         for body in bodies:
             await read(body)
 
-    with patch("graphs.http.pacing.asyncio.sleep", clock.sleep):
+    with patch("graphs.http.body_rate.asyncio.sleep", clock.sleep):
         asyncio.run(run())
     return clock.now_s - 100
 
@@ -75,7 +75,7 @@ def test_without_a_rate_and_on_a_websocket_nothing_is_delayed(options: dict[str,
 
 def test_all_bodies_together_have_the_rate() -> None:
     async def run() -> float:
-        app = PacingMiddleware(read_all, 100_000)
+        app = BodyRateMiddleware(read_all, 100_000)
         started_s = asyncio.get_running_loop().time()
 
         async def read() -> None:
