@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import json
 import random
+import tracemalloc
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,6 +17,7 @@ from deployments.errors import Overloaded
 from tests.graphs.http.openai.realtime.live import Graph, Live
 from tests.graphs.http.openai.realtime.recordings import recording, silence, with_silence
 
+MAX_GROWTH_BYTES = 2**20
 LONG = ("One.", "Two.", "Three.", "Four.", "Five.", "Six.")
 
 
@@ -229,17 +232,29 @@ def random_message(choose: random.Random) -> str:
     return json.dumps({"type": choose.choice(KINDS)} | {field: choose.choice(VALUES) for field in fields})
 
 
+def traced_bytes() -> int:
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
 def test_ten_thousand_random_messages_break_nothing() -> None:
     async def body() -> None:
         choose = random.Random(20)
         graph = Graph("Yes.", seconds=0.5)
         before = len(asyncio.all_tasks())
         async with Live(graph, max_items=50) as live:
-            for _ in range(100):
+            for hundred in range(100):
                 for _ in range(100):
                     live.message(random_message(choose))
                 await live.settled()
                 live.forget()
+                graph.turns.clear()
+                if hundred == 20:  # the conversation is full: its items are only replaced
+                    tracemalloc.start()
+                    held_bytes = traced_bytes()
+            grown_bytes = traced_bytes() - held_bytes
+            tracemalloc.stop()
+            assert grown_bytes < MAX_GROWTH_BYTES
             live.configure(output_modalities=["text"], audio={"input": {"turn_detection": None}})
             live.say("Are you there?")
             while (await live.until("response.done"))["response"]["status"] != "completed":
