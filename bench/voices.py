@@ -6,10 +6,11 @@ Method: the voice of each ``--config`` runs in this process, without Ray and HTT
 configuration's. In every round each voice speaks ``SENTENCES``, one after another; of the rounds the fastest counts, as
 other work on the machine only delays. ``cpu_factor`` counts the time of the processor instead, which other work hardly
 changes; with one thread it is about the real-time factor of an idle machine. ``first_ms`` is the time to the first
-sound of ``ANSWER``, a long first sentence, as the deployment splits it; ``whole_ms`` is the same without splitting.
+sound of ``ANSWER``, a long sentence, as the deployment splits it, and ``gap_ms`` the longest silence between its pieces
+as they are played; ``whole_ms`` is the time to the first sound without splitting.
 
 JSON: ``rows``, each with ``config``, ``threads``, ``real_time_factor`` (seconds per second of speech), ``cpu_factor``,
-``first_ms`` and ``whole_ms``.
+``first_ms``, ``gap_ms`` and ``whole_ms``.
 """
 
 from __future__ import annotations
@@ -45,14 +46,20 @@ async def seconds_of(engine: Synthesizer, config: TextToSpeechConfig, text: str)
     return time.perf_counter() - start_s, audio_s
 
 
-async def first_sound_s(engine: Synthesizer, config: TextToSpeechConfig, first_chars: int | None) -> float:
-    """Return the time to the first sound of ``ANSWER``."""
-    start_s = time.perf_counter()
+async def first_sound_and_gap_s(
+    engine: Synthesizer, config: TextToSpeechConfig, first_chars: int | None
+) -> tuple[float, float]:
+    """Return the time to the first sound of ``ANSWER``, and the longest silence between its pieces when played."""
     language = config.language or engine.language(config.voice)
     prepared = prepare(ANSWER, language, engine.characters, config.max_sentence_chars, first_chars)
-    async for _ in engine.speak(prepared.pieces[0], config):
-        return time.perf_counter() - start_s
-    return math.nan
+    ready_s, audio_s = await seconds_of(engine, config, prepared.pieces[0])
+    first_s, end_s, gap_s = ready_s, ready_s + audio_s, 0.0
+    for piece in prepared.pieces[1:]:
+        took_s, audio_s = await seconds_of(engine, config, piece)
+        ready_s += took_s
+        gap_s = max(gap_s, ready_s - end_s)
+        end_s = max(end_s, ready_s) + audio_s
+    return first_s, gap_s
 
 
 class Voice:
@@ -64,7 +71,7 @@ class Voice:
         self.config = configuration.live_settings("TextToSpeech", args, TextToSpeechConfig)
         self.engine = synthesizer(args.model_copy(update={"threads": threads, "niceness": 0}))
         self.row: dict[str, object] = {"config": file, "threads": threads}
-        self.factor = self.cpu_factor = self.first_s = self.whole_s = math.inf
+        self.factor = self.cpu_factor = self.first_s = self.gap_s = self.whole_s = math.inf
 
     async def measure(self) -> None:
         cpu_s = time.process_time()
@@ -73,12 +80,14 @@ class Voice:
         audio_s = sum(audio for _, audio in times)
         self.factor = min(self.factor, sum(took for took, _ in times) / audio_s)
         self.cpu_factor = min(self.cpu_factor, cpu_s / audio_s)
-        first_s = await first_sound_s(self.engine, self.config, self.config.first_piece_chars)
-        self.first_s = min(self.first_s, first_s)
-        self.whole_s = min(self.whole_s, await first_sound_s(self.engine, self.config, None))
+        first_s, gap_s = await first_sound_and_gap_s(self.engine, self.config, self.config.first_piece_chars)
+        self.first_s, self.gap_s = min(self.first_s, first_s), min(self.gap_s, gap_s)
+        whole_s, _ = await first_sound_and_gap_s(self.engine, self.config, None)
+        self.whole_s = min(self.whole_s, whole_s)
 
     def figures(self) -> dict[str, object]:
-        times = {"first_ms": round(1000 * self.first_s), "whole_ms": round(1000 * self.whole_s)}
+        seconds = {"first_ms": self.first_s, "gap_ms": self.gap_s, "whole_ms": self.whole_s}
+        times = {name: round(1000 * value) for name, value in seconds.items()}
         factors = {"real_time_factor": round(self.factor, 3), "cpu_factor": round(self.cpu_factor, 3)}
         return self.row | factors | times
 

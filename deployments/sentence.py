@@ -8,11 +8,16 @@ from dataclasses import dataclass
 
 from deployments.speech_text.spoken import spoken
 
-GROWTH = 1.5  # of pieces; more than 1 / 0.7, the real-time factor of the slowest voice
+# A piece is synthesized while the one before it is heard: a voice that takes 0.8 s for a second of speech keeps up with
+# pieces that grow by a quarter. Clauses stay whole up to MAX_GROWTH, as a pause within a clause sounds worse.
+GROWTH = 1.25
+MAX_GROWTH = 1.6  # a longer clause is split between phrases
 MIN_CLAUSE_CHARS = 12  # what is shorter stays with the clause before it: "..., I think."
 
 _CLAUSE_BREAKS = re.compile(r"(?<=[,;:])\s+|\s+(?=[-–—(])")
 _CONJUNCTIONS = "because|but|while|although|though|whereas|which|when|where|if|unless|until|so that|as well as"
+_PREPOSITIONS = "about|after|at|before|by|for|from|in|into|of|on|over|through|to|under|with"
+_STARTS_OF_PHRASES = re.compile(rf"(?<!\bso)\s+(?=(?:{_PREPOSITIONS}|and|as|or|than|that)\s)")
 _STARTS_OF_CLAUSES = re.compile(rf"{_CLAUSE_BREAKS.pattern}|(?<![,;:])\s+(?=(?:{_CONJUNCTIONS})\s)")
 
 
@@ -29,8 +34,8 @@ def prepare(
 ) -> Prepared:
     """Return ``text`` in pieces of at most ``max_chars`` characters; none if there is nothing to say.
 
-    ``language`` and ``characters`` are those of the voice, as for ``spoken``. With ``first_chars`` the first piece ends
-    at the first clause of that length, and each further one may be longer by half.
+    ``language`` and ``characters`` are those of the voice, as for ``spoken``. With ``first_chars``, for a slow voice,
+    the first piece has about that length, and each further one is little longer than the one before.
     """
     fitted = spoken(text, language, characters)
     parts = [fitted.text] if first_chars is None else _growing(fitted.text, first_chars)
@@ -39,13 +44,17 @@ def prepare(
 
 
 def _growing(text: str, first_chars: int) -> Iterator[str]:
-    """Yield pieces that end at a clause, each longer than the one before: it is synthesized while that one is heard."""
-    piece, enough = "", float(first_chars)
+    """Yield pieces that end at a clause, or at a phrase of a long clause, each little longer than the one before."""
+    piece, enough, most = "", float(first_chars), 2.0 * first_chars
     for clause in _STARTS_OF_CLAUSES.split(text):
-        if len(piece) >= enough and len(clause) >= MIN_CLAUSE_CHARS:
-            yield piece
-            piece, enough = "", enough * GROWTH
-        piece = f"{piece} {clause}" if piece else clause
+        phrases = _STARTS_OF_PHRASES.split(clause)
+        for index, phrase in enumerate(phrases):
+            ends = (index == 0 and len(piece) >= enough) or len(piece) + len(phrase) > most
+            if piece and ends and len(" ".join(phrases[index:])) >= MIN_CLAUSE_CHARS:
+                yield piece
+                enough, most = max(enough, len(piece) * GROWTH), max(most, len(piece) * MAX_GROWTH)
+                piece = ""
+            piece = f"{piece} {phrase}" if piece else phrase
     yield piece
 
 

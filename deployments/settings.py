@@ -200,8 +200,8 @@ class TextToSpeechConfig(Settings):
     first_piece_chars: int | None = Field(
         default=None,
         ge=10,
-        description="For a slow voice: the first sentence of an answer is split at its first clause of this length, "
-        "and then into pieces that grow by half, so that the voice starts early; null synthesizes it as a whole.",
+        description="For a slow voice: a sentence is spoken in pieces, the first of about this length and each further "
+        "one little longer, so that the voice starts early and pauses briefly; null synthesizes it as a whole.",
     )
     max_text_chars: PositiveInt = Field(default=4096, description="Longest text of one call.")
 

@@ -40,10 +40,9 @@ class TextToSpeech(Replica[Synthesizer, TextToSpeechConfig]):
                 f"the text has {len(text):,} characters; the limit is {config.max_text_chars:,}", param="text"
             )
         language = config.language or self._engine.language(config.voice)
-        first_chars = config.first_piece_chars if options.sentence == 0 else None
         # Some hundred patterns take a few milliseconds, too long for the event loop.
         prepared = await asyncio.to_thread(
-            prepare, text, language, self._engine.characters, config.max_sentence_chars, first_chars
+            prepare, text, language, self._engine.characters, config.max_sentence_chars, config.first_piece_chars
         )
         if prepared.omitted:
             yield Omitted(prepared.omitted)

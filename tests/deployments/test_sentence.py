@@ -71,8 +71,36 @@ def test_for_a_slow_voice_the_first_piece_is_short_and_the_others_grow() -> None
     )
 
 
+def test_for_a_slow_voice_a_long_clause_is_split_between_phrases() -> None:
+    text = "Photosynthesis is a process that allows plants to turn the light of the sun into sugar that they can store."
+    assert prepare(text, "en", None, 240, first_chars=20).pieces == (
+        "Photosynthesis is a process",
+        "that allows plants to turn the light",
+        "of the sun into sugar that they can store.",
+    )
+
+
 @pytest.mark.parametrize(
     "text", ["The capital of France is Paris, I think.", "Bread and butter and jam and tea.", "Yes."]
 )
-def test_a_first_piece_ends_at_a_clause_only(text: str) -> None:
-    assert prepare(text, "en", None, 240, first_chars=10).pieces == (text,)
+def test_for_a_slow_voice_a_short_sentence_stays_whole(text: str) -> None:
+    assert prepare(text, "en", None, 240, first_chars=20).pieces == (text,)
+
+
+LONG = (
+    "The sky looks blue to us because the air scatters the short waves of sunlight more than the long ones, so that "
+    "blue light reaches our eyes from all directions.",
+    "Photosynthesis is a vital biological process that allows plants to convert light energy from the sun into "
+    "chemical energy stored in glucose and oxygen.",
+    "Of course, to be or not to be is the question of the day, and that is that.",
+)
+
+
+@pytest.mark.parametrize("text", LONG)
+def test_a_voice_of_0_8_of_real_time_is_silent_for_less_than_a_second_between_pieces(text: str) -> None:
+    ready_s = end_s = 0.0
+    for piece in prepare(text, "en", None, 240, first_chars=20).pieces:
+        spoken_s = len(piece) / 15  # characters per second
+        ready_s += 0.8 * spoken_s
+        assert ready_s == 0.8 * spoken_s or ready_s - end_s < 1
+        end_s = max(ready_s, end_s) + spoken_s
