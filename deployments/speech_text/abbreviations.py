@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from deployments.speech_text.letters import spelled
-from deployments.speech_text.rule import one_of, rule
+from deployments.speech_text.rule import listed, one_of, rule
 
 # Before a name, a number or another word: their full stop never ends a sentence.
 TITLES = {
@@ -33,27 +33,47 @@ _DEGREES_AND_TIMES = ("ph.d", "m.d", "b.a", "m.a", "b.sc", "m.sc", "a.m", "p.m",
 OFTEN_LAST |= {letters: spelled(letters) for letters in _DEGREES_AND_TIMES}
 # Saint or Street, Doctor or Drive: by the words around them.
 AMBIGUOUS = ("st", "dr")
+# Abbreviations only before a number.
+REFERENCES = {
+    "no": "number", "p": "page", "pp": "pages", "c": "circa", "ch": "chapter", "sec": "section", "bldg": "building",
+    "ste": "suite", "fl": "floor",
+}  # fmt: skip
+# After a number these are units, whose full stop ends a sentence only before a capital letter.
+_UNITS = one_of(
+    listed(
+        """in ft yd mi sq cu fl mm cm km m g kg mg lb lbs oz l ml tsp tbsp gal pt qt s sec secs min mins h hr hrs yr
+        yrs m.p.h m.p.g"""
+    )
+)
+_UNIT = re.compile(rf"\d ?(?:(?:sq|cu|fl)\.? )?(?:{_UNITS})$", re.IGNORECASE)
 
 _ALL = TITLES | INSIDE | OFTEN_LAST
 # These are common without a full stop.
 _DOTLESS = ("Mr", "Mrs", "Ms", "Prof", "Sgt", "Capt", "vs", "etc", "approx", "Ltd", "Blvd", "Jr", "Sr")
 _SYMBOLIC = {
-    "w/o": "without", "w/": "with ", "b/c": "because", "c/o": "care of", "n/a": "not applicable",
+    "w/o": "without", "w/": "with ", "c/o": "care of", "n/a": "not applicable",
     "N/A": "not applicable", "aka": "also known as", "a/c": "air conditioning", "btw": "by the way",
-    "BTW": "by the way",    "PhD": spelled("PhD"), "PhDs": f"{spelled('PhD')}'s",
+    "BTW": "by the way", "PhD": spelled("PhD"), "PhDs": f"{spelled('PhD')}'s",
 }  # fmt: skip
 
 
 def is_street(before: str) -> bool:
-    """Return whether "St." or "Dr." after ``before`` names a street: a name or a number precedes it, not a sentence's
-    first word."""
+    """Return whether "St." or "Dr." after ``before`` names a street: a name or an ordinal number precedes it, not a
+    title, the number of a house, or a sentence's first word."""
     words = before.split()
-    return bool(words) and (words[-1][0].isdigit() or (len(words) > 1 and words[-1][0].isupper()))
+    if not words or words[-1].isdigit() or words[-1].rstrip(".").lower() in TITLES:
+        return False
+    return words[-1][0].isdigit() or (len(words) > 1 and words[-1][0].isupper())
+
+
+def is_unit(text: str) -> bool:
+    """Return whether a text, up to a full stop, ends with a unit after a number: "6 ft", "500 sq. ft"."""
+    return _UNIT.search(text[-20:]) is not None
 
 
 def _word(match: re.Match[str]) -> str:
     found = match[1].lower()
-    if found not in OFTEN_LAST and _ends(match):  # "wait a min.", "I ate a fig."
+    if found not in OFTEN_LAST and "." not in found and _ends(match):  # "wait a min.", "I ate a fig."
         return match[0]
     return _ALL[found] + ("." if _ends(match) else "")
 
@@ -66,8 +86,11 @@ def _ends(match: re.Match[str]) -> bool:
 def _saint_or_street(match: re.Match[str]) -> str:
     saint, street = {"S": ("Saint", "Street"), "D": ("Doctor", "Drive")}[match[1][0].upper()]
     before, after = match.string[max(0, match.start() - 60) : match.start()], match.string[match.end() :][:2].lstrip()
-    named = after[:1].isupper()
-    return (street if is_street(before) or not (named or saint == "Doctor") else saint) + ("." if _ends(match) else "")
+    if saint == "Doctor":  # "Elm Dr." without a name after it
+        is_name = after[:1].isupper() or not before.split()[-1:] or not before.split()[-1][0].isupper()
+    else:
+        is_name = after[:1].isupper()
+    return (street if is_street(before) or not is_name else saint) + ("." if _ends(match) else "")
 
 
 def _symbolic(match: re.Match[str]) -> str:
@@ -75,15 +98,25 @@ def _symbolic(match: re.Match[str]) -> str:
 
 
 def _reference(match: re.Match[str]) -> str:
-    return {"no": "number ", "p": "page ", "pp": "pages ", "c": "circa "}[match[1].lower()]
+    return f"{REFERENCES[match[1].lower()]} "
+
+
+def _inch(match: re.Match[str]) -> str:
+    return f"{match[1]} inch{'' if match[1] == '1' else 'es'}" + ("." if _ends(match) else "")
 
 
 RULES = (
-    rule(r"(?<![\w.])([Nn]o|pp?|c)\.\s?(?=\d)", _reference),
+    rule(r"(?<=\d)( ?)m\.p\.([hg])(?:\.(?!\s*$))?", r"\1mp\2"),
+    rule(r"(?<![A-Za-z\d])(\d{1,9}) in\.(?= ?[a-z\d]|$)", _inch),
+    rule(rf"(?<=\d)( ?(?:(?:sq|cu|fl)\.? )?(?:{_UNITS}))\.(?= [a-z\d])", r"\1"),
+    rule(r"(?<=\d)( ?(?:sq|cu|fl))\.(?= [a-z])", r"\1"),
+    rule(rf"(?<![\w.])(c|(?i:{one_of(REFERENCES.keys() - {'c'})}))\.\s?(?=\d)", _reference),
     rule(r"\b(St|Dr)\.(?![A-Za-z])", _saint_or_street),
     rule(r"\b(Dr)\b(?= [A-Z])", _saint_or_street),
-    rule(rf"(?<![\w.])(?!(?<=\d )min\.)({one_of(_ALL)})\.(?!\w)", _word, re.IGNORECASE),
+    rule(rf"(?<![\w.])(?!(?<=\d )(?:min|ft)\.)({one_of(_ALL)})\.(?!\w)", _word, re.IGNORECASE),
     rule(rf"(?<![\w.])({one_of(_DOTLESS)})\b(?![.'-])", _word),
     rule(rf"(?<![\w/])(?:{one_of(_SYMBOLIC)})(?![\w/])", _symbolic),
+    # "b/c" between words; in "a = b/c + d" it is a fraction
+    rule(r"(?<![\w/=+*(-])(?<![=+*-] )b/c(?= (?:[a-z]{2}|a |I\b))", "because"),
     rule(r"(?<![\w/])w/(?=\w)", "with "),
 )

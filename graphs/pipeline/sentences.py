@@ -21,14 +21,21 @@ FULL_WIDTH = "。！？"  # terminators that no space follows
 CLOSERS = "\"'”’»)]}*_`"
 CLAUSE_MARKS = ",;:—–"
 
+MAX_BUFFER = 2000  # characters of a sentence with the addresses in it
+
 NEVER_LAST = abbreviations.TITLES.keys() | abbreviations.INSIDE.keys()
-BEFORE_A_DIGIT = {"no", "p", "pp", *map(str.lower, SHORT_MONTHS)}
+BEFORE_A_DIGIT = {*abbreviations.REFERENCES, "apt", *map(str.lower, SHORT_MONTHS)}
+AFTER_A_FACTORIAL = "=×÷≈≤≥"
+LINE_MARKS = " \t#*_>+-"  # before the number of a list: "### 1. First", "**1. First**"
 
 _LAST_WORD = re.compile(r"([^\s,;:(\[\"“]+)$")
+_SPELLING = re.compile(r"\b[^\W\d_],\s[^\W\d_]$")
+_ADDRESS = re.compile(r"(?:\]\(|https?://|www\.)[!-'*-~]*")
+_LINK_TEXT = re.compile(r"\[[^\[\]]*(?:\]\(|$)")
 
 
 class Sentences:
-    """Collects text and returns complete sentences of at most ``limit`` characters.
+    """Collects text and returns complete sentences of at most ``limit`` characters, without their addresses.
 
     The first sentence may end at a comma from ``first_clause`` characters on, so that the voice starts before a long
     sentence is complete.
@@ -70,7 +77,14 @@ class Sentences:
                 return len(buffer)
             if buffer[-1].isspace() and not following.isspace() and self._ends(buffer.rstrip(), following):
                 return len(buffer)
-        return _best_cut(buffer) if len(buffer) >= self._limit else 0
+        return _best_cut(buffer) if self._is_too_long(buffer) else 0
+
+    def _is_too_long(self, text: str) -> bool:
+        """Return whether text must be cut; addresses do not count: the address of a link is not said, nor is a long
+        path, and the rest of an address that is cut would be read as text."""
+        if len(text) < self._limit or len(text) >= MAX_BUFFER:
+            return len(text) >= self._limit
+        return len(_ADDRESS.sub("", text)) >= self._limit
 
     def _is_whole_line(self) -> bool:
         """Return whether the buffer belongs to a line that is only known as a whole: of code, of a table."""
@@ -113,7 +127,7 @@ def _ends_sentence(text: str, following: str) -> bool:
     if bare.endswith(("...", "…")):
         return not goes_on
     if bare[-1] != ".":
-        return True
+        return following not in AFTER_A_FACTORIAL
     return _period_ends(bare[:-1], following)
 
 
@@ -121,16 +135,18 @@ def _period_ends(text: str, following: str) -> bool:
     """Return whether a full stop after ``text`` ends a sentence, not an abbreviation, an initial or a list number."""
     word = _last_word(text)
     small = word.lower()
+    if abbreviations.is_unit(text):
+        return not (following.islower() or following.isdigit())
     if not word or small in NEVER_LAST or (small in BEFORE_A_DIGIT and following.isdigit()):
         return False
     if small in abbreviations.AMBIGUOUS and not abbreviations.is_street(text[: -len(word)]):
         return False
     if small in abbreviations.OFTEN_LAST or small in abbreviations.AMBIGUOUS:
-        return not following.islower()
-    if word == text.strip() and word.isdigit():  # a list number: "1. First"
+        return not (following.islower() or following == "(")
+    if text.strip(LINE_MARKS).isdigit():  # a list number: "1. First"
         return False
     if len(word) == 1 and word.isalpha():  # an initial, unless it is the word "I" or part of a spelling ("..., I, S.")
-        return word == "I" or text[: -len(word)].rstrip().endswith(",")
+        return word == "I" or _SPELLING.search(text) is not None
     return not ("." in word and all(len(part) == 1 for part in word.split(".")))  # U.S.
 
 
@@ -140,7 +156,12 @@ def _last_word(text: str) -> str:
 
 
 def _best_cut(text: str) -> int:
-    """Return where to cut text that is too long: after its last clause, else at its last space, else at its end."""
+    """Return where to cut text that is too long: after its last clause, else at its last space, else at its end.
+
+    The text of a link stays together, as its address is recognized only after it.
+    """
+    links = [match.span() for match in _LINK_TEXT.finditer(text)]
     spaces = [at for at in range(len(text) // 2, len(text)) if text[at].isspace()]
+    spaces = [at for at in spaces if not any(start < at < end for start, end in links)] or spaces
     clauses = [at for at in spaces if text[at - 1] in CLAUSE_MARKS]
     return max(clauses or spaces or [len(text)])

@@ -89,6 +89,16 @@ def test_splits_text_into_sentences(text: str, sentences: list[str]) -> None:
         ("She has a Ph.D. in physics.", ["She has a Ph.D. in physics."]),
         ("See pp. 5 and 6, vol. 2, approx. 3. Yes.", ["See pp. 5 and 6, vol. 2, approx. 3.", "Yes."]),
         ("See [the docs. Really](https://a.b/c) now.", ["See the docs. Really now."]),
+        (
+            "It is 6 ft. 2 in. tall. It is 10 ft. Add 1 tsp. salt.",
+            ["It is 6 ft. 2 in. tall.", "It is 10 ft.", "Add 1 tsp. salt."],
+        ),
+        ("It has 500 sq. ft. of space. Come in. We do.", ["It has 500 sq. ft. of space.", "Come in.", "We do."]),
+        ("In Ch. 3, Apt. 5, Sec. 4. Yes.", ["In Ch. 3, Apt. 5, Sec. 4.", "Yes."]),
+        ("Lee et al. (2020) and Smith, J. (2021) agree.", ["Lee et al. (2020) and Smith, J. (2021) agree."]),
+        ("At 123 St. James St. She left.", ["At 123 St. James St.", "She left."]),
+        ("Ask the Rev. Dr. King. He knows.", ["Ask the Rev. Dr. King.", "He knows."]),
+        ("So 5! = 120. Great! Yes.", ["So 5! = 120.", "Great!", "Yes."]),
     ],
 )
 def test_abbreviations_and_links_do_not_end_a_sentence(text: str, sentences: list[str]) -> None:
@@ -108,6 +118,7 @@ def test_abbreviations_and_links_do_not_end_a_sentence(text: str, sentences: lis
         ("5 > 3. > 2", ["5 > 3.", "> 2"]),
         ("&amp; &lt;", ["& <"]),
         ("😀 ... !!! ---", []),
+        ("### 1. Heading\n**2. Bold**\n- 3. item", ["1. Heading", "2. Bold", "3. item"]),
     ],
 )
 def test_markdown_is_read_line_by_line(text: str, sentences: list[str]) -> None:
@@ -145,3 +156,24 @@ def test_splits_a_sentence_above_the_limit_after_a_clause_else_at_a_space() -> N
     clauses = "one two three four five six, " * 10
     assert all(piece.endswith(",") for piece in split(clauses, limit=LIMIT, first_clause=LIMIT))
     assert all(piece.endswith("word") for piece in split("word " * 100, limit=LIMIT))
+
+
+ADDRESS = "https://example.com/" + "b/" * 400
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        (f"See [the docs]({ADDRESS}) for more. Yes.", ["See the docs for more.", "Yes."]),
+        (f"See {ADDRESS} for more. Yes.", [f"See {ADDRESS} for more.", "Yes."]),
+        ("word " * 14 + f"[a, b and c]({ADDRESS}) end.", ["word " * 13 + "word", "a, b and c end."]),
+    ],
+)
+def test_an_address_is_not_cut_and_does_not_count(text: str, sentences: list[str]) -> None:
+    assert split(text, limit=LIMIT) == sentences
+
+
+def test_an_address_that_never_ends_is_held_in_bounded_memory() -> None:
+    splitter = Sentences()
+    splitter.feed("https://" + "a" * 10_000)
+    assert len(splitter._buffer) <= 2000
