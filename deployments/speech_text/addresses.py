@@ -39,6 +39,8 @@ def _read(address: str) -> str:
 def _word(word: str) -> str:
     if word.lower() in _READ_AS_WORDS:
         return word.lower()
+    if word == "etc":  # it is no "et cetera" here
+        return "et C"
     return spelled(word) if len(word) < 3 else word.lower()
 
 
@@ -50,6 +52,11 @@ def _web(match: re.Match[str]) -> str:
     return _read(host + (path if len(path) <= MAX_PATH_CHARS else "")) + whole[len(address) :]
 
 
+def _path(match: re.Match[str]) -> str:
+    path = match[0].rstrip(_LAST)
+    return _read(path) + match[0][len(path) :]
+
+
 def _mail(match: re.Match[str]) -> str:
     return _read(match[0].removeprefix("mailto:"))
 
@@ -59,4 +66,6 @@ RULES = (
     rule(r"(?<!\w)(?:https?|ftp)://[^\s<>\"|]+", _web),
     rule(rf"(?<![\w.@/-])www\.{_HOST}{_PATH}", _web),
     rule(rf"(?<![\w.@/-])(?:[A-Za-z0-9-]{{1,63}}\.){{1,4}}(?:{_COMMON})(?:/[^\s<>\"|]*)?(?![\w@-]|\.\w)", _web),
+    # /usr/bin, ~/notes.txt, (/api/v1/users): before the rules of versions and of "or"
+    rule(r"(?<![^\s(\"'])~?\.{0,2}/[A-Za-z_.-][\w./-]{0,200}", _path),
 )

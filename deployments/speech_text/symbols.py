@@ -8,9 +8,10 @@ from deployments.speech_text.rule import rule
 
 GREEK = {
     "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta", "θ": "theta",
-    "ι": "iota", "κ": "kappa", "λ": "lambda", "μ": "mu", "ν": "nu", "ξ": "xi", "π": "pi", "ρ": "rho", "σ": "sigma",
-    "ς": "sigma", "τ": "tau", "υ": "upsilon", "φ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega",
+    "ι": "iota", "κ": "kappa", "λ": "lambda", "μ": "mu", "ν": "nu", "ξ": "xi", "ο": "omicron", "π": "pi", "ρ": "rho",
+    "σ": "sigma", "ς": "sigma", "τ": "tau", "υ": "upsilon", "φ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega",
 }  # fmt: skip
+_GREEK_WORD = "\u0370-\u03ff\u1f00-\u1fff"
 _POWERS = {"2": " squared ", "3": " cubed "}
 _WORDS = {
     "&": "and", "@": "at", "%": "percent", "+": "plus", "=": "equals", "×": "times", "÷": "divided by", "·": "times",
@@ -38,10 +39,6 @@ def _power(match: re.Match[str]) -> str:
     if not minus and number in _POWERS:
         return _POWERS[number]
     return f" to the power of {'minus ' if minus else ''}{number} "
-
-
-def _path(match: re.Match[str]) -> str:
-    return match[0].replace("/", " slash ")
 
 
 def _greek(match: re.Match[str]) -> str:
@@ -95,8 +92,6 @@ RULES = (
     # print("hello"), word(s)
     rule(r"(?<=\w)\(s\)", "s"),
     rule(r"(?<=\w)\(([^()]{0,100})\)", r" \1 "),
-    # /usr/bin, ~/notes.txt
-    rule(r"(?<!\S)~?\.{0,2}/[\w.-][\w./-]{0,200}", _path),
     rule(r"(?<=[A-Z])/(?=[A-Z])", " "),
     rule(r"\b(and)/(or)\b", r"\1 \2"),
     rule(r"(?<=[A-Za-z])\s?/\s?(?=[A-Za-z])", " or "),
@@ -105,6 +100,7 @@ RULES = (
     # main.py, text.lower()
     rule(r"(?<=[A-Za-z_\d])\.(?=[a-z_])", " dot "),
     rule(r"(?<=[\w)])\s?\*\s(?=[\w(])", " times "),
-    rule(r"[α-ωΑ-Ω](?![\w])(?<![^\W_][α-ωΑ-Ω])", _greek),
+    # 2πr, Δx; a Greek word is not read
+    rule(rf"(?<![{_GREEK_WORD}])[α-ωΑ-Ω](?![{_GREEK_WORD}])", _greek),
     rule("|".join(map(re.escape, _WORDS)), _sign),
 )

@@ -154,6 +154,8 @@ TABLE = {
         #5, #hashtag, @user | number five, hashtag hashtag, at user
         yes/no, and/or | yes or no, and or
         α and Ω | alpha and omega
+        2πr, πr², Δx = 5, µg | two pi r, pi r squared, delta x equals five, mu g
+        ο | omicron
         5+ years | five plus years
         one — two – three | one, two, three
         don’t “quote” | don't quote
@@ -168,6 +170,7 @@ TABLE = {
         see example.com, please | see example dot com, please
         /usr/bin/env | slash usr slash bin slash env
         main.py | main dot py
+        GET /api/v1/users, not /etc/hosts. | get slash api slash v one slash users, not slash et c slash hosts.
     """,
     "abbreviations": """
         Dr. Smith lives on Elm Dr. in St. Louis | doctor smith lives on elm drive in saint louis
@@ -181,6 +184,15 @@ TABLE = {
         a Ph.D., a PhD | a p aitch d, a p aitch d
         w/ milk, w/o sugar | with milk, without sugar
         Wait a min. | wait a min.
+        10 ft. tall, 6 ft. 2 in. tall, Ft. Worth | ten feet tall, six feet two inches tall, fort worth
+        1 tsp. salt, 500 sq. ft. of it, 3 in. off | one teaspoon salt, five hundred square feet of it, three inches off
+        70 m.p.h. is fast | seventy miles per hour is fast
+        tired b/c of work | tired because of work
+        the Rev. Dr. King on Elm Dr. | the reverend doctor king on elm drive.
+        Elm Dr. | elm drive.
+        123 St. James St., Apt. 5 | one hundred twenty three saint james street, apartment five
+        Ch. 3, sec. 4 and Bldg. 5 | chapter three, section four and building five
+        this one, i.e. | this one, that is.
     """,
     "acronyms": """
         the USA, the U.S., the UK's GDP | the u s eigh, the u s, the u k's g d p
@@ -241,6 +253,7 @@ def test_leaves_out_a_line_for_the_eye(text: str) -> None:
 
 def test_what_the_voice_has_no_letters_for_is_reported() -> None:
     assert spoken("Hello Привет 世界, world", "en", POCKET).omitted == "Привет 世界"
+    assert spoken("the word λόγος", "en", POCKET).omitted == "λόγος"
     assert spoken("Hello, wörld", "en", POCKET).omitted == ""
 
 
