@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import re
 
+from deployments.speech_text import formulas
 from deployments.speech_text.characters import undecorated
 from deployments.speech_text.rule import apply, listed, one_of, rule
 
@@ -20,16 +21,14 @@ _TAGS = one_of(
         li mark ol p pre q s small span strike strong sub summary sup table tbody td th thead tr u ul"""
     )
 )
-_TAG = rf"</?(?:{_TAGS})(?:\s[^<>]{{0,500}})?/?>"
+# With attributes or without: "a<b and c>d" is none.
+_TAG = rf"</?(?:{_TAGS})(?:\s{{1,5}}[\w:-]{{1,40}}=[^<>]{{0,500}}|\sopen)?\s?/?>"
 
-_FORMULA_SIGNS = {
-    "times": "×", "cdot": "·", "div": "÷", "pm": "±", "approx": "≈", "neq": "≠", "leq": "≤", "geq": "≥", "infty": "∞",
-    "to": "→", "alpha": "α", "beta": "β", "theta": "θ", "lambda": "λ", "pi": "π", "sum": "∑", "int": "∫",
-}  # fmt: skip
-
+_COMPARED = r"\s+[$€£-]?\.?\d+(?!\d|[.)]\s)"  # "> 10" is no quotation, but "> 1. First" is
 # At the start of a line: headings, list items, quotations, check boxes.
 _LINE_MARKS = (
-    rule(r"^\s*(?:(?:#{1,6}|[-*+•>])\s+)+", ""),
+    rule(r"^\s*>>>\s", ""),  # the prompt of Python
+    rule(rf"^\s*(?:(?:#{{1,6}}|[-*+•]|>(?!{_COMPARED}))\s+)+", ""),
     rule(r"^\[[ xX]\]\s+", ""),
     rule(r"^\[\^?[^\]]{1,50}\]:\s.*", ""),  # the definition of a link or a footnote
     rule(r"\s#+\s*$", ""),
@@ -43,15 +42,9 @@ _INLINE = (
     rule(r"\[\^[^\[\]\s]{1,50}\]", ""),
     rule(r"(?<!\w)\[([^\[\]]+)\]\[[^\[\]]*\]", r"\1"),
     rule(r"<((?:https?://|mailto:)[^<>\s]+)>", r"\1"),
-    rule(r"\\([\\`*_{}\[\]()#+.!|~-])", r"\1"),
-    # Formulas: what is around them, fractions, roots, signs.
-    rule(r"\\[()\[\]]|\$\$", " "),
-    rule(r"(?<![\w$])\$(?=[^$]{0,100}[\\^_=])([^$]{1,100})\$(?!\d)", r"\1"),
-    rule(r"\\[dt]?frac\{([^{}]{1,100})\}\{([^{}]{1,100})\}", r" \1 over \2 "),
-    rule(r"\\(?:text|mathrm|mathbf)\{([^{}]{1,100})\}", r" \1 "),
-    rule(r"\\sqrt\{([^{}]{1,100})\}", r" √ \1 "),
-    rule(rf"\\({one_of(_FORMULA_SIGNS)})(?![a-z])", lambda match: _FORMULA_SIGNS[match[1]]),
-    rule(r"\^\{(-?\d{1,3})\}", r"^\1"),
+    *formulas.RULES,
+    rule(r"\\([\\`*_{}\[\]()#+.!|~%$&-])", r"\1"),
+    rule(r"(?<=\d)\s?[★⭐]", " stars"),
     rule(r" \| ", ", "),
 )
 # The marks themselves. A star or an underscore between letters or digits is none: 3*4, snake_case.
@@ -62,9 +55,12 @@ _EMPHASIS = (
     rule(r"~~", ""),
 )
 _CODE = re.compile(r"(?<!`)(`{1,3})([^`]{1,500})\1")
-_BRACKETS = str.maketrans("(){}[]\"';", " " * 9)
+# The brackets of a tag or of a type in code: "<div>", "Vec<String>".
+_ANGLES = re.compile(r"<(/?[A-Za-z][\w.:-]{0,50}(?:, ?[A-Za-z]\w{0,50}){0,5}(?:\s[\w:-]{1,40}=[^<>]{0,200})?)\s?/?>")
+# Other signs of code are hidden from the rules of tags and formulas.
+_IN_CODE = str.maketrans(dict.fromkeys("(){}[]\"';", " ") | {"<": "&lt;", ">": "&gt;", "\\": "&#92;"})
 _SPACES = re.compile(r"\s+")
-_SAID_SIGNS = "&@#%+=<>$€£¥°"
+_SAID_SIGNS = "&@#%+=<>$€£¥°∞"
 
 
 def is_fence(line: str) -> bool:
@@ -83,7 +79,7 @@ def plain(text: str, *, line_start: bool = False) -> str:
         if _RULE.fullmatch(text):
             return ""
         text = _row(text) if is_row(text) else apply(_LINE_MARKS, text)
-    text = _CODE.sub(lambda match: match[2].translate(_BRACKETS), text)
+    text = _CODE.sub(lambda match: _ANGLES.sub(r" \1 ", match[2]).translate(_IN_CODE), text)
     text = html.unescape(apply(_EMPHASIS, apply(_INLINE, text)))
     text = _SPACES.sub(" ", undecorated(text)).strip()
     return text if any(character.isalnum() or character in _SAID_SIGNS for character in text) else ""

@@ -228,6 +228,26 @@ TABLE = {
         \\( \\frac{1}{2} \\times x^{10} \\) | one over two times x to the power of ten
         if $a_1 = \\sqrt{2}$ then | if a one equals square root of two then
         Fun 🎉 for all 👍🏽! | fun for all!
+        if a<b and c>d, <a href="x">y</a> | if a is less than b and c is greater than d, y
+        Use `<div class="x">`, `Vec<String>`, `a < b` | use div class equals x, vec string, a is less than b
+        > 10 people | greater than ten people
+        > 1. **quoted** | one, quoted
+        >>> print(5) | print five
+        ∞ | infinity
+        4.5★ of ★★★★★ | four point five stars of
+    """,
+    "formulas": """
+        \\[x = \\frac{\\sqrt{b + 4}}{2a}\\] | x equals square root of b plus four over two a
+        \\text{Speed}=\\frac{\\text{Distance}}{\\text{Time}} | speed equals distance over time
+        \\(\\Delta x \\in A\\), \\(\\sin{x} \\le 1\\) | delta x in a, sine x is at most one
+        $a \\Rightarrow b$, \\boxed{42}, $90^\\circ$ | a implies b, forty two, ninety degrees
+        50\\% and \\$5 | fifty percent and five dollars
+        \\begin{align} x &= 5 \\\\ y &= 6 \\end{align} | x equals five, y equals six
+        $1, 2, \\ldots, n$ | one, two, dot dot dot, n
+        $\\sum_{i=1}^{n} i^2$ | sum from i equals one to n of i squared
+        $\\log_2 n$, $x_{ij}$, $\\mathbb{R}$ \\mystery | log two n, x ij, r
+        $x$ is, $5 and $6, $HOME and $PATH | x is, five dollars and six dollars, dollar home and dollar path
+        `\\d` and C:\\Users | backslash d and c, backslash users
     """,
 }
 
