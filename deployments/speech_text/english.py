@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import unicodedata
 
-from deployments.speech_text import abbreviations, acronyms, addresses, dates, money, numbers, roman, symbols, units
+from deployments.speech_text import (
+    abbreviations,
+    acronyms,
+    addresses,
+    chemistry,
+    dates,
+    money,
+    numbers,
+    roman,
+    symbols,
+    units,
+)
 from deployments.speech_text.characters import compatible
 from deployments.speech_text.rule import apply, rule
 
@@ -12,11 +23,13 @@ _RULES = (
     rule(r"^(\d{1,3})[.)] (?=\S)", r"\1, "),  # the number of a list's item
     *addresses.RULES,
     *symbols.NAMES,
+    *chemistry.RULES,
     *dates.RULES,
     *money.RULES,
     *numbers.GROUPS,
     *abbreviations.RULES,
     *roman.RULES,
+    *symbols.MATHEMATICS,
     *numbers.RANGES,
     *symbols.SIGNED,
     *units.RULES,
@@ -34,8 +47,9 @@ _TO_PLAIN = str.maketrans(_SUPERSCRIPTS, "0123456789-")
 
 # Before the compatible forms, in which "x²" is "x2", "1½" is "11⁄2" and "№" is "No".
 _SIGNS = (
+    *chemistry.CHARGES,
     rule(f"[{_SUPERSCRIPTS}]{{1,4}}", lambda match: "^" + match[0].translate(_TO_PLAIN)),
-    rule(r"(?<=\d)(?=[¼-¾⅐-⅞])", " "),
+    rule(r"(?<=\d)(?=[¼-¾⅐-⅞])|(?<=[¼-¾⅐-⅞])(?=[A-Za-z])", " "),
     rule(r"[¼-¾⅐-⅞]", lambda match: unicodedata.normalize("NFKC", match[0]).replace("⁄", "/")),
     rule(r"№\s?", "No. "),
     rule("[™®℠]", ""),

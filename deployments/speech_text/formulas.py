@@ -54,7 +54,7 @@ RULES = (
     # What is around a formula. A dollar sign is also one of money and of a variable: "$5 and $6", "$HOME".
     rule(r"\\[()\[\]]|\$\$", " "),
     rule(r"(?<![\w$\\])\$(?=[^$]{0,200}[\\^_=])([^$]{1,200})\$(?!\d)", r"\1"),
-    rule(r"(?<![\w$\\])\$([A-Za-z](?:[^$]{0,200}[^$\s])?)\$(?!\w)", r"\1"),
+    rule(r"(?<![\w$\\])\$([A-Za-z(|](?:[^$]{0,200}[^$\s])?)\$(?!\w)", r"\1"),
     rule(r"\\(?:begin|end)\{[A-Za-z]{1,20}\*?\}", " "),
     rule(r"(?<=\s)\\\\(?=\s|$)", ", "),
     rule(r"&(?=\s?(?:[=≤≥]|\\[a-z]))", " "),  # where lines are aligned
@@ -66,6 +66,7 @@ RULES = (
     ),
     rule(r"\\lim_\{([^{}]{1,60})\}", r" limit as \1 of "),
     rule(rf"\\({one_of(_NAMES)})(?![A-Za-z])", lambda match: _NAMES[match[1]]),
+    rule(r"\{\s?-(?!\d)", "{−"),  # {-b
     *(_GROUPS * _ROUNDS),
     rule(r"\\?[{}]", " "),
     # Any other command; "C:\Users\me" has none.

@@ -83,5 +83,5 @@ RULES = (
     rule(rf"{START}({NUMBER}){_SCALE}\s?({_SIGN}|(?:{_CODE})\b)", _amount_before_sign),
     rule(rf"{START}1\s?¢", "one cent"),
     rule(rf"{START}({NUMBER})\s?¢", r"\1 cents"),
-    rule(r"\b(dollars?|euros?|pounds?|yen|rupees?|cents?)\s?/\s?(?=[a-z])", r"\1 per "),
+    rule(r"\b(dollars?|euros?|pounds?|yen|rupees?|cents?)\s?/\s?(?=[A-Za-z])", r"\1 per "),
 )

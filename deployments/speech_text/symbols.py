@@ -15,15 +15,18 @@ _GREEK_WORD = "\u0370-\u03ff\u1f00-\u1fff"
 _POWERS = {"2": " squared ", "3": " cubed "}
 _WORDS = {
     "&": "and", "@": "at", "%": "percent", "+": "plus", "=": "equals", "×": "times", "÷": "divided by", "·": "times",
-    "⋅": "times", "±": "plus or minus", "∓": "minus or plus", "≈": "approximately equals", "≅": "approximately equals",
-    "≃": "approximately equals", "≠": "is not equal to", "≤": "is at most", "≥": "is at least", "≡": "is identical to",
-    "∞": "infinity", "√": "square root of", "∑": "sum of", "∏": "product of", "∫": "integral of", "∂": "partial",
-    "∆": "delta", "∈": "in", "∉": "not in", "∪": "union", "∩": "intersection", "⊂": "subset of", "∅": "empty set",
-    "∀": "for all", "∃": "there exists", "∧": "and", "∨": "or", "¬": "not", "∝": "proportional to", "→": "to",
-    "←": "from", "↔": "to and from", "⇒": "implies", "⇔": "if and only if", "↑": "up", "↓": "down", "§": "section",
-    "©": "copyright", "$": "dollar", "€": "euro", "£": "pound", "¥": "yen", "¢": "cent", "°": "degrees", "#": "hash",
-    "^": "to the power of", "\\": "backslash", "‰": "per mille", "∴": "therefore", "∵": "because",
+    "−": "minus", "⋅": "times", "±": "plus or minus", "∓": "minus or plus", "≈": "approximately equals",
+    "≅": "approximately equals", "≃": "approximately equals", "≠": "is not equal to", "≤": "is at most",
+    "≥": "is at least", "≡": "is identical to", "∞": "infinity", "√": "square root of", "∑": "sum of",
+    "∏": "product of", "∫": "integral of", "∂": "partial", "∆": "delta", "∈": "in", "∉": "not in", "∪": "union",
+    "∩": "intersection", "⊂": "subset of", "∅": "empty set", "∀": "for all", "∃": "there exists", "∧": "and",
+    "∨": "or", "¬": "not", "∝": "proportional to", "→": "to", "←": "from", "↔": "to and from", "⇒": "implies",
+    "⇔": "if and only if", "↑": "up", "↓": "down", "§": "section", "©": "copyright", "$": "dollar", "€": "euro",
+    "£": "pound", "¥": "yen", "¢": "cent", "°": "degrees", "#": "hash", "^": "to the power of", "\\": "backslash",
+    "‰": "per mille", "∴": "therefore", "∵": "because",
 }  # fmt: skip
+
+_LENGTH = r"(?:mm|cm|m|km|in|ft|yd|px|inch(?:es)?|feet|meters?)\b"
 
 # Letters whose sign belongs to their name.
 NAMES = (
@@ -45,6 +48,10 @@ def _greek(match: re.Match[str]) -> str:
     return f" {GREEK[match[0].lower()]} "
 
 
+def _over(match: re.Match[str]) -> str:
+    return " over ".join(filter(None, match.groups()))
+
+
 def _sign(match: re.Match[str]) -> str:
     return f" {_WORDS[match[0]]} "
 
@@ -57,14 +64,30 @@ SIGNED = (
     rule(r"(?<![\w)=] )(?<![\w)])≈\s?(?=\d)", "about "),
 )
 
+# Before ranges and units. A hyphen is a minus beside a power, a letter and a number, or what is equal to something.
+MATHEMATICS = (
+    rule(r"(?<=\^\d)[-–](?=[\w(])|(?<=\b[a-z])[-–](?=\d)|(?<=\([a-z])[-–](?=[a-z]\))", "−"),
+    rule(r"(= ?[^\W_]{1,3} )[-–](?= [^\W_]{1,3}\b)", r"\1−"),
+    rule(r"(= ?\d{0,3}[a-z])[-–](?=\d{0,3}[a-z]\b)", r"\1−"),
+    rule(r"(?<==)( ?)-(?=[a-z]\b)", r"\1−"),
+    rule(r"(?<=\()-(?=[a-z] ?[±+*/^×])", "−"),
+    rule(rf"(?<=\d)( ?{_LENGTH}) ?[x×] ?(?=\d)", r"\1 by "),
+    rule(rf"(?<=\d) ?[x×] ?(?=\d{{1,6}}(?:\.\d{{1,3}})?[ -]?{_LENGTH})", " by "),
+    # 8 l/100 km
+    rule(r"(?<=\d)( ?[A-Za-zµμ]{1,4})/(?=\d{1,6} ?[A-Za-z])", r"\1 per "),
+)
+
 # After units, which have powers of their own.
 BESIDE_DIGITS = (
     rule(r"(?<=\d{3})\s?[x×]\s?(?=\d{3})", " by "),
     rule(r"(?<=[\d)])\s?[*×]\s?(?=[\d(])", " times "),
+    rule(r"(?<=\d) x (?=\d)|(?<=\d)x(?=\d{1,9} ?=)", " times "),
     rule(r"(?<=\d)x(?=\d)", " by "),
+    rule(r"(?<=[\d)]) / (?=[\d(])", " divided by "),
+    rule(r"(?<=\d)!(?= ?[=/×*+)−])|(?<=\b[a-z])!(?= ?[=/×*+)])", " factorial "),
     rule(r"(?<=\d)[x×](?= [a-z]{2})", " times"),
     rule(r"(?<=\d[a-z]) [-−] (?=[\w(])|(?<=\b[a-z]) [-−] (?=\d)", " minus "),
-    rule(r"(?<=[\d)])\s[-−]\s(?=[\d(])|(?<=[\w)])−(?=[\w(])", " minus "),
+    rule(r"(?<=[\d)])\s[-−]\s(?=[\d(])|(?<=\d) – (?=\d)|(?<=[\w)])−(?=[\w(])", " minus "),
     rule(r"(?<=[\w)])\^\(?(-?)(\d{1,3})\)?", _power),
 )
 
@@ -92,6 +115,8 @@ RULES = (
     # print("hello"), word(s)
     rule(r"(?<=\w)\(s\)", "s"),
     rule(r"(?<=\w)\(([^()]{0,100})\)", r" \1 "),
+    # a/b = c, v = d/t, dy/dx
+    rule(r"\b(d?[a-z])\s?/\s?(d?[a-z])(?=\s?=)|(?<== )([a-z])\s?/\s?([a-z])\b|\b(d[a-z]?)/(d[a-z])\b", _over),
     rule(r"(?<=[A-Z])/(?=[A-Z])", " "),
     rule(r"\b(and)/(or)\b", r"\1 \2"),
     rule(r"(?<=[A-Za-z])\s?/\s?(?=[A-Za-z])", " or "),

@@ -162,6 +162,25 @@ TABLE = {
         f(x) = x^2 + 3x - 5 | f x equals x squared plus three x minus five
         Wi-Fi, Q&A, Ctrl+C | wi fi, q and a, ctrl plus c
         Nike™ and Intel® | nike and intel
+        (x+1)(x-1), n-1 | x plus one, x minus one, n minus one
+        b^2-4ac, y = -x | b squared minus four ac, y equals minus x
+        8 – 3 = 5, ΔG = ΔH - TΔS | eight minus three equals five, delta g equals delta h minus t delta s
+        x-ray, mode = on-off | x ray, mode equals on off
+        6 x 7, 3 x 10^8 | six times seven, three times ten to the power of eight
+        6x7 = 42 | six times seven equals forty two
+        10 m x 20 m, 10 x 12 ft, 4x6 | ten meters by twenty meters, ten by twelve feet, four by six
+        10 / 2 = 5, dy/dx | ten divided by two equals five, dy over dx
+        a/b = c, v = d/t | a over b equals c, v equals d over t
+        type = text/html, he/she = it, I/O | type equals text or html, he or she equals it, i o
+        8 l/100 km, $10/GB | eight liters per one hundred kilometers, ten dollars per g b
+        E = ½mv² | e equals one half mv squared
+        5! = 120, n! + 1, Hello! | five factorial equals one hundred twenty, n factorial plus one, hello!
+    """,
+    "chemistry": """
+        H2SO4, Ca(OH)2, NaHCO3 | h two s o four, c eigh o h two, n eigh h c o three
+        SO₄²⁻, Fe²⁺, OH⁻ | s o four two minus, f e two plus, o h minus
+        10⁻³, x⁻¹ | ten to the power of minus three, x to the power of minus one
+        B2B, CHIP8, PS5 | b two b, chip eight, p s five
     """,
     "addresses": """
         www.example.org. | example dot org.
@@ -326,7 +345,26 @@ def test_other_languages_never_fail(text: str) -> None:
     "unit",
     sorted(
         {character for text in SNIPPETS for character in text}
-        | {"1,", "a.", "1/", "a@", "[a", "1-", "x ", "<b ", "`a", "\\("}
+        | {
+            "1,",
+            "a.",
+            "1/",
+            "a@",
+            "[a",
+            "1-",
+            "x ",
+            "<b ",
+            "`a",
+            "\\(",
+            "\\frac{",
+            "\\sum_{",
+            "$a",
+            "$a ",
+            "H2",
+            "(C",
+            "= a",
+            "`<a ",
+        }
     ),
 )
 def test_the_time_is_linear_in_the_text(unit: str) -> None:
