@@ -83,7 +83,8 @@ BESIDE_DIGITS = (
     rule(r"(?<=[\d)])\s?[*×]\s?(?=[\d(])", " times "),
     rule(r"(?<=\d) x (?=\d)|(?<=\d)x(?=\d{1,9} ?=)", " times "),
     rule(r"(?<=\d)x(?=\d)", " by "),
-    rule(r"(?<=[\d)]) / (?=[\d(])", " divided by "),
+    # Numbers with a slash are often a list: "14 / 19".
+    rule(r"(?<=\)) / (?=[\d(])|(?<=\d) / (?=\d{1,9}(?:\.\d{1,9})? ?[=≈])", " divided by "),
     rule(r"(?<=\d)!(?= ?[=/×*+)−])|(?<=\b[a-z])!(?= ?[=/×*+)])", " factorial "),
     rule(r"(?<=\d)[x×](?= [a-z]{2})", " times"),
     rule(r"(?<=\d[a-z]) [-−] (?=[\w(])|(?<=\b[a-z]) [-−] (?=\d)", " minus "),

@@ -170,6 +170,7 @@ TABLE = {
         6x7 = 42 | six times seven equals forty two
         10 m x 20 m, 10 x 12 ft, 4x6 | ten meters by twenty meters, ten by twelve feet, four by six
         10 / 2 = 5, dy/dx | ten divided by two equals five, dy over dx
+        p50 / p95: 14 / 19 | p fifty slash p ninety five, fourteen slash nineteen
         a/b = c, v = d/t | a over b equals c, v equals d over t
         type = text/html, he/she = it, I/O | type equals text or html, he or she equals it, i o
         8 l/100 km, $10/GB | eight liters per one hundred kilometers, ten dollars per g b
@@ -189,6 +190,7 @@ TABLE = {
         see example.com, please | see example dot com, please
         /usr/bin/env | slash usr slash bin slash env
         main.py | main dot py
+        ~/.cache/my-app/auth_key/ | tilde slash dot cache slash my app slash auth key
         GET /api/v1/users, not /etc/hosts. | get slash api slash v one slash users, not slash et c slash hosts.
     """,
     "abbreviations": """
