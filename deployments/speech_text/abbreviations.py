@@ -86,8 +86,8 @@ def _ends(match: re.Match[str]) -> bool:
 def _saint_or_street(match: re.Match[str]) -> str:
     saint, street = {"S": ("Saint", "Street"), "D": ("Doctor", "Drive")}[match[1][0].upper()]
     before, after = match.string[max(0, match.start() - 60) : match.start()], match.string[match.end() :][:2].lstrip()
-    if saint == "Doctor":  # "Elm Dr." without a name after it
-        is_name = after[:1].isupper() or not before.split()[-1:] or not before.split()[-1][0].isupper()
+    if saint == "Doctor":  # "Elm Dr." at the end
+        is_name = bool(after) or not before.strip() or not before.split()[-1][0].isupper()
     else:
         is_name = after[:1].isupper()
     return (street if is_street(before) or not is_name else saint) + ("." if _ends(match) else "")

@@ -28,7 +28,7 @@ _COMPARED = r"\s+[$€£-]?\.?\d+(?!\d|[.)]\s)"  # "> 10" is no quotation, but "
 # At the start of a line: headings, list items, quotations, check boxes.
 _LINE_MARKS = (
     rule(r"^\s*>>>\s", ""),  # the prompt of Python
-    rule(rf"^\s*(?:(?:#{{1,6}}|[-*+•]|>(?!{_COMPARED}))\s+)+", ""),
+    rule(rf"^\s*(?:(?:#{{1,6}}|[-*+•]|>(?!{_COMPARED}))\s+|>(?=[A-Za-z\"*_]))+", ""),
     rule(r"^\[[ xX]\]\s+", ""),
     rule(r"^\[\^?[^\]]{1,50}\]:\s.*", ""),  # the definition of a link or a footnote
     rule(r"\s#+\s*$", ""),

@@ -66,7 +66,7 @@ SIGNED = (
 
 # Before ranges and units. A hyphen is a minus beside a power, a letter and a number, or what is equal to something.
 MATHEMATICS = (
-    rule(r"(?<=\^\d)[-–](?=[\w(])|(?<=\b[a-z])[-–](?=\d)|(?<=\([a-z])[-–](?=[a-z]\))", "−"),
+    rule(r"(?<=\^\d) ?[-–] ?(?=[\w(])|(?<=\b[a-z])[-–](?=\d)|(?<=\([a-z])[-–](?=[a-z]\))", "−"),
     rule(r"(= ?[^\W_]{1,3} )[-–](?= [^\W_]{1,3}\b)", r"\1−"),
     rule(r"(= ?\d{0,3}[a-z])[-–](?=\d{0,3}[a-z]\b)", r"\1−"),
     rule(r"(?<==)( ?)-(?=[a-z]\b)", r"\1−"),
@@ -84,7 +84,7 @@ BESIDE_DIGITS = (
     rule(r"(?<=\d) x (?=\d)|(?<=\d)x(?=\d{1,9} ?=)", " times "),
     rule(r"(?<=\d)x(?=\d)", " by "),
     # Numbers with a slash are often a list: "14 / 19".
-    rule(r"(?<=\)) / (?=[\d(])|(?<=\d) / (?=\d{1,9}(?:\.\d{1,9})? ?[=≈])", " divided by "),
+    rule(r"(?<=\)) ?/ ?(?=[\d(])|(?<=\d) / (?=\d{1,9}(?:\.\d{1,9})? ?[=≈])", " divided by "),
     rule(r"(?<=\d)!(?= ?[=/×*+)−])|(?<=\b[a-z])!(?= ?[=/×*+)])", " factorial "),
     rule(r"(?<=\d)[x×](?= [a-z]{2})", " times"),
     rule(r"(?<=\d[a-z]) [-−] (?=[\w(])|(?<=\b[a-z]) [-−] (?=\d)", " minus "),

@@ -163,6 +163,7 @@ TABLE = {
         Wi-Fi, Q&A, Ctrl+C | wi fi, q and a, ctrl plus c
         Nike™ and Intel® | nike and intel
         (x+1)(x-1), n-1 | x plus one, x minus one, n minus one
+        x^2 - y^2, (x-1)/(x+1) | x squared minus y squared, x minus one, divided by, x plus one
         b^2-4ac, y = -x | b squared minus four ac, y equals minus x
         8 – 3 = 5, ΔG = ΔH - TΔS | eight minus three equals five, delta g equals delta h minus t delta s
         x-ray, mode = on-off | x ray, mode equals on off
@@ -211,6 +212,7 @@ TABLE = {
         tired b/c of work | tired because of work
         the Rev. Dr. King on Elm Dr. | the reverend doctor king on elm drive.
         Elm Dr. | elm drive.
+        My Dr. is good. | my doctor is good.
         123 St. James St., Apt. 5 | one hundred twenty three saint james street, apartment five
         Ch. 3, sec. 4 and Bldg. 5 | chapter three, section four and building five
         this one, i.e. | this one, that is.
@@ -254,6 +256,7 @@ TABLE = {
         > 10 people | greater than ten people
         > 1. **quoted** | one, quoted
         >>> print(5) | print five
+        >quoted | quoted
         ∞ | infinity
         4.5★ of ★★★★★ | four point five stars of
     """,
