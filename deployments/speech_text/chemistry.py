@@ -27,7 +27,7 @@ def _compound(match: re.Match[str]) -> str:
 
 def _charged(match: re.Match[str]) -> str:
     formula, number, sign = match.groups()
-    charge = " ".join(filter(None, (number.translate(_TO_PLAIN), "plus" if sign == "⁺" else "minus")))
+    charge = " ".join(filter(None, (number.translate(_TO_PLAIN), "plus" if sign in "⁺+" else "minus")))
     return f"{_formula(formula or '')} {charge} "
 
 
@@ -35,5 +35,10 @@ _TO_PLAIN = str.maketrans("²³⁴", "234")
 
 # Before superscripts become powers. "10⁻³" has no charge.
 CHARGES = (rule(rf"(?:(?<![A-Za-z])({_PART}{{1,6}}))?([²³⁴]?)([⁺⁻])(?![⁰¹²³⁴⁵⁶⁷⁸⁹])", _charged),)
+# With a plain sign only common ions: "OH-", "Ca2+".
+_IONS = "Cl|Br|OH|NO3|HCO3|Na|Li|NH4|H3O|(?:Ca|Mg|Fe|Zn|Cu)(?=2)|(?:Al|Fe)(?=3)"
 # Two symbols at least and a number. Four capital letters before the only number are a name: "CHIP8".
-RULES = (rule(rf"(?<![A-Za-z])(?=[A-Za-z()]{{1,12}}\d)(?![A-Z]{{4,}}\d*\b){_PART}{{2,8}}(?![A-Za-z\d])", _compound),)
+RULES = (
+    rule(rf"(?<!\w)({_IONS})([23]?)([+−-])(?![\w+−-])", _charged),
+    rule(rf"(?<![A-Za-z])(?=[A-Za-z()]{{1,12}}\d)(?![A-Z]{{4,}}\d*\b){_PART}{{2,8}}(?![A-Za-z\d])", _compound),
+)

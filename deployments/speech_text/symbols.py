@@ -66,14 +66,18 @@ SIGNED = (
 
 # Before ranges and units. A hyphen is a minus beside a power, a letter and a number, or what is equal to something.
 MATHEMATICS = (
+    # b^2-4ac, x-1, (x-y)
     rule(r"(?<=\^\d) ?[-–] ?(?=[\w(])|(?<=\b[a-z])[-–](?=\d)|(?<=\([a-z])[-–](?=[a-z]\))", "−"),
+    # x = a - b, x = a-b, y = -x, (-b ± ...; "mode = on-off" has none
     rule(r"(= ?[^\W_]{1,3} )[-–](?= [^\W_]{1,3}\b)", r"\1−"),
     rule(r"(= ?\d{0,3}[a-z])[-–](?=\d{0,3}[a-z]\b)", r"\1−"),
     rule(r"(?<==)( ?)-(?=[a-z]\b)", r"\1−"),
     rule(r"(?<=\()-(?=[a-z] ?[±+*/^×])", "−"),
+    # 10 m x 20 m, 10 x 12 ft
     rule(rf"(?<=\d)( ?{_LENGTH}) ?[x×] ?(?=\d)", r"\1 by "),
     rule(rf"(?<=\d) ?[x×] ?(?=\d{{1,6}}(?:\.\d{{1,3}})?[ -]?{_LENGTH})", " by "),
-    # 8 l/100 km
+    # 5 N/kg, 8 l/100 km
+    rule(r"(?<=\d )N/(?=(?:kg|m|C)\b)", "newtons per "),
     rule(r"(?<=\d)( ?[A-Za-zµμ]{1,4})/(?=\d{1,6} ?[A-Za-z])", r"\1 per "),
 )
 

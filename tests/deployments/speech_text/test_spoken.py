@@ -175,12 +175,14 @@ TABLE = {
         a/b = c, v = d/t | a over b equals c, v equals d over t
         type = text/html, he/she = it, I/O | type equals text or html, he or she equals it, i o
         8 l/100 km, $10/GB | eight liters per one hundred kilometers, ten dollars per g b
+        9.8 N/kg | nine point eight newtons per kilogram
         E = ½mv² | e equals one half mv squared
         5! = 120, n! + 1, Hello! | five factorial equals one hundred twenty, n factorial plus one, hello!
     """,
     "chemistry": """
         H2SO4, Ca(OH)2, NaHCO3 | h two s o four, c eigh o h two, n eigh h c o three
         SO₄²⁻, Fe²⁺, OH⁻ | s o four two minus, f e two plus, o h minus
+        Cl- and Ca2+, a Li-ion cell | c l minus and c eigh two plus, a li ion cell
         10⁻³, x⁻¹ | ten to the power of minus three, x to the power of minus one
         B2B, CHIP8, PS5 | b two b, chip eight, p s five
     """,
