@@ -59,6 +59,11 @@ _SIGNS = (
     rule("[‒―]", "–"),
     # 10 000 with a thin or a non-breaking space
     rule(r"(?<=\d)[\u00a0\u2009\u202f](?=\d{3}(?!\d))", ","),
+    # With a space only where the groups are no list of numbers: 10 000, 1 234 567
+    rule(
+        r"(?<![\w.,+-])(?<!\d )(?:[1-9]\d?(?: \d{3}){2,4}|[1-9]\d{0,2}(?: \d{3}){0,3} 000)(?![\w-]| \d|[.,]\d{3})",
+        lambda match: match[0].replace(" ", ","),
+    ),
 )
 
 

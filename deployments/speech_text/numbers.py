@@ -17,12 +17,18 @@ SCALES |= {"T": "trillion", "tn": "trillion"} | {name: name for name in ("thousa
 
 _YEAR = r"(?:1[1-9]|20)\d\d"
 _BEFORE_A_YEAR = (
-    r"in|since|by|from|until|till|of|year|after|before|around|circa|during|early|late|mid|summer|winter|spring|autumn|"
-    r"fall|January|February|March|April|May|June|July|August|September|October|November|December"
+    r"(?i:in|since|by|from|until|till|of|year|after|before|around|circa|during|early|late|mid|summer|winter|spring|autumn|"
+    r"fall|born|died|established|founded|built|published|dated)|"
+    r"January|February|March|April|May|June|July|August|September|October|November|December"
+)
+# "The 1860 election"; other nouns after "the" are mostly counted or measured: "the 1500 meter race".
+_OF_A_YEAR = (
+    r"(?i:election|census|war|revolution|rebellion|uprising|treaty|battle|constitution|convention|conference|exhibition|"
+    r"expedition|edition|novel|book|play|film|painting|essay|paper|act|law|earthquake|fire|famine|season|overture)"
 )
 _DENOMINATORS = {2: ("half", "halves"), 4: ("quarter", "quarters")}
-_OUT_OF = (10, 100)  # "8/10" is a grade rather than a fraction
-_FRACTION = r"(\d{1,3})/(\d{1,3})"
+_OUT_OF = (10, 100)  # "8/10" is a grade rather than a fraction, but "1/10" is a tenth
+_FRACTION = r"(\d{1,3})/(\d{1,3}|1000)"
 
 
 def cardinal(number: str) -> str:
@@ -62,15 +68,15 @@ def pairs(number: str) -> str:
 
 
 def plural(word: str) -> str:
-    """Return the plural of a number's last word: "nineties", "hundreds"."""
-    return f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
+    """Return the plural of a number's last word: "nineties", "sixes", "hundreds"."""
+    return f"{word[:-1]}ies" if word.endswith("y") else f"{word}es" if word.endswith("x") else f"{word}s"
 
 
 def fraction(numerator: int, denominator: int) -> str:
     """Return "three quarters", "seven out of ten" or "three over seventeen"."""
-    if denominator in _OUT_OF and numerator:
+    if (denominator in _OUT_OF and numerator > 1) or 1 < numerator == denominator:
         return f"{cardinal(str(numerator))} out of {cardinal(str(denominator))}"
-    if 2 <= denominator <= 16 or denominator in (32, 64):
+    if 2 <= denominator <= 16 or denominator in (32, 64) or (numerator == 1 and denominator in (100, 1000)):
         one, many = _DENOMINATORS.get(denominator) or (ordinal(denominator), plural_ordinal(denominator))
         return f"{cardinal(str(numerator))} {one if numerator == 1 else many}"
     return f"{cardinal(str(numerator))} over {cardinal(str(denominator))}"
@@ -111,8 +117,17 @@ def _telephone(match: re.Match[str]) -> str:
     return f" {plus}{', '.join(map(digits, groups))} "
 
 
-def _local_telephone(match: re.Match[str]) -> str:
-    return f"{match[1]} {digits(match[2])}, {digits(match[3])}"
+def _short_telephone(match: re.Match[str]) -> str:
+    return re.sub(r"\d+", lambda number: digits(number[0]), match[0]).replace("-", ", ")
+
+
+def _scientific(match: re.Match[str]) -> str:
+    minus = "minus " if match[2] == "-" else ""
+    return f"{cardinal(match[1])} times ten to the power of {minus}{cardinal(str(int(match[3])))}"
+
+
+def _out_of(match: re.Match[str]) -> str:
+    return f"{cardinal(match[1])} out of {cardinal(match[2])}"
 
 
 def _version(match: re.Match[str]) -> str:
@@ -141,6 +156,10 @@ def _year_after(match: re.Match[str]) -> str:
     return f"{match[1]}{match[2]}{year(int(match[3]))}"
 
 
+def _between_years(match: re.Match[str]) -> str:
+    return f"{match[1]}{year(int(match[2]))}{match[3]}{year(int(match[4]))}"
+
+
 def _scaled(match: re.Match[str]) -> str:
     return f"{cardinal(match[1])} {SCALES[match[2].strip()]}"
 
@@ -150,33 +169,48 @@ def _number(match: re.Match[str]) -> str:
 
 
 # A plural noun after a number: "1984 people" are counted, in "1984 was" it is a year.
-_COUNTED = r"\s+(?!(?:was|is|has|as|this|his|its|us|plus|minus|times|does|always|perhaps|unless)\b)(?:[a-z]+s|people)\b"
+_COUNTED = (
+    r"\s+(?!(?:was|is|has|as|this|his|its|us|plus|minus|times|does|always|perhaps|unless)\b)"
+    r"(?:[a-z]+s|people|men|women|children|feet)\b"
+)
 
+_NOT_COUNTED = rf"(?![\w%]|[.,]\d|-\d|{_COUNTED})"
 _STREET = r"St|Street|Ave|Avenue|Rd|Road|Blvd|Boulevard|Dr|Drive|Ln|Lane|Way|Court|Place|Square"
+
+_EQUALS = r"\s?=(?!=)"
 
 # Before dates and units, which have slashes and hyphens of their own.
 GROUPS = (
     # 192.168.0.1
     rule(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]*\d)", _network_address),
+    # +1 (555) 123-4567, 555-123-4567, 555.867.5309, (555) 123-4567
+    rule(r"(?<![\w+])\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,5}(?!\w)", _telephone),
+    rule(r"(?<![\w-])(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\w-])", _telephone),
+    # 020 7946 0958; the number of a card
+    rule(r"(?<![\w.,-])0\d{1,4}(?: \d{2,4}){2,4}(?![\w-]|[.,]\d)", _telephone),
+    rule(r"(?<![\w.,-])\d{4}(?: \d{4}){3}(?![\w-]|[.,]\d| \d)", _telephone),
+    # Without an area code: American examples begin with 555, other numbers may be a range.
+    rule(r"\b(?:(?:[Pp]hone|[Tt]el\.?|[Nn]umber|at|[Cc]all|[Dd]ial)[ :]+\d{3}|555)-\d{4}(?![\w-])", _short_telephone),
+    rule(rf"\b(?:[Cc]all|[Dd]ial) \d{{3}}(?: or \d{{3}})?(?![\w-]|{_COUNTED})", _short_telephone),
+    rule(r"\b911(?= (?:emergency|call|operator|dispatch))", _short_telephone),
     # v1.2, Python 3.11.4
     rule(r"(?<![\w.])([vV])(\d{1,6}(?:\.\d{1,6}){0,3})(?!\w)", _version),
     rule(r"(?<![\w.,])()(\d{1,6}(?:\.\d{1,6}){2})(?![\w.]*\d)", _version),
-    # +1 (555) 123-4567, 555-123-4567, (555) 123-4567
-    rule(r"(?<![\w+])\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,5}(?!\w)", _telephone),
-    rule(r"(?<![\w-])(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\w-])", _telephone),
-    rule(r"\b([Cc]all|[Pp]hone|[Tt]el\.?|[Dd]ial|[Nn]umber|at)[ :]+(\d{3})-(\d{4})(?![\w-])", _local_telephone),
     # 221B Baker St.
     rule(rf"(?<![\w.,])(\d{{3,4}})([A-Z]?)(?= (?:[A-Z][a-z]{{1,20}} ){{1,3}}(?:{_STREET})\b)", _house_number),
-    rule(r"\b(?<=[Cc]all |[Dd]ial )\d{3}(?![\w-])", lambda match: digits(match[0])),
     # 123-45-6789: neither a range nor a date
-    rule(r"(?<![\w-])\d{1,6}(?:-\d{1,6}){2,6}(?![\w-])", _telephone),
+    rule(rf"(?<![\w-])\d{{1,6}}(?:-\d{{1,6}}){{2,6}}(?![\w-]|{_EQUALS})", _telephone),
+    # 6.022e23, 1.5e-10
+    rule(r"(?<![\w.,])(\d{1,15}(?:\.\d{1,15})?)[eE]([+-]?)(\d{1,3})(?!\w|\.\d)", _scientific),
 )
 
 # "5-10 km" is "5 to 10 km": the unit is read later.
 RANGES = (
+    # 10-5=5 is no range
+    rule(rf"(?<=\d)[-–](?=(?:{NUMBER}[-–+*/]){{0,4}}{NUMBER}{_EQUALS})", " minus "),
     rule(rf"(?<![\w.,-])({_YEAR})\s?[-–—]\s?({_YEAR}|\d\d)(?![\w-]|[.,]\d)", _years),
     rule(rf"{START}({NUMBER})[-–—](?={NUMBER}(?!\w*-))", r"\1 to "),
-    rule(rf"{START}({NUMBER}) – (?=\d)(?![^=]*=)", r"\1 to "),
+    rule(rf"{START}({NUMBER}) – (?=\d)(?![^=]{{0,80}}=)", r"\1 to "),
 )
 
 FRACTIONS = (
@@ -185,6 +219,10 @@ FRACTIONS = (
     rule(r"\b20/20\b", "twenty twenty"),
     rule(r"(?<![\w./,])1/2\s+(a|an|the|of)\b(?![./])", _half),
     rule(rf"(?<![\w./,])(\d{{1,3}})[ -]{_FRACTION}(?![\w/]|[.,]\d)", _mixed),
+    rule(r"(?<![\w./,])50/50(?![\w/]|[.,]\d)", "fifty fifty"),
+    # 4/5 stars, 4.5/5
+    rule(r"(?<![\w./,])(\d)/(5)(?= stars?\b)", _out_of),
+    rule(r"(?<![\w./,])(\d{1,3}\.\d{1,2})/(\d{1,3})(?![\w/]|[.,]\d)", _out_of),
     rule(rf"(?<![\w./,]){_FRACTION}(?![\w/]|[.,]\d)", _fraction),
 )
 
@@ -193,11 +231,14 @@ PLAIN = (
     # F-16, 4-year
     rule(r"(?<=[A-Za-z])-(?=\d)|(?<=\d)-(?=[A-Za-z])", " "),
     rule(r"(?<![\w.])(\d{1,3}(?:,\d{3})+|\d+)(?:st|nd|rd|th)\b", _ordinal),
-    rule(rf"{START}({NUMBER})( ?(?:thousand|million|billion|trillion|bn|tn)|(?:(?<=\d\d)K|k|M))\b", _scaled),
-    rule(rf"(\b(?:{_BEFORE_A_YEAR})\b|\()(\s*)({_YEAR})(?![\w%]|[.,]\d|-\d|{_COUNTED})", _year_after),
+    # "4K" and "i7-12700K" are names.
+    rule(rf"{START}(?<!\w-)({NUMBER})( ?(?:thousand|million|billion|trillion|bn|tn)|(?:(?<=[\d.]\d)K|k|M))\b", _scaled),
+    rule(rf"\b((?i:from|between) )({_YEAR})( (?:to|and|until|till|through) )({_YEAR}){_NOT_COUNTED}", _between_years),
+    rule(rf"(\b(?:{_BEFORE_A_YEAR})\b|\()(\s*)({_YEAR}){_NOT_COUNTED}", _year_after),
+    rule(rf"((?i:\bthe))(\s)({_YEAR})(?=\s{_OF_A_YEAR}\b)", _year_after),
     rule(rf"(?<![\w.,])({_YEAR})(?=\s*(?:BCE?|CE|AD)\b)", _year),
     rule(
-        rf"(?<![\w.,-])(?<!plus )(?<!minus )(?<!times )(?<!equals )((?:19|20)\d\d)(?![\w%]|[.,]\d|-\d|{_COUNTED})",
+        rf"(?<![\w.,-])(?<!plus )(?<!minus )(?<!times )(?<!equals )((?:19|20)\d\d){_NOT_COUNTED}",
         _year,
     ),
     rule(r"(?<!\d)\.(?=\d)", " point "),

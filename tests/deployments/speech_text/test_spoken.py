@@ -61,6 +61,12 @@ TABLE = {
         ٣ apples | three apples
         3 million people, 300K users | three million people, three hundred thousand users
         room 12b | room twelve b
+        2.5e6 | two point five times ten to the power of six
+        1.5e-10. | one point five times ten to the power of minus ten.
+        1 000 001 people, 10 000, $1 000 000 | one million one people, ten thousand, one million dollars
+        rows 100 200 300 | rows one hundred two hundred three hundred
+        1.2K, 12K, 4K | one point two thousand, twelve thousand, four k
+        i7-12700K | i seven twelve thousand seven hundred k
     """,
     "fractions": """
         1/4, 3/4 and 2/3 | one quarter, three quarters and two thirds
@@ -70,6 +76,9 @@ TABLE = {
         17/23 | seventeen over twenty three
         8/10 | eight out of ten
         24/7 | twenty four seven
+        10/10, 50/50, 7/7 | ten out of ten, fifty fifty, seven out of seven
+        4/5 stars, 4.5/5, 4/5 of it | four out of five stars, four point five out of five, four fifths of it
+        1/100, 1/10, 3/100 | one hundredth, one tenth, three out of one hundred
     """,
     "money": """
         $1 and $0.99 | one dollar and ninety nine cents
@@ -128,6 +137,11 @@ TABLE = {
         1990–1995, 1990-95 | nineteen ninety to nineteen ninety five, nineteen ninety to ninety five
         I have 2000 followers. | i have two thousand followers.
         The answer is 1234. | the answer is one thousand two hundred thirty four.
+        In 1492, born 1770, Founded 1636 | in fourteen ninety two, born seventeen seventy, founded sixteen thirty six
+        from 1861 to 1865 | from eighteen sixty one to eighteen sixty five
+        Between 1861 and 1865 | between eighteen sixty one and eighteen sixty five
+        between 1200 and 1500 people | between one thousand two hundred and one thousand five hundred people
+        The 1860 election, the 1500 meter race | the eighteen sixty election, the one thousand five hundred meter race
         44 BC, AD 70 | forty four b c, eigh d seventy
     """,
     "ranges, telephone numbers, versions": """
@@ -138,12 +152,19 @@ TABLE = {
         +44 20 7946 0958 | plus four four, two zero, seven nine four six, zero nine five eight
         Call 911. | call nine one one.
         call 555-0123 | call five five five, zero one two three
+        555-1234, 500-1000 | five five five, one two three four, five hundred to one thousand
+        555.867.5309 | five five five, eight six seven, five three zero nine
+        020 7946 0958 | zero two zero, seven nine four six, zero nine five eight
+        4111 1111 1111 1111 | four one one one, one one one one, one one one one, one one one one
+        call 911 or 112, the 911 emergency line | call nine one one or one one two, the nine one one emergency line
+        call 200 people | call two hundred people
         Python 3.11.4, v1.2 | python three point eleven point four, version one point two
         192.168.0.1 | one nine two dot one six eight dot zero dot one
     """,
     "signs": """
         3 × 4 = 12 | three times four equals twelve
         3*4, 8 ÷ 2 | three times four, eight divided by two
+        10-5=5, 10-5-2=3, 10-5 | ten minus five equals five, ten minus five minus two equals three, ten to five
         50% ± 2% | fifty percent plus or minus two percent
         π ≈ 3.14 | pi approximately equals three point one four
         ~5 minutes | about five minutes
@@ -232,6 +253,9 @@ TABLE = {
         World War II, Part III | world war two, part three
         Louis XIV, Elizabeth I | louis the fourteenth, elizabeth the first
         When I met Elizabeth I was young. | when i met elizabeth i was young.
+        Henry VIII was king, Louis XIV had | henry the eighth was king, louis the fourteenth had
+        Queen Elizabeth I was born | queen elizabeth the first was born
+        WWII and WWI, MMXXIV | world war two and world war one, twenty twenty four
         the XXI century, Rocky II | the twenty first century, rocky two
         I am. You and I. | i am. you and i.
         I, II and III | i, two and three
