@@ -54,6 +54,17 @@ _RATE = rf"(?:\s?/\s?({one_of(_PER)}))?"
 # "s" may be the plural of a number ("in the 80s"), which dates have read by then.
 _END = r"(?![A-Za-z0-9²³^]|'[a-z])(?:\.(?= [a-z]))?"
 
+_LENGTHS = {"'": ("foot", "feet"), '"': ("inch", "inches")}
+_PRIMES = str.maketrans("′″", "'\"")
+# Words that do not name what has a length: 12" pizza is "twelve inch pizza", 12" wide is "twelve inches wide".
+_NO_NOUN = (
+    r"and|or|by|x|to|in|of|from|for|is|are|was|were|at|on|with|if|than|as|but|when|wide|tall|long|deep|high|thick|"
+    r"apart|above|below|off|away|across|square|each|per"
+)
+_LENGTH = rf"{START}((?:\d{{1,3}} )?\d{{1,3}}/\d{{1,3}}|\d{{1,3}}(?:\.\d{{1,3}})?)(['′]|[\"″])"
+_QUOTE_CHARS = 200  # of the text before a mark, in which a quotation may begin that the mark ends
+_OPENS = {mark: re.compile(rf"(?<!\w){mark}(?!\s)[^{mark}]*\Z") for mark in _LENGTHS}
+
 
 def _measured(match: re.Match[str]) -> str:
     number, unit, power, per = match.groups()
@@ -79,6 +90,20 @@ def _amount(number: str) -> tuple[str, bool, bool]:
     return f"{cardinal(whole)} and {words}", False, False
 
 
+def _length(match: re.Match[str]) -> str:
+    """Return "twelve inches" for 12", or "twelve inch" before a noun, unless the mark ends a quotation."""
+    number, mark, noun = match.groups()
+    mark = mark.translate(_PRIMES)
+    if _OPENS[mark].search(match.string, max(0, match.start() - _QUOTE_CHARS), match.start()):
+        return match[0]
+    words, is_one, part = _amount(number)
+    one, many = _LENGTHS[mark]
+    words = "half" if words == "one half" else words
+    if part and not noun:
+        return f"{words} {'' if words == 'half' else 'of '}{'an' if one == 'inch' else 'a'} {one}"
+    return f"{words} {one if is_one or noun else many}"
+
+
 def _height(match: re.Match[str]) -> str:
     feet, inches = match.groups()
     return f"{cardinal(feet)} {'foot' if feet == '1' else 'feet'} {cardinal(inches)}"
@@ -86,7 +111,12 @@ def _height(match: re.Match[str]) -> str:
 
 RULES = (
     rule(r"(?<=\d)(\s?ft\.?\s\d{1,2})\s?in\b", r"\1 inches"),
-    rule(r"(?<![\w.])(\d)['′] ?(\d{1,2})(?:[\"″]|′′|'')", _height),
+    rule(r"(?<![\w.'])(\d)['′] ?(\d{1,2})(?:[\"″]|′′|''|(?![\w'\"]|\.\d|\s?[x×]))", _height),
+    # 6' tall, a 6' fence, 8" x 10"
+    rule(r"(?<=\d['′\"″])\s?[x×]\s?(?=\d)", " by "),
+    rule(rf"{_LENGTH}(?!\w)(?=[ -](?!(?:{_NO_NOUN})\b)([a-z]{{2}})|)", _length),
+    # 1h 30m
+    rule(r"(?<=\dh)(\s?\d{1,2})\s?m\b", r"\1 min"),
     rule(rf"{START}{_QUANTITY}[ -]?{_UNIT}(²|³|\^2|\^3)?{_RATE}{_END}", _measured),
     # "dollars per lb"
     rule(rf"(?<=\bper )({one_of(_PER)})(?![\w'])", lambda match: _PER[match[1]]),
