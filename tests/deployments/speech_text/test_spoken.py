@@ -94,6 +94,13 @@ TABLE = {
         1.000.000 € | one million euros
         $3.99/lb | three dollars and ninety nine cents per pound
         99¢ | ninety nine cents
+        a $5 bill, $1 million house, $20-a-month | a five dollar bill, one million dollar house, twenty dollar a month
+        a $4.99 app, a £3.50 coffee | a four dollar and ninety nine cent app, a three pound and fifty pence coffee
+        it costs $5 today, a $5 to $10 range | it costs five dollars today, a five dollars to ten dollars range
+        $5M-$10M, $5K–10K | five million to ten million dollars, five thousand to ten thousand dollars
+        $5 million–$10 million | five million to ten million dollars
+        HK$100, NZ$1 | one hundred hong kong dollars, one new zealand dollar
+        Rs. 500, $.99, 5,99 € | five hundred rupees, ninety nine cents, five euros and ninety nine cents
     """,
     "units": """
         5km, 1 km, 1.5 km | five kilometers, one kilometer, one point five kilometers
@@ -108,6 +115,14 @@ TABLE = {
         5 min. later | five minutes later
         10 µm, 5 kΩ | ten micrometers, five kilohms
         4K, 5G, 3D | four k, five g, three d
+        takes 30s, timeout: 5s, 10s timeout | takes thirty seconds, timeout, five seconds, ten seconds timeout
+        two 5s, 1s and 0s, 747s, F-16s | two fives, ones and zeros, seven forty sevens, f sixteens
+        100s of people, for 1000s of years | hundreds of people, for thousands of years
+        1h 30m 20s, 30 m | one hour thirty minutes twenty seconds, thirty meters
+        5'10, 5' tall, a 6' fence, 8' x 10' | five feet ten, five feet tall, a six foot fence, eight feet by ten feet
+        a 12" pizza, 3.5", a 1/2" bolt | a twelve inch pizza, three point five inches, a half inch bolt
+        12" wide, 1/2" | twelve inches wide, half an inch
+        "I have 12" and 'version 5' | i have twelve and 'version five '
     """,
     "dates": """
         2024-03-04 | march fourth, twenty twenty four
@@ -121,6 +136,12 @@ TABLE = {
         4 July 1776 | the fourth of july seventeen seventy six
         Dec 2019 | december twenty nineteen
         2024-13-45 | two zero two four, one three, four five
+        2024/01/15 | january fifteenth, twenty twenty four
+        Mon-Fri, Sat & Sun, Tues., Sun. | monday to friday, saturday and sunday, tuesday, sunday.
+        Mon. 3 pm, Sat 10am, Fri, Jan 5 | monday three p m, saturday ten eigh m, friday, january fifth
+        Jan.–Mar., April–June, in Feb. it rained | january to march, april to june, in february it rained
+        The Sun and Moon, the Sun. I sat. | the sun and moon, the sun. i sat.
+        I met Jan. | i met jan.
     """,
     "times": """
         5:30 pm, 5 PM, 5:00 p.m. | five thirty p m, five p m, five p m.
@@ -128,6 +149,9 @@ TABLE = {
         17:30, 9:05, 12:00, 00:00 | seventeen thirty, nine oh five, twelve o'clock, midnight
         9:30–10:30 | nine thirty to ten thirty
         16:9 | sixteen to nine
+        14:00, Mon 9:00-17:00 | fourteen hundred hours, monday nine o'clock to seventeen hundred hours
+        10.30am, 10.30 m | ten thirty eigh m, ten point three zero meters
+        Genesis 1:1-3, ask John 3:00 | genesis one, one to three, ask john three o'clock
     """,
     "years": """
         in 1999, in 2005, in 1066 | in nineteen ninety nine, in two thousand five, in one thousand sixty six
@@ -136,6 +160,10 @@ TABLE = {
         the 1990s, the '90s, her 20s | the nineteen nineties, the nineties, her twenties
         1990–1995, 1990-95 | nineteen ninety to nineteen ninety five, nineteen ninety to ninety five
         I have 2000 followers. | i have two thousand followers.
+        80s music, 1980s–90s | eighties music, nineteen eighties to nineties
+        1960s-1970s | nineteen sixties to nineteen seventies
+        in the 1980s and '90s, the 60s-70s | in the nineteen eighties and nineties, the sixties to seventies
+        class of '99, '05, 'tis | class of ninety nine, oh five, 'tis
         The answer is 1234. | the answer is one thousand two hundred thirty four.
         In 1492, born 1770, Founded 1636 | in fourteen ninety two, born seventeen seventy, founded sixteen thirty six
         from 1861 to 1865 | from eighteen sixty one to eighteen sixty five
