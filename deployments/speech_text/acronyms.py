@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from deployments.speech_text.letters import spelled
-from deployments.speech_text.rule import listed, rule
+from deployments.speech_text.rule import listed, one_of, rule
 
 # Acronyms that are read in a way of their own.
 _WORDS = {
@@ -20,14 +20,24 @@ _READ = listed(
     COVID FEMA EBITDA LASER RADAR SONAR SCUBA MIDI NASDAQ RAM ROM SARS SIM SWAT PIN LAN WAN CAD CAM BASIC ZIP
     UEFA ASEAN TED GIF"""
 )
-_SPELLED = listed("UCLA YMCA IMDB UEFI IOS USAF UAE EULA IUPAC ASAP IATA")
+_SPELLED = listed("USSR UCLA YMCA IMDB UEFI IOS USAF UAE EULA IUPAC ASAP IATA")
 # Short words that people write in capitals. Other capitals of two or three letters are spelled.
 _SHORT = listed(
-    """A I AM AN AS AT BE BY DO GO HE IF IN IS IT ME MY NO OF OH OK ON OR SO TO UP WE ALL AND ANY ARE ASK BAD BAG
-    BIG BOX BOY BUS BUT BUY CAN CAR CAT CUT DAY DID DOG DUE EAT END FAR FEW FOR FUN GET GOD GOT HAD HAS HER HIM
-    HIS HIT HOT HOW ITS JOB LET LOT LOW MAN MAY MEN MOM NEW NOR NOT NOW ODD OFF OLD ONE OUR OUT OWN PAY PUT RED
-    RUN SAD SAY SEE SET SHE SIT SIX SUN TEN THE TOO TOP TRY TWO USE WAR WAS WAY WHO WHY WIN WON YES YET YOU"""
+    """A I AM AN AS AT BE BY DO GO HE IF IN IS IT ME MY NO OF OH OK ON OR SO TO UP WE ADD AGE AGO AHA AIR ALL AND ANY
+    ARE ASK BAD BAG BED BIG BIT BOX BOY BUS BUT BUY CAN CAR CAT CRY CUT DAY DID DOG DRY DUE EAT EGG END EYE FAR FEW
+    FIX FLY FOR FUN GET GOD GOT GUN GUY HAD HAS HER HEY HIM HIS HIT HOT HOW HUG HUH ICE ITS JOB KEY KID LAW LET LIE
+    LOT LOW MAD MAN MAY MEN MIX MOM MUD NEW NOR NOT NOW ODD OFF OIL OLD ONE OUR OUT OWN PAY PEN PET POP PUT RAT RAW
+    RED ROW RUN SAD SAY SEE SET SHE SIT SIX SKY SON SUN TAX TEA TEN THE TIE TIP TOO TOP TOY TRY TWO USE WAR WAS WAY
+    WET WHO WHY WIN WON WOW YAY YEP YES YET YOU"""
 )
+# "the IT department", "the WHO": words in capitals elsewhere, but not after an article or before such nouns.
+_NOT_WORDS = "IT|WHO"
+_OF_IT = (
+    "department|team|staff|support|manager|director|specialist|professional|consultant|company|industry|sector|system|"
+    "infrastructure|service|security|equipment|budget|job|project"
+)
+# Abbreviations whose capitals do not begin a word.
+_MIXED = {"pH": "P aitch", "NaCl": spelled("NaCl"), "NaOH": spelled("NaOH"), "HCl": spelled("HCl")}
 _ONSET = (
     r"(?:[bcdfghjklmnpqrstvwxyz]|[bcdfgkpst]l|[bcdfgkptw]r|[cgpstw]h|s[ckmnptw]|s[ckpt]r|spl|sch|shr|thr|squ|qu|kn|gn|"
     r"dw|tw)?"
@@ -57,6 +67,10 @@ def _capitals(match: re.Match[str]) -> str:
     return spelled(word) + ("'s" if ending else "")
 
 
+def _spell(match: re.Match[str]) -> str:
+    return spelled(match[0])
+
+
 def _initials(match: re.Match[str]) -> str:
     ends = match[0].endswith(".") and not match.string[match.end() :].strip()
     return spelled(match[0]) + ("." if ends else "")
@@ -68,5 +82,10 @@ RULES = (
     rule(r"(?<![\w.])(?:[A-Z]\.){1,9}[A-Z]\b(?!\.)", _initials),
     # J. Smith
     rule(r"(?<![\w.'])([A-Z])\.(?=\s?[A-Z][\w.])", r"\1 "),
+    rule(rf"\b(?:(?<=\b[Tt]he )|(?<=\b[Aa]n ))(?:{_NOT_WORDS})\b", _spell),
+    rule(rf"\bIT(?= (?:{_OF_IT})s?\b)", _spell),
+    # pH; mRNA
+    rule(rf"\b(?:{one_of(_MIXED)})\b", lambda match: _MIXED[match[0]]),
+    rule(r"\b[a-z](?:DNA|RNA|OS|SIM|BPF|GPU)\b", _spell),
     rule(r"\b([A-Z]{2,12})(?:('?s)\b|s')?(?![a-z0-9])", _capitals),
 )

@@ -19,7 +19,7 @@ _UNITS = {
     "yrs": "year", "Hz": "hertz|hertz", "kHz": "kilohertz|kilohertz", "MHz": "megahertz|megahertz",
     "GHz": "gigahertz|gigahertz", "W": "watt", "mW": "milliwatt", "kW": "kilowatt", "MW": "megawatt", "GW": "gigawatt",
     "Wh": "watt hour", "kWh": "kilowatt hour", "MWh": "megawatt hour", "V": "volt", "kV": "kilovolt",
-    "mV": "millivolt", "mA": "milliamp", "mAh": "milliamp hour", "Ω": "ohm", "kΩ": "kilohm", "J": "joule",
+    "mV": "millivolt", "A": "amp", "mA": "milliamp", "mAh": "milliamp hour", "Ω": "ohm", "kΩ": "kilohm", "J": "joule",
     "kJ": "kilojoule", "cal": "calorie", "kcal": "kilocalorie", "Pa": "pascal", "hPa": "hectopascal",
     "kPa": "kilopascal", "MPa": "megapascal", "psi": "P S I|P S I", "dB": "decibel", "kN": "kilonewton",
     "B": "byte", "kB": "kilobyte", "KB": "kilobyte", "MB": "megabyte", "GB": "gigabyte", "TB": "terabyte",
@@ -29,7 +29,10 @@ _UNITS = {
     "mph": "mile per hour|miles per hour", "kph": "kilometer per hour|kilometers per hour",
     "kmh": "kilometer per hour|kilometers per hour", "mpg": "mile per gallon|miles per gallon",
     "rpm": "revolution per minute|revolutions per minute", "fps": "frame per second|frames per second",
-    "bpm": "beat per minute|beats per minute", "ppm": "part per million|parts per million", "px": "pixel",
+    "bpm": "beat per minute|beats per minute", "ppm": "part per million|parts per million",
+    "ppb": "part per billion|parts per billion", "eV": "electronvolt", "keV": "kiloelectronvolt",
+    "MeV": "megaelectronvolt", "GeV": "gigaelectronvolt", "hp": "horsepower|horsepower",
+    "mmHg": "millimeter of mercury|millimeters of mercury", "px": "pixel",
     "MP": "megapixel", "dpi": "dot per inch|dots per inch", "mol": "mole", "sq ft": "square foot|square feet",
     "sq m": "square meter", "sq km": "square kilometer", "sq mi": "square mile", "cu ft": "cubic foot|cubic feet",
     "fl oz": "fluid ounce", "°C": "degree Celsius|degrees Celsius", "°F": "degree Fahrenheit|degrees Fahrenheit",
@@ -38,18 +41,26 @@ _UNITS = {
 }  # fmt: skip
 # Units that are one letter, and a word or a name without a space: "5G", "4K", "221B". They need the space.
 _SPACED = ("B", "J")
+# And no noun may follow: "5 A levels".
+_LAST = r"A(?= (?:of|at|fuse|current|circuit|breaker|charger|and|or)\b|[.,;:)]|\Z)"
+# No words: also units without a number, as in "measured in GHz".
+_ALONE = (
+    "Hz", "kHz", "MHz", "GHz", "kW", "kWh", "MWh", "mAh", "dB", "eV", "keV", "MeV", "GeV", "mmHg", "hPa", "kPa", "kJ",
+    "kcal", "km", "cm", "kg", "mg", "mL", "kB", "KiB", "MiB", "GiB", "kbps", "Mbps", "Gbps", "kph", "mph", "rpm",
+    "ppm", "ppb",
+)  # fmt: skip
 _PER = {
     "h": "hour", "hr": "hour", "s": "second", "sec": "second", "min": "minute", "d": "day", "day": "day",
     "week": "week", "wk": "week", "month": "month", "mo": "month", "year": "year", "yr": "year", "kg": "kilogram",
     "g": "gram", "l": "liter", "L": "liter", "m": "meter", "km": "kilometer", "m²": "square meter", "m^2":
     "square meter", "m³": "cubic meter", "m^3": "cubic meter", "cm³": "cubic centimeter", "s²": "second squared",
     "s^2": "second squared", "ft²": "square foot", "gal": "gallon", "person": "person", "mol": "mole",
-    "lb": "pound", "oz": "ounce",
+    "kWh": "kilowatt hour", "lb": "pound", "oz": "ounce",
 }  # fmt: skip
 _POWERS = {"²": "square ", "^2": "square ", "³": "cubic ", "^3": "cubic "}
 
 _QUANTITY = rf"((?:\d{{1,3}} )?\d{{1,3}}/\d{{1,3}}|{NUMBER})"
-_UNIT = rf"({one_of(name for name in _UNITS if name not in _SPACED)}|(?<= )(?:{one_of(_SPACED)}))"
+_UNIT = rf"({one_of(name for name in _UNITS if name not in (*_SPACED, 'A'))}|(?<= )(?:{one_of(_SPACED)}|{_LAST}))"
 _RATE = rf"(?:\s?/\s?({one_of(_PER)}))?"
 # "s" may be the plural of a number ("in the 80s"), which dates have read by then.
 _END = r"(?![A-Za-z0-9²³^]|'[a-z])(?:\.(?= [a-z]))?"
@@ -104,6 +115,13 @@ def _length(match: re.Match[str]) -> str:
     return f"{words} {one if is_one or noun else many}"
 
 
+def _alone(match: re.Match[str]) -> str:
+    before, unit, per = match.groups()
+    one, _, many = _UNITS[unit].partition("|")
+    name = one if before else many or f"{one}s"
+    return (before or "").replace("/", " per ") + name + (f" per {_PER[per]}" if per else "")
+
+
 def _height(match: re.Match[str]) -> str:
     feet, inches = match.groups()
     return f"{cardinal(feet)} {'foot' if feet == '1' else 'feet'} {cardinal(inches)}"
@@ -120,6 +138,8 @@ RULES = (
     rule(rf"{START}{_QUANTITY}[ -]?{_UNIT}(²|³|\^2|\^3)?{_RATE}{_END}", _measured),
     # "dollars per lb"
     rule(rf"(?<=\bper )({one_of(_PER)})(?![\w'])", lambda match: _PER[match[1]]),
+    # "measured in GHz"
+    rule(rf"(\b(?:per|an?) |(?<=[a-z])/)?(?<![\w'])({one_of(_ALONE)}){_RATE}(?![\w'/])", _alone),
     # "hours/week", "requests/s" after a number and a word
     rule(rf"(?<=[a-z])/(?=(?:{one_of(('s', 'sec', 'min', 'h', 'day', 'week', 'month', 'year'))})\b)", " per "),
 )

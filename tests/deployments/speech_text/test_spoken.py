@@ -122,6 +122,11 @@ TABLE = {
         5'10, 5' tall, a 6' fence, 8' x 10' | five feet ten, five feet tall, a six foot fence, eight feet by ten feet
         a 12" pizza, 3.5", a 1/2" bolt | a twelve inch pizza, three point five inches, a half inch bolt
         12" wide, 1/2" | twelve inches wide, half an inch
+        5 eV, 120 mmHg, 200 hp | five electronvolts, one hundred twenty millimeters of mercury, two hundred horsepower
+        a 5 A fuse, draws 2 A. | a five amps fuse, draws two amps.
+        5 A levels, an HP laptop | five a levels, an aitch p laptop
+        in GHz, cost per kWh, calls/kWh | in gigahertz, cost per kilowatt hour, calls per kilowatt hour
+        the speed in km/h | the speed in kilometers per hour
         "I have 12" and 'version 5' | i have twelve and 'version five '
     """,
     "dates": """
@@ -276,6 +281,10 @@ TABLE = {
         MP3, H2O, CO2, GPT-4, F-16 | m p three, h two o, c o two, g p t four, f sixteen
         COVID-19 | covid nineteen
         TCP/IP | t c p i p
+        the IT department, an IT job, the WHO said | the i t department, an i t job, the w aitch o said
+        make IT work, WHO are you? | make it work, who are you?
+        USSR, WOW, a MIX | u s s r, wow, a mix
+        pH 7, mRNA, NaCl, iPhone | p aitch seven, m r n eigh, n eigh c l, iphone
     """,
     "Roman numerals": """
         World War II, Part III | world war two, part three
