@@ -32,9 +32,11 @@ _DAY_OR_TIME = rf"\d\d?(?::\d\d|\s?[AaPp]\.?[Mm]\b|st\b|nd\b|rd\b|th\b|[-–]\d|
 # "5s" is a number of seconds after or before these, and after a unit of time or a sign: "1m 5s", "= 5s".
 _BEFORE_SECONDS = (
     r"for|in|after|takes?|took|within|every|per|under|over|than|about|around|only|just|last|next|first|least|most|"
-    r"lasts|wait|sleep|hold|rest|of|to|at|is|was|an?|another|up"
+    r"lasts|from|down|wait|sleep|hold|rest|of|to|at|is|was|an?|another|up"
 )
 _AFTER_SECONDS = r"timeout|delay|interval|rest|pause|clip|video|timer|window|hold|limit|break|later|ago|each|per|left"
+# Other numbers are rather those of a table's seconds: "16s", "120s". "747s" are aircraft.
+_IS_PLURAL = re.compile(r"\d|[1-9]0|\d\d[1-9]")
 _BEFORE_A_DECADE = ("the ", "her ", "his ", "their ", "my ", "our ", "your ", "early ", "mid ", "mid-", "late ")
 # Of the Bible: "Genesis 1:1-3" is no time.
 _BOOKS = (
@@ -132,7 +134,8 @@ def _decade(match: re.Match[str]) -> str:
 def _numbers(match: re.Match[str]) -> str:
     """Return "fives" for "5s", unless the word before it makes it a number of seconds."""
     before, number = match.groups()
-    if before and not match.string.startswith(" of ", match.end()):
+    of = number[-1] == "0" and match.string.startswith(" of ", match.end())  # 100s of people
+    if (before and not of) or not (of or _IS_PLURAL.fullmatch(number) or match.string[match.start() - 1] == "-"):
         return match[0]
     return (before or "") + plural(pairs(number) if number[-2:] != "00" else cardinal(number).removeprefix("one "))
 
@@ -192,10 +195,10 @@ RULES = (
     rule(rf"(?:{'|'.join(f'(?<={word})' for word in _BEFORE_A_DECADE)})()([2-9]0)s\b", _decade),
     # two 5s, 747s, F-16s
     rule(
-        rf"(?:(\b(?i:{_BEFORE_SECONDS})\s|[:=~<>≈±]\s?)|(?<![\w.,/])(?<!\d[-–])(?<!\d[hm] ))"
+        rf"(?:(\b(?i:{_BEFORE_SECONDS})\s|[:=~<>≈±+]\s?)|(?<![\w.,/])(?<!\d[-–])(?<!\d[hm] ))"
         rf"(0|[1-9]\d{{0,3}})s\b(?!/|\s?=| (?:{_AFTER_SECONDS})\b)",
         _numbers,
     ),
     # class of '99
-    rule(r"(?<!\w)'(\d\d)(?![\w'])", _class_of),
+    rule(r"(?<!\w)'(\d\d)(?![\w']|[.,:/-]\d)", _class_of),
 )

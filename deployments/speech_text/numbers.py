@@ -123,7 +123,8 @@ def _short_telephone(match: re.Match[str]) -> str:
 
 def _scientific(match: re.Match[str]) -> str:
     minus = "minus " if match[2] == "-" else ""
-    return f"{cardinal(match[1])} times ten to the power of {minus}{cardinal(str(int(match[3])))}"
+    # Its first number stays one, as a sign may be before it.
+    return f"{match[1]} times ten to the power of {minus}{cardinal(str(int(match[3])))}"
 
 
 def _out_of(match: re.Match[str]) -> str:
@@ -187,7 +188,7 @@ GROUPS = (
     rule(r"(?<![\w+])\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,5}(?!\w)", _telephone),
     rule(r"(?<![\w-])(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\w-])", _telephone),
     # 020 7946 0958; the number of a card
-    rule(r"(?<![\w.,-])0\d{1,4}(?: \d{2,4}){2,4}(?![\w-]|[.,]\d)", _telephone),
+    rule(r"(?<![\w.,-])0[1-9]\d{0,3}(?: \d{2,4}){2,4}(?![\w-]|[.,]\d)", _telephone),
     rule(r"(?<![\w.,-])\d{4}(?: \d{4}){3}(?![\w-]|[.,]\d| \d)", _telephone),
     # Without an area code: American examples begin with 555, other numbers may be a range.
     rule(r"\b(?:(?:[Pp]hone|[Tt]el\.?|[Nn]umber|at|[Cc]all|[Dd]ial)[ :]+\d{3}|555)-\d{4}(?![\w-])", _short_telephone),
@@ -200,8 +201,8 @@ GROUPS = (
     rule(rf"(?<![\w.,])(\d{{3,4}})([A-Z]?)(?= (?:[A-Z][a-z]{{1,20}} ){{1,3}}(?:{_STREET})\b)", _house_number),
     # 123-45-6789: neither a range nor a date
     rule(rf"(?<![\w-])\d{{1,6}}(?:-\d{{1,6}}){{2,6}}(?![\w-]|{_EQUALS})", _telephone),
-    # 6.022e23, 1.5e-10
-    rule(r"(?<![\w.,])(\d{1,15}(?:\.\d{1,15})?)[eE]([+-]?)(\d{1,3})(?!\w|\.\d)", _scientific),
+    # 6.022e23, 1.5e-10; 59362e5 and 1E12 may be a part of a hash
+    rule(r"(?<![\w.,])(?!\d+E\d)([1-9]\d?|\d\.\d{1,15})[eE]([+-]?)(\d{1,3})(?!\w|\.\d)", _scientific),
 )
 
 # "5-10 km" is "5 to 10 km": the unit is read later.
@@ -222,7 +223,7 @@ FRACTIONS = (
     rule(r"(?<![\w./,])50/50(?![\w/]|[.,]\d)", "fifty fifty"),
     # 4/5 stars, 4.5/5
     rule(r"(?<![\w./,])(\d)/(5)(?= stars?\b)", _out_of),
-    rule(r"(?<![\w./,])(\d{1,3}\.\d{1,2})/(\d{1,3})(?![\w/]|[.,]\d)", _out_of),
+    rule(r"(?<![\w./,])(\d{1,3}\.\d{1,2})/(4|5|10|20|100)(?![\w/]|[.,]\d)", _out_of),
     rule(rf"(?<![\w./,]){_FRACTION}(?![\w/]|[.,]\d)", _fraction),
 )
 
@@ -232,7 +233,11 @@ PLAIN = (
     rule(r"(?<=[A-Za-z])-(?=\d)|(?<=\d)-(?=[A-Za-z])", " "),
     rule(r"(?<![\w.])(\d{1,3}(?:,\d{3})+|\d+)(?:st|nd|rd|th)\b", _ordinal),
     # "4K" and "i7-12700K" are names.
-    rule(rf"{START}(?<!\w-)({NUMBER})( ?(?:thousand|million|billion|trillion|bn|tn)|(?:(?<=[\d.]\d)K|k|M))\b", _scaled),
+    rule(
+        rf"{START}(?!(?<=\w-)\d+K)({NUMBER})"
+        r"( ?(?:thousand|million|billion|trillion|bn|tn)|(?:(?<=[\d.]\d)K|k|M))\b",
+        _scaled,
+    ),
     rule(rf"\b((?i:from|between) )({_YEAR})( (?:to|and|until|till|through) )({_YEAR}){_NOT_COUNTED}", _between_years),
     rule(rf"(\b(?:{_BEFORE_A_YEAR})\b|\()(\s*)({_YEAR}){_NOT_COUNTED}", _year_after),
     rule(rf"((?i:\bthe))(\s)({_YEAR})(?=\s{_OF_A_YEAR}\b)", _year_after),

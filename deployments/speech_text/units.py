@@ -46,7 +46,7 @@ _LAST = r"A(?= (?:of|at|fuse|current|circuit|breaker|charger|and|or)\b|[.,;:)]|\
 # No words: also units without a number, as in "measured in GHz".
 _ALONE = (
     "Hz", "kHz", "MHz", "GHz", "kW", "kWh", "MWh", "mAh", "dB", "eV", "keV", "MeV", "GeV", "mmHg", "hPa", "kPa", "kJ",
-    "kcal", "km", "cm", "kg", "mg", "mL", "kB", "KiB", "MiB", "GiB", "kbps", "Mbps", "Gbps", "kph", "mph", "rpm",
+    "kcal", "km", "kg", "mg", "mL", "kB", "KiB", "MiB", "GiB", "kbps", "Mbps", "Gbps", "kph", "mph",
     "ppm", "ppb",
 )  # fmt: skip
 _PER = {
@@ -72,9 +72,8 @@ _NO_NOUN = (
     r"and|or|by|x|to|in|of|from|for|is|are|was|were|at|on|with|if|than|as|but|when|wide|tall|long|deep|high|thick|"
     r"apart|above|below|off|away|across|square|each|per"
 )
-_LENGTH = rf"{START}((?:\d{{1,3}} )?\d{{1,3}}/\d{{1,3}}|\d{{1,3}}(?:\.\d{{1,3}})?)(['′]|[\"″])"
-_QUOTE_CHARS = 200  # of the text before a mark, in which a quotation may begin that the mark ends
-_OPENS = {mark: re.compile(rf"(?<!\w){mark}(?!\s)[^{mark}]*\Z") for mark in _LENGTHS}
+_LENGTH = rf"{START}(?<!['\"=])(?!0\b(?!\.))((?:\d{{1,3}} )?\d{{1,3}}/\d{{1,3}}|\d{{1,3}}(?:\.\d{{1,3}})?)"
+_OF_A_NOUN = rf"(?!\w)(?=[ -](?!(?:{_NO_NOUN})\b)([a-z]{{2}})|)"
 
 
 def _measured(match: re.Match[str]) -> str:
@@ -102,13 +101,12 @@ def _amount(number: str) -> tuple[str, bool, bool]:
 
 
 def _length(match: re.Match[str]) -> str:
-    """Return "twelve inches" for 12", or "twelve inch" before a noun, unless the mark ends a quotation."""
+    """Return "twelve inches" for 12", or "twelve inch" before a noun; what is a quotation stays."""
     number, mark, noun = match.groups()
-    mark = mark.translate(_PRIMES)
-    if _OPENS[mark].search(match.string, max(0, match.start() - _QUOTE_CHARS), match.start()):
+    if not number:
         return match[0]
     words, is_one, part = _amount(number)
-    one, many = _LENGTHS[mark]
+    one, many = _LENGTHS[mark.translate(_PRIMES)]
     words = "half" if words == "one half" else words
     if part and not noun:
         return f"{words} {'' if words == 'half' else 'of '}{'an' if one == 'inch' else 'a'} {one}"
@@ -119,7 +117,7 @@ def _alone(match: re.Match[str]) -> str:
     before, unit, per = match.groups()
     one, _, many = _UNITS[unit].partition("|")
     name = one if before else many or f"{one}s"
-    return (before or "").replace("/", " per ") + name + (f" per {_PER[per]}" if per else "")
+    return (before or "") + name + (f" per {_PER[per]}" if per else "")
 
 
 def _height(match: re.Match[str]) -> str:
@@ -132,14 +130,15 @@ RULES = (
     rule(r"(?<![\w.'])(\d)['′] ?(\d{1,2})(?:[\"″]|′′|''|(?![\w'\"]|\.\d|\s?[x×]))", _height),
     # 6' tall, a 6' fence, 8" x 10"
     rule(r"(?<=\d['′\"″])\s?[x×]\s?(?=\d)", " by "),
-    rule(rf"{_LENGTH}(?!\w)(?=[ -](?!(?:{_NO_NOUN})\b)([a-z]{{2}})|)", _length),
+    rule(rf"(?<!\w)'(?!\d\d)[^']{{0,200}}'(?!\w)|{_LENGTH}(['′]){_OF_A_NOUN}", _length),
+    rule(rf"(?<!\d)\"[^\"]{{0,200}}\"|{_LENGTH}([\"″]){_OF_A_NOUN}", _length),
     # 1h 30m
     rule(r"(?<=\dh)(\s?\d{1,2})\s?m\b", r"\1 min"),
     rule(rf"{START}{_QUANTITY}[ -]?{_UNIT}(²|³|\^2|\^3)?{_RATE}{_END}", _measured),
     # "dollars per lb"
     rule(rf"(?<=\bper )({one_of(_PER)})(?![\w'])", lambda match: _PER[match[1]]),
     # "measured in GHz"
-    rule(rf"(\b(?:per|an?) |(?<=[a-z])/)?(?<![\w'])({one_of(_ALONE)}){_RATE}(?![\w'/])", _alone),
+    rule(rf"(\b(?:per|an?) )?(?<![\w'./-])({one_of(_ALONE)}){_RATE}(?![\w'/-]|\.\w)", _alone),
     # "hours/week", "requests/s" after a number and a word
     rule(rf"(?<=[a-z])/(?=(?:{one_of(('s', 'sec', 'min', 'h', 'day', 'week', 'month', 'year'))})\b)", " per "),
 )

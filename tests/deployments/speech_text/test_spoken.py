@@ -61,7 +61,8 @@ TABLE = {
         ٣ apples | three apples
         3 million people, 300K users | three million people, three hundred thousand users
         room 12b | room twelve b
-        2.5e6 | two point five times ten to the power of six
+        59362e5, U+1E12 | fifty nine thousand three hundred sixty two e five, u plus one e twelve
+        -2.5e6 | minus two point five times ten to the power of six
         1.5e-10. | one point five times ten to the power of minus ten.
         1 000 001 people, 10 000, $1 000 000 | one million one people, ten thousand, one million dollars
         rows 100 200 300 | rows one hundred two hundred three hundred
@@ -116,6 +117,7 @@ TABLE = {
         10 µm, 5 kΩ | ten micrometers, five kilohms
         4K, 5G, 3D | four k, five g, three d
         takes 30s, timeout: 5s, 10s timeout | takes thirty seconds, timeout, five seconds, ten seconds timeout
+        a cell, 16s, another | a cell, sixteen seconds, another
         two 5s, 1s and 0s, 747s, F-16s | two fives, ones and zeros, seven forty sevens, f sixteens
         100s of people, for 1000s of years | hundreds of people, for thousands of years
         1h 30m 20s, 30 m | one hour thirty minutes twenty seconds, thirty meters
@@ -125,9 +127,9 @@ TABLE = {
         5 eV, 120 mmHg, 200 hp | five electronvolts, one hundred twenty millimeters of mercury, two hundred horsepower
         a 5 A fuse, draws 2 A. | a five amps fuse, draws two amps.
         5 A levels, an HP laptop | five a levels, an aitch p laptop
-        in GHz, cost per kWh, calls/kWh | in gigahertz, cost per kilowatt hour, calls per kilowatt hour
+        in GHz, cost per kWh, an rpm package | in gigahertz, cost per kilowatt hour, an rpm package
         the speed in km/h | the speed in kilometers per hour
-        "I have 12" and 'version 5' | i have twelve and 'version five '
+        "I have 12" and "V=1" or 'version 5' or b'3' | i have twelve and v equals one or 'version five ' or b' three '
     """,
     "dates": """
         2024-03-04 | march fourth, twenty twenty four
