@@ -239,7 +239,7 @@ PLAIN = (
         _scaled,
     ),
     rule(rf"\b((?i:from|between) )({_YEAR})( (?:to|and|until|till|through) )({_YEAR}){_NOT_COUNTED}", _between_years),
-    rule(rf"(\b(?:{_BEFORE_A_YEAR})\b|\()(\s*)({_YEAR}){_NOT_COUNTED}", _year_after),
+    rule(rf"(\b(?:{_BEFORE_A_YEAR})\b|\()(\s*)({_YEAR}){_NOT_COUNTED}(?! (?:to|or) \d{{3,5}}{_COUNTED})", _year_after),
     rule(rf"((?i:\bthe))(\s)({_YEAR})(?=\s{_OF_A_YEAR}\b)", _year_after),
     rule(rf"(?<![\w.,])({_YEAR})(?=\s*(?:BCE?|CE|AD)\b)", _year),
     rule(

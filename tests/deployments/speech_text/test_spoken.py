@@ -176,6 +176,7 @@ TABLE = {
         from 1861 to 1865 | from eighteen sixty one to eighteen sixty five
         Between 1861 and 1865 | between eighteen sixty one and eighteen sixty five
         between 1200 and 1500 people | between one thousand two hundred and one thousand five hundred people
+        from 1200 to 1400 calories | from one thousand two hundred to one thousand four hundred calories
         The 1860 election, the 1500 meter race | the eighteen sixty election, the one thousand five hundred meter race
         44 BC, AD 70 | forty four b c, eigh d seventy
     """,
