@@ -15,7 +15,6 @@ import av
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
-from av.container import InputContainer
 from numpy.typing import NDArray
 
 from deployments.errors import BrokenMedia, ParleyError, TooLarge, UnsupportedMedia
@@ -30,10 +29,6 @@ PROBE_S = 600
 SILENT_PEAK = 1e-4  # -80 dBFS: below it is the noise of 16-bit samples
 
 Samples = NDArray[np.float32]  # of shape (n,), or (channels, n)
-
-# Options of a demuxer. A WAV's header says what it contains; without probesize FFmpeg searches 5 MB for other codecs,
-# which takes longer than decoding. max_size makes frames larger, as each has a fixed cost. Both in bytes.
-_OPTIONS = {"wav": {"probesize": "32", "max_size": "8192"}}
 
 
 class Decoder:
@@ -61,6 +56,7 @@ class Decoder:
         """
         try:
             for part in joined.parts(self._source, self._demuxer, self._start, self._param):
+                self._demuxer = part.demuxer  # for errors
                 track = self._audible_track(part)
                 yield from _resampled(self._frames(part, track, self._progress))
             self._progress.check_end()
@@ -71,7 +67,7 @@ class Decoder:
 
     def _audible_track(self, part: joined.Part) -> int:
         """Return the index of the first track that is not silent; of the first one if all are."""
-        with self._opened(part) as container:
+        with part.opened() as container:
             count = len(container.streams.audio)
         if count == 0:
             raise UnsupportedMedia(
@@ -86,15 +82,8 @@ class Decoder:
             return any(np.ptp(block, axis=1).max(initial=0) > SILENT_PEAK for block in blocks)
         return False
 
-    def _opened(self, part: joined.Part) -> InputContainer:
-        part.seek(0)
-        options = _OPTIONS.get(self._demuxer)
-        container = av.open(part, "r", format=self._demuxer, options=options, metadata_errors="ignore")
-        assert isinstance(container, InputContainer)
-        return container
-
     def _frames(self, part: joined.Part, track: int, progress: _Progress) -> Iterator[AudioFrame]:
-        with self._opened(part) as container:
+        with part.opened() as container:
             for packet in container.demux(container.streams.audio[track]):
                 try:
                     frames = packet.decode()

@@ -137,16 +137,17 @@ def _tag_bytes(head: bytes) -> int:
 def _first_frames(data: bytes) -> tuple[str, int] | None:
     """Return the demuxer and the offset of the first ``FRAMES_IN_A_ROW`` frames of MP3 or AAC."""
     for candidate in itertools.islice(_FRAME.finditer(data), MAX_CANDIDATES):
-        for demuxer, frame_bytes in (("mp3", _mp3_bytes), ("aac", _aac_bytes)):
-            if _follow(data, candidate.start(), frame_bytes):
+        for demuxer in _FRAME_BYTES:
+            if frames_follow(data, candidate.start(), demuxer, FRAMES_IN_A_ROW):
                 return demuxer, candidate.start()
     return None
 
 
-def _follow(data: bytes, start: int, frame_bytes: Callable[[bytes], int]) -> bool:
-    """Return whether ``FRAMES_IN_A_ROW`` frames of one format begin at ``start``."""
+def frames_follow(data: bytes, start: int, demuxer: str, count: int) -> bool:
+    """Return whether ``count`` frames of MP3 or AAC, as ``demuxer`` says, begin at ``start``."""
+    frame_bytes = _FRAME_BYTES[demuxer]
     version = data[start + 1 : start + 2]
-    for _ in range(FRAMES_IN_A_ROW):
+    for _ in range(count):
         head = data[start : start + 6]
         size = frame_bytes(head) if len(head) == 6 and head[1:2] == version else 0
         if not size:
@@ -171,3 +172,6 @@ def _aac_bytes(head: bytes) -> int:
         return 0
     size = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
     return size if size > 7 else 0
+
+
+_FRAME_BYTES: dict[str, Callable[[bytes], int]] = {"mp3": _mp3_bytes, "aac": _aac_bytes}

@@ -157,6 +157,99 @@ def test_decodes_joined_files_of_different_rates_and_channels(
     assert np.abs(audio.samples[-8000:-4000]).max() > 0.3
 
 
+FORMATS = {
+    "wav": encoded("wav", "pcm_s16le", 16_000),
+    "flac": encoded("flac", "flac", 48_000),
+    "mp3": encoded("mp3", "libmp3lame", 44_100),
+    "aac": encoded("adts", "aac", 44_100, 2),
+    "ogg": encoded("ogg", "libopus", 48_000),
+    "webm": encoded("webm", "libopus", 48_000),
+    "m4a": encoded("ipod", "aac", 44_100),
+}
+
+
+@pytest.mark.parametrize("second", FORMATS)
+@pytest.mark.parametrize("first", FORMATS)
+def test_decodes_joined_files_of_different_formats(first: str, second: str) -> None:
+    audio = decode(FORMATS[first] + FORMATS[second])
+    assert audio.duration_s == pytest.approx(2 * SECONDS, abs=0.2)
+    assert pitch_hz(audio) == pytest.approx(TONE_HZ, abs=3)
+    assert np.abs(audio.samples[-8000:-4000]).max() > 0.3
+
+
+def test_decodes_a_file_of_frames_between_others() -> None:
+    names = ("wav", "mp3", "mp3", "flac", "aac", "mp3", "webm")
+    audio = decode(b"".join(FORMATS[name] for name in names))
+    assert audio.duration_s == pytest.approx(len(names) * SECONDS, abs=0.5)
+
+
+@pytest.mark.parametrize("second", FORMATS)
+@pytest.mark.parametrize(
+    "first",
+    [
+        ("wav", "pcm_s16le", 16_000),
+        ("flac", "flac", 48_000),
+        ("mp3", "libmp3lame", 44_100),
+        ("adts", "aac", 44_100),
+        ("ogg", "libopus", 48_000),
+        ("webm", "libopus", 48_000),
+    ],
+)
+def test_decodes_what_follows_a_truncated_file(first: tuple[str, str, int], second: str) -> None:
+    data = encoded(*first, seconds=4)
+    audio = decode(data[: len(data) // 2] + FORMATS[second])
+    assert 2 < audio.duration_s < 4
+    assert np.abs(audio.samples[-8000:-4000]).max() > 0.3
+
+
+@pytest.mark.parametrize("second", [("pcm_s16le", 44_100), ("aac", 16_000), ("libopus", 48_000)])
+@pytest.mark.parametrize("first", [("pcm_s16le", 8_000), ("aac", 48_000), ("libopus", 48_000)])
+def test_decodes_joined_matroska_files_of_different_codecs(first: tuple[str, int], second: tuple[str, int]) -> None:
+    audio = decode(encoded("matroska", *first) + encoded("matroska", *second))
+    assert audio.duration_s == pytest.approx(2 * SECONDS, abs=0.2)
+    assert pitch_hz(audio) == pytest.approx(TONE_HZ, abs=3)
+
+
+@pytest.mark.parametrize("container", ["wav", "mp4", "matroska"])
+def test_a_container_of_mp3_is_one_file(container: str) -> None:
+    audio = decode(encoded(container, "libmp3lame", 44_100, seconds=3))
+    assert audio.duration_s == pytest.approx(3, abs=0.2)
+    assert pitch_hz(audio) == pytest.approx(TONE_HZ, abs=3)
+
+
+def flac_in(container: str) -> bytes:
+    target = io.BytesIO()
+    with av.open(io.BytesIO(FORMATS["flac"])) as source, av.open(target, "w", format=container) as output:
+        stream = output.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(source.streams.audio[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                output.mux(packet)
+    return target.getvalue()
+
+
+@pytest.mark.parametrize("second", FORMATS)
+@pytest.mark.parametrize("container", ["ogg", "matroska", "mp4"])
+def test_a_container_of_flac_is_one_file(container: str, second: str) -> None:
+    assert b"fLaC" in flac_in(container)
+    audio = decode(flac_in(container) + FORMATS[second])
+    assert audio.duration_s == pytest.approx(2 * SECONDS, abs=0.2)
+    assert pitch_hz(audio) == pytest.approx(TONE_HZ, abs=3)
+
+
+TAILS = {
+    "zeros": bytes(10_000),
+    "ID3v1": b"TAG" + b"Title".ljust(125, b"\0"),
+    "APE": b"APETAGEX\xd0\7\0\0" + struct.pack("<II", 40, 1) + bytes(12) + b"Artist\0Someone",
+}
+
+
+@pytest.mark.parametrize("tail", TAILS)
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_follows_a_file_and_is_no_file_is_ignored(name: str, tail: str) -> None:
+    assert decode(FORMATS[name] + TAILS[tail]).duration_s == pytest.approx(SECONDS, abs=0.2)
+
+
 def test_decodes_many_joined_mp3s_of_different_rates() -> None:
     files = [encoded("mp3", "libmp3lame", rate_hz, channels) for rate_hz, channels in ((44_100, 1), (22_050, 2))]
     assert decode_audio(b"".join(files * 20), max_s=100).duration_s == pytest.approx(40 * SECONDS, abs=4)
