@@ -25,6 +25,7 @@ _AUDIO: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff]"), "mp3"),
     (re.compile(rb"\xff[\xf0\xf1\xf8\xf9]"), "aac"),
 )
+_AUDIO_AFTER_FILLING = _AUDIO[:4]  # those with a long signature that does not begin with zero bytes
 _IMAGE: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "PNG"),
     (re.compile(rb"\xff\xd8\xff"), "JPEG"),
@@ -41,6 +42,7 @@ SEARCH_BYTES = 16_384  # among which frames of MP3 or AAC may begin, after zero 
 MAX_CANDIDATES = 200  # in them
 FRAMES_IN_A_ROW = 3  # that other bytes are not mistaken for
 
+_FILLING = re.compile(rb"(?:\xef\xbb\xbf)?[\0\r\n]*")
 _FRAME = re.compile(rb"\xff[\xe0-\xff]")
 _MPEG_1 = 3
 _KBPS = {  # of MP3, for MPEG 1 and for MPEG 2 and 2.5
@@ -74,7 +76,8 @@ def audio_demuxer(data: bytes) -> str | None:
 def find_audio(source: BinaryIO) -> tuple[str, int] | None:
     """Return the name of FFmpeg's demuxer and where the audio begins; ``None`` for other content.
 
-    Audio begins after ID3v2 tags. Frames of MP3 and AAC are also found within the next ``SEARCH_BYTES``.
+    Audio begins after ID3v2 tags, and after zero bytes, a byte order mark or empty lines. Frames of MP3 and AAC are
+    also found within the next ``SEARCH_BYTES``.
     """
     start = 0
     for _ in range(MAX_TAGS):
@@ -85,6 +88,9 @@ def find_audio(source: BinaryIO) -> tuple[str, int] | None:
     data = _read_at(source, start, SEARCH_BYTES)
     if demuxer := _match(_AUDIO, data):
         return demuxer, start
+    filling = _FILLING.match(data)
+    if filling and (demuxer := _match(_AUDIO_AFTER_FILLING, data[filling.end() :])):
+        return demuxer, start + filling.end()
     if not _match(_IMAGE, data) and (found := _first_frames(data)):
         return found[0], start + found[1]
     return ("mp3", 0) if start else None  # a tag of a wrong size

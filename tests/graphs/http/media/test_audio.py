@@ -330,6 +330,29 @@ def test_the_channels_of_each_piece_of_a_recording_are_mixed_separately() -> Non
     assert all(audio.samples.std() > 0.1 for _, audio in audio_pieces(target, max_s=1000, param="file"))
 
 
+def noise(dbfs: float, seconds: float = SECONDS) -> np.ndarray:
+    """Return white noise of that power, of shape (n,)."""
+    return (np.random.default_rng(7).standard_normal(int(16_000 * seconds)) * 10 ** (dbfs / 20)).astype(np.float32)
+
+
+def hum(amplitude: float) -> np.ndarray:
+    """Return 50 Hz of shape (n,)."""
+    return (amplitude * np.sin(2 * np.pi * 50 * np.arange(int(16_000 * SECONDS)) / 16_000)).astype(np.float32)
+
+
+@pytest.mark.parametrize("disturbance", [noise(-15), noise(-17), hum(0.25), hum(0.5)])
+def test_speech_of_opposite_phases_survives_what_both_channels_have(disturbance: np.ndarray) -> None:
+    x = 0.98 * speech()
+    audio = decode(wav(np.stack([x + disturbance, -x + disturbance], axis=1).clip(-1, 1)))
+    assert pitch_hz(audio) == pytest.approx(TONE_HZ, abs=3)
+
+
+def test_speakers_in_a_channel_each_are_mixed() -> None:
+    first, second = (np.concatenate(parts) for parts in ([speech(), 0 * speech()], [0 * speech(), speech()]))
+    audio = decode(wav(np.stack([first, second], axis=1)))
+    assert all(half.std() > 0.1 for half in np.split(audio.samples, 2))
+
+
 def tracks(*signals: np.ndarray) -> bytes:
     """Return a WebM with one track for each signal."""
     target = io.BytesIO()
@@ -351,6 +374,21 @@ def test_decodes_the_first_track_that_is_not_silent() -> None:
     assert audio.duration_s == pytest.approx(SECONDS, abs=0.1)
 
 
+@pytest.mark.parametrize("dbfs", [-65, -50, -38])
+def test_decodes_the_track_with_speech_after_one_with_noise(dbfs: float) -> None:
+    assert pitch_hz(decode(tracks(noise(dbfs), speech()))) == pytest.approx(TONE_HZ, abs=3)
+
+
+def test_decodes_the_first_of_several_loud_tracks() -> None:
+    assert decode(tracks(0.4 * speech(), speech(3))).duration_s == pytest.approx(SECONDS, abs=0.1)
+
+
+def test_rejects_more_tracks_than_are_compared() -> None:
+    assert pitch_hz(decode(tracks(*[0 * speech()] * 7, speech()))) == pytest.approx(TONE_HZ, abs=3)
+    with pytest.raises(TooLarge, match="9 audio tracks; the limit is 8"):
+        decode(tracks(*[0 * speech()] * 8, speech()))
+
+
 def test_decodes_silent_tracks_as_silence() -> None:
     assert np.abs(decode(tracks(0 * speech(), 0 * speech())).samples).max() < 1e-4
 
@@ -360,6 +398,17 @@ def test_amplifies_very_quiet_audio(peak_dbfs: float) -> None:
     audio = decode(wav(speech() / 0.5 * 10 ** (peak_dbfs / 20)))
     assert np.abs(audio.samples).max() == pytest.approx(0.1, abs=0.001)
     assert pitch_hz(audio) == pytest.approx(TONE_HZ, abs=3)
+
+
+def test_a_click_does_not_prevent_the_amplification_of_quiet_speech() -> None:
+    samples = speech() / 0.5 * 10 ** (-60 / 20)
+    samples[[100, 799]] = 0.5
+    assert np.abs(decode(wav(samples)).samples[2000:]).max() == pytest.approx(0.1, abs=0.001)
+
+
+def test_does_not_amplify_one_word_in_a_long_pause() -> None:
+    samples = np.concatenate([noise(-75, 20), speech(0.3), noise(-75, 5)])
+    assert np.abs(decode(wav(samples)).samples[:16_000]).max() < 0.002
 
 
 def test_does_not_amplify_audio_of_usual_loudness() -> None:
@@ -397,6 +446,12 @@ def test_decodes_audio_after_an_id3_tag(container: str, codec: str, size: int) -
     data = id3(size) + encoded(container, codec, 44_100)
     assert pitch_hz(decode(data)) == pytest.approx(TONE_HZ, abs=3)
     assert len(list(audio_pieces(io.BytesIO(data), max_s=10, param="file"))) == 1
+
+
+@pytest.mark.parametrize("filling", [bytes(1500), b"\xef\xbb\xbf", b"\r\n\r\n", id3(32) + bytes(3000)])
+@pytest.mark.parametrize("name", ["wav", "flac", "ogg", "webm"])
+def test_decodes_audio_after_bytes_without_meaning(name: str, filling: bytes) -> None:
+    assert pitch_hz(decode(filling + FORMATS[name])) == pytest.approx(TONE_HZ, abs=3)
 
 
 @pytest.mark.parametrize("junk", [bytes(1500), np.random.default_rng(3).bytes(9000)], ids=["zeros", "noise"])
