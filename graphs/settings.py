@@ -128,7 +128,8 @@ class GatewayConfig(Settings):
         default=1_000_000, description="Longest text of all messages of one conversation together."
     )
     max_audio_s: PositiveFloat = Field(
-        default=120, description="Longest recording of a chat, in seconds; decoding stops there."
+        default=120,
+        description="Longest audio of one conversation, all its recordings together, in seconds; decoding stops there.",
     )
     max_image_pixels: PositiveInt = Field(
         default=25_000_000, description="Largest picture; checked in its header, before decoding."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from deployments.errors import InvalidRequest, NothingToAnswer, TooLarge
@@ -30,9 +30,22 @@ class TurnReader:
             if count > limit:
                 raise InvalidRequest(f"The request has {count} {name}; the limit is {limit}.", param=param)
 
-    async def audio(self, data: bytes, param: str) -> Audio:
-        """Decode a recording; see ``decode_audio`` for what it raises."""
-        return await self.sandbox.audio(data, max_s=self.config.max_audio_s, param=param)
+    async def audio(self, data: bytes, param: str, earlier: Iterable[Audio] = ()) -> Audio:
+        """Decode a recording; see ``decode_audio`` for what it raises.
+
+        ``earlier`` are the other recordings of the conversation, whose seconds count in the limit.
+        """
+        limit_s = self.config.max_audio_s
+        earlier_s = sum(audio.duration_s for audio in earlier)
+        try:
+            return await self.sandbox.audio(data, max_s=max(0, limit_s - earlier_s), param=param)
+        except TooLarge as error:
+            if not earlier_s:
+                raise
+            message = (
+                f"{error.message} The conversation has {earlier_s:g} s of other audio; its limit is {limit_s:g} s."
+            )
+            raise TooLarge(message, param=param) from None
 
     async def image(self, data: bytes, param: str) -> Image:
         """Decode a picture; see ``decode_image`` for what it raises."""

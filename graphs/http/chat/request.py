@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PositiveInt
@@ -114,7 +114,7 @@ class ChatReader:
             return await self._read_form(request)
         data = await self._read_data(request, media_type)
         if media_type == "application/x-www-form-urlencoded":
-            return _once_each(await self._executor.parse(len(data), read_urlencoded, data))
+            return _once_each(_filled(await self._executor.parse(len(data), read_urlencoded, data)))
         if media_type == "text/plain":
             return {"text": _text(data)}
         if not data:
@@ -136,7 +136,8 @@ class ChatReader:
         form = await read_form(request, self._config.max_body_bytes)
         try:
             parts = [
-                (name, await part.read() if isinstance(part, UploadFile) else part) for name, part in form.multi_items()
+                (name, await part.read() if isinstance(part, UploadFile) else part)
+                for name, part in _filled(form.multi_items())
             ]
         finally:
             await form.close()
@@ -163,6 +164,18 @@ class ChatReader:
         audio = () if request.audio is None else (await self._turns.audio(request.audio, "audio"),)
         images = [await self._turns.image(data, "image") for data in request.image]
         return TurnMessage("user", (request.text or "").strip(), audio, tuple(images))
+
+
+def _filled(items: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Yield the parts of a form without those that its user left empty, which browsers send as well.
+
+    Browsers send a file input without a file as an empty file without a name. An unknown field that is empty remains,
+    and is an error.
+    """
+    for name, value in items:
+        is_filled = value.filename or value.size if isinstance(value, UploadFile) else value
+        if is_filled or name not in ChatRequest.model_fields:
+            yield name, value
 
 
 def _once_each(items: Iterable[tuple[str, Any]]) -> dict[str, Any]:

@@ -19,6 +19,9 @@ PIECE_S = 30  # of a long recording: one window of Whisper
 CUT_WITHIN_S = 10  # a piece is cut at the quietest point of its last seconds
 QUIET_PEAK = 0.01  # -40 dBFS: quieter audio is amplified, because detectors of speech miss it
 AMPLIFIED_PEAK = 0.1  # -20 dBFS
+PEAK_BLOCK_S = 0.05
+CLICK_BLOCKS = 2  # the loudest blocks, which are not considered: a click must not decide that speech is loud
+OPPOSITE_POWER = 2  # of the difference of two channels to their mean, from which speech has opposite phases in them
 CANCELLED_POWER = 0.1  # of a mix, in relation to its loudest channel: below it the channels have opposite phases
 
 
@@ -56,7 +59,9 @@ def _amplified(samples: Samples, peak: float) -> Audio:
 
 
 def _peak(samples: Samples) -> float:
-    return float(np.abs(samples).max(initial=0))
+    """Return the peak of all but the loudest ``CLICK_BLOCKS``."""
+    peaks = np.maximum.reduceat(np.abs(samples), np.arange(0, len(samples), int(PEAK_BLOCK_S * RATE_HZ)))
+    return float(np.sort(peaks)[-1 - min(CLICK_BLOCKS, len(peaks) // 10)])
 
 
 def _pieces(blocks: Iterator[Samples], param: str) -> Iterator[Samples]:
@@ -80,17 +85,27 @@ def _pieces(blocks: Iterator[Samples], param: str) -> Iterator[Samples]:
 
 
 def _mono(blocks: Sequence[Samples], param: str) -> Samples:
-    """Mix channels without their constant offsets. Where they cancel each other out, return the loudest one."""
+    """Mix channels without their constant offsets. Where they cancel each other out, return what has the speech."""
     samples = np.concatenate(blocks, axis=1)
     if not np.isfinite(samples).all():
         raise BrokenMedia("The audio contains samples that are NaN or infinite. Export it again.", param=param)
     np.clip(samples, -1, 1, out=samples)
     samples -= samples.mean(axis=1, keepdims=True)
     mix: Samples = samples.mean(axis=0)
+    if len(samples) == 2:
+        difference: Samples = (samples[0] - samples[1]) / 2
+        return difference if _speech_power(difference) > OPPOSITE_POWER * _speech_power(mix) else mix
     power = np.einsum("ij,ij->i", samples, samples)
     if mix @ mix < CANCELLED_POWER * power.max(initial=0):
         mix = samples[int(np.argmax(power))]
     return mix
+
+
+def _speech_power(samples: Samples) -> float:
+    """Return the power between about 200 and 2,000 Hz, without hum and hiss."""
+    low = samples[: len(samples) // 4 * 4].reshape(-1, 4).mean(axis=1)
+    band = np.diff(low)
+    return float(band @ band)
 
 
 def _quietest(samples: Samples) -> int:

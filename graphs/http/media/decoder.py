@@ -15,7 +15,6 @@ import av
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
-from av.container import InputContainer
 from numpy.typing import NDArray
 
 from deployments.errors import BrokenMedia, ParleyError, TooLarge, UnsupportedMedia
@@ -25,15 +24,12 @@ RATE_HZ = 16_000
 PLAUSIBLE_RATES_HZ = range(1_000, 768_001)  # another rate in a header makes the resampler allocate gigabytes
 BROKEN_PACKETS = 8  # that are skipped in a row, about 0.2 s, and in any file
 BROKEN_SHARE = 0.1  # of all packets, that are skipped in a long file: joined MP3s have one at each joint
-MAX_TRACKS = 8  # that are searched for one that is not silent, each in its first PROBE_S
-PROBE_S = 600
+MAX_TRACKS = 8  # whose power is compared, in their first seconds
+PROBE_S = 600  # of all tracks together, about 4 s of processor time
+QUIETER_TRACK = 0.01  # of the power of the loudest track: below it a track has no speech
 SILENT_PEAK = 1e-4  # -80 dBFS: below it is the noise of 16-bit samples
 
 Samples = NDArray[np.float32]  # of shape (n,), or (channels, n)
-
-# Options of a demuxer. A WAV's header says what it contains; without probesize FFmpeg searches 5 MB for other codecs,
-# which takes longer than decoding. max_size makes frames larger, as each has a fixed cost. Both in bytes.
-_OPTIONS = {"wav": {"probesize": "32", "max_size": "8192"}}
 
 
 class Decoder:
@@ -61,6 +57,7 @@ class Decoder:
         """
         try:
             for part in joined.parts(self._source, self._demuxer, self._start, self._param):
+                self._demuxer = part.demuxer  # for errors
                 track = self._audible_track(part)
                 yield from _resampled(self._frames(part, track, self._progress))
             self._progress.check_end()
@@ -70,31 +67,33 @@ class Decoder:
             raise self._broken(error) from None
 
     def _audible_track(self, part: joined.Part) -> int:
-        """Return the index of the first track that is not silent; of the first one if all are."""
-        with self._opened(part) as container:
+        """Return the index of the first track that is about as loud as the loudest one."""
+        with part.opened() as container:
             count = len(container.streams.audio)
         if count == 0:
             raise UnsupportedMedia(
                 "The file contains no audio. Send a picture in the field for pictures.", param=self._param
             )
-        return next((track for track in range(min(count, MAX_TRACKS)) if count > 1 and self._audible(part, track)), 0)
+        if count > MAX_TRACKS:
+            raise TooLarge(
+                f"The file has {count} audio tracks; the limit is {MAX_TRACKS}. Send only the one with speech.",
+                param=self._param,
+            )
+        if count == 1:
+            return 0
+        energies = [self._energy(part, track, PROBE_S / count) for track in range(count)]
+        return next(track for track in range(count) if energies[track] >= QUIETER_TRACK * max(energies))
 
-    def _audible(self, part: joined.Part, track: int) -> bool:
-        probe = _Progress(PROBE_S, self._param)
+    def _energy(self, part: joined.Part, track: int, max_s: float) -> float:
+        """Return the energy of a track's loudest channel without its constant offset, up to ``max_s`` or an error."""
+        energy = 0.0
         with contextlib.suppress(ParleyError, av.error.FFmpegError):
-            blocks = _resampled(self._frames(part, track, probe))
-            return any(np.ptp(block, axis=1).max(initial=0) > SILENT_PEAK for block in blocks)
-        return False
-
-    def _opened(self, part: joined.Part) -> InputContainer:
-        part.seek(0)
-        options = _OPTIONS.get(self._demuxer)
-        container = av.open(part, "r", format=self._demuxer, options=options, metadata_errors="ignore")
-        assert isinstance(container, InputContainer)
-        return container
+            for block in _resampled(self._frames(part, track, _Progress(max_s, self._param))):
+                energy += float(block.var(axis=1).max(initial=0)) * block.shape[1]
+        return energy if np.isfinite(energy) else 0.0
 
     def _frames(self, part: joined.Part, track: int, progress: _Progress) -> Iterator[AudioFrame]:
-        with self._opened(part) as container:
+        with part.opened() as container:
             for packet in container.demux(container.streams.audio[track]):
                 try:
                     frames = packet.decode()

@@ -25,6 +25,7 @@ _AUDIO: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff]"), "mp3"),
     (re.compile(rb"\xff[\xf0\xf1\xf8\xf9]"), "aac"),
 )
+_AUDIO_AFTER_FILLING = _AUDIO[:4]  # those with a long signature that does not begin with zero bytes
 _IMAGE: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "PNG"),
     (re.compile(rb"\xff\xd8\xff"), "JPEG"),
@@ -41,6 +42,7 @@ SEARCH_BYTES = 16_384  # among which frames of MP3 or AAC may begin, after zero 
 MAX_CANDIDATES = 200  # in them
 FRAMES_IN_A_ROW = 3  # that other bytes are not mistaken for
 
+_FILLING = re.compile(rb"(?:\xef\xbb\xbf)?[\0\r\n]*")
 _FRAME = re.compile(rb"\xff[\xe0-\xff]")
 _MPEG_1 = 3
 _KBPS = {  # of MP3, for MPEG 1 and for MPEG 2 and 2.5
@@ -74,7 +76,8 @@ def audio_demuxer(data: bytes) -> str | None:
 def find_audio(source: BinaryIO) -> tuple[str, int] | None:
     """Return the name of FFmpeg's demuxer and where the audio begins; ``None`` for other content.
 
-    Audio begins after ID3v2 tags. Frames of MP3 and AAC are also found within the next ``SEARCH_BYTES``.
+    Audio begins after ID3v2 tags, and after zero bytes, a byte order mark or empty lines. Frames of MP3 and AAC are
+    also found within the next ``SEARCH_BYTES``.
     """
     start = 0
     for _ in range(MAX_TAGS):
@@ -85,6 +88,9 @@ def find_audio(source: BinaryIO) -> tuple[str, int] | None:
     data = _read_at(source, start, SEARCH_BYTES)
     if demuxer := _match(_AUDIO, data):
         return demuxer, start
+    filling = _FILLING.match(data)
+    if filling and (demuxer := _match(_AUDIO_AFTER_FILLING, data[filling.end() :])):
+        return demuxer, start + filling.end()
     if not _match(_IMAGE, data) and (found := _first_frames(data)):
         return found[0], start + found[1]
     return ("mp3", 0) if start else None  # a tag of a wrong size
@@ -137,16 +143,17 @@ def _tag_bytes(head: bytes) -> int:
 def _first_frames(data: bytes) -> tuple[str, int] | None:
     """Return the demuxer and the offset of the first ``FRAMES_IN_A_ROW`` frames of MP3 or AAC."""
     for candidate in itertools.islice(_FRAME.finditer(data), MAX_CANDIDATES):
-        for demuxer, frame_bytes in (("mp3", _mp3_bytes), ("aac", _aac_bytes)):
-            if _follow(data, candidate.start(), frame_bytes):
+        for demuxer in _FRAME_BYTES:
+            if frames_follow(data, candidate.start(), demuxer, FRAMES_IN_A_ROW):
                 return demuxer, candidate.start()
     return None
 
 
-def _follow(data: bytes, start: int, frame_bytes: Callable[[bytes], int]) -> bool:
-    """Return whether ``FRAMES_IN_A_ROW`` frames of one format begin at ``start``."""
+def frames_follow(data: bytes, start: int, demuxer: str, count: int) -> bool:
+    """Return whether ``count`` frames of MP3 or AAC, as ``demuxer`` says, begin at ``start``."""
+    frame_bytes = _FRAME_BYTES[demuxer]
     version = data[start + 1 : start + 2]
-    for _ in range(FRAMES_IN_A_ROW):
+    for _ in range(count):
         head = data[start : start + 6]
         size = frame_bytes(head) if len(head) == 6 and head[1:2] == version else 0
         if not size:
@@ -171,3 +178,6 @@ def _aac_bytes(head: bytes) -> int:
         return 0
     size = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
     return size if size > 7 else 0
+
+
+_FRAME_BYTES: dict[str, Callable[[bytes], int]] = {"mp3": _mp3_bytes, "aac": _aac_bytes}

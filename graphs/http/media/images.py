@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import math
 import warnings
+import zlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -75,13 +76,29 @@ def _without_texts(data: bytes) -> Iterator[bytes | memoryview]:
         size = int.from_bytes(data[at : at + 4])
         name = data[at + 4 : at + 8]
         end = at + 12 + size
-        if name in PNG_TEXTS and end <= len(data):
-            of_orientation = size <= MAX_ORIENTATION_BYTES and data.startswith(ORIENTATION_KEYWORDS, at + 8)
-            if not of_orientation:
-                yield view[kept:at]
-                kept = end
+        is_text = name in PNG_TEXTS and end <= len(data)
+        if is_text and not _has_orientation(name, data[at + 8 : min(end - 4, at + 9 + MAX_ORIENTATION_BYTES)]):
+            yield view[kept:at]
+            kept = end
         at = end
     yield view[kept:]
+
+
+def _has_orientation(name: bytes, chunk: bytes) -> bool:
+    """Return whether the text in a PNG's chunk can contain an EXIF orientation, and is short when decompressed."""
+    if len(chunk) > MAX_ORIENTATION_BYTES or not chunk.startswith(ORIENTATION_KEYWORDS):
+        return False
+    text = chunk.partition(b"\0")[2]
+    if name == b"zTXt":
+        compressed = text[1:]  # after the method
+    elif name == b"iTXt" and text[:1] != b"\0":
+        compressed = text[2:].split(b"\0", 2)[-1]  # after flag, method, language, and the translated keyword
+    else:
+        return True
+    try:
+        return len(zlib.decompressobj().decompress(compressed, MAX_ORIENTATION_BYTES + 1)) <= MAX_ORIENTATION_BYTES
+    except zlib.error:
+        return False
 
 
 def _check_pixels(width: int, height: int, max_pixels: int, param: str) -> None:

@@ -113,6 +113,29 @@ def test_rejects_too_many_recordings() -> None:
     assert caught.value.param == "messages"
 
 
+def test_all_recordings_of_a_conversation_together_have_the_limit_of_their_duration() -> None:
+    turn = by_completions(["x"], [], [silence(0.5), silence(0.5)])
+    assert [audio.duration_s for audio in turn.messages[-1].audio] == [0.5, 0.5]
+    with pytest.raises(TooLarge, match=r"longer than 0\.2 s.* has 0\.8 s of other audio; its limit is 1 s") as caught:
+        by_completions(["x"], [], [silence(0.4), silence(0.4), silence(0.4)])
+    assert caught.value.param == "messages.0.content.3.input_audio"
+
+
+def test_the_recordings_of_earlier_messages_count_in_the_limit_of_the_duration() -> None:
+    message = {
+        "role": "user",
+        "content": [{"type": "input_audio", "input_audio": {"data": as_base64(silence(0.6)), "format": "wav"}}],
+    }
+
+    async def read() -> None:
+        reader = CompletionReader(CONFIG, EXECUTOR, sandbox(), budget(), MODELS, Fetcher(CONFIG))
+        await reader.read(received("/v1/chat/completions", json={"messages": [message, message]}))
+
+    with pytest.raises(TooLarge, match="0\\.6 s of other audio") as caught:
+        asyncio.run(read())
+    assert caught.value.param == "messages.1.content.0.input_audio"
+
+
 def test_the_error_of_a_limit_names_the_field() -> None:
     for call in (
         lambda: asyncio.run(TURNS.audio(silence(2), "p")),

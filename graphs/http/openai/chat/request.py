@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, PositiveInt, WithJs
 from starlette.requests import Request
 
 from deployments.errors import InvalidRequest, ParleyError
-from deployments.messages import ChatOptions, JsonSchema, Role, SpeakOptions
+from deployments.messages import Audio, ChatOptions, JsonSchema, Role, SpeakOptions
 from graphs.http.body import Media, RequestModel, Text, decoded, json_body, read_json, request_id, validated
 from graphs.http.budget import ByteBudget
 from graphs.http.executor import CodecExecutor
@@ -272,9 +272,9 @@ class CompletionReader:
         self, fields: ChatCompletionRequest, stage: Stage | None, pictures: Mapping[str, bytes], turn_id: str
     ) -> CompletionRequest:
         """Decode the media of a validated request."""
-        messages = [
-            await self._message(message, f"messages.{at}", pictures) for at, message in enumerate(fields.messages)
-        ]
+        messages: list[TurnMessage] = []
+        for at, message in enumerate(fields.messages):
+            messages.append(await self._message(message, f"messages.{at}", pictures, messages))
         voice = "audio" in (fields.modalities or ())
         audio = fields.audio or AudioOptions()
         turn = Turn(
@@ -294,13 +294,18 @@ class CompletionReader:
             bool(fields.stream_options and fields.stream_options.include_usage),
         )
 
-    async def _message(self, message: Message, param: str, pictures: Mapping[str, bytes]) -> TurnMessage:
+    async def _message(
+        self, message: Message, param: str, pictures: Mapping[str, bytes], earlier: Sequence[TurnMessage]
+    ) -> TurnMessage:
         role: Role = "system" if message.role == "developer" else message.role
-        audio, images = [], []
+        heard = [audio for before in earlier for audio in before.audio]
+        audio: list[Audio] = []
+        images = []
         for index, part in enumerate(message.content or ()):
             of_part = f"{param}.content.{index}"
             if isinstance(part, AudioPart):
-                audio.append(await self._turns.audio(part.input_audio.data, f"{of_part}.input_audio"))
+                data = part.input_audio.data
+                audio.append(await self._turns.audio(data, f"{of_part}.input_audio", [*heard, *audio]))
             elif isinstance(part, ImagePart):
                 url = part.image_url.url
                 data = pictures[url] if isinstance(url, str) else url

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -85,6 +86,24 @@ def test_a_form_and_json_have_the_same_meaning(request_parts: dict[str, Any]) ->
     assert last.text == "Look"
     assert last.audio[0].duration_s == pytest.approx(0.5)
     assert [image.pixels.shape for image in last.images] == [(6, 8, 3), (4, 4, 3)]
+
+
+EMPTY = dict.fromkeys(("output", "max_tokens", "messages", "system", "voice", "language", "temperature"), "")
+
+
+def test_fields_of_a_form_that_are_left_empty_are_as_if_not_sent() -> None:
+    fields = "".join(
+        f'--x\r\nContent-Disposition: form-data; name="{name}"{rest}\r\n\r\n{value}\r\n'
+        for name, rest, value in (
+            ("text", "", "Hi"),
+            *((name, "", value) for name, value in EMPTY.items()),
+            ("audio", '; filename=""\r\nContent-Type: application/octet-stream', ""),
+            ("image", '; filename=""\r\nContent-Type: application/octet-stream', ""),
+        )
+    )
+    turn, _ = read(**body_of("multipart/form-data; boundary=x", f"{fields}--x--\r\n".encode()))
+    assert turn == replace(read(json={"text": "Hi"})[0], id=turn.id)
+    assert read(data={"text": "Hi", **EMPTY})[0].messages == turn.messages
 
 
 def test_accepts_a_urlencoded_form() -> None:
@@ -219,6 +238,13 @@ BAD: dict[str, tuple[dict[str, Any], type[ParleyError], str, str | None]] = {
     ),
     "an SVG": (body_of("image/svg+xml", b"<svg/>"), UnsupportedMedia, "SVG", "image"),
     "a truncated PNG": (part("image", png()[:50]), BrokenMedia, "PNG", "image"),
+    "an empty file": (part("audio", b""), UnsupportedMedia, "not audio", "audio"),
+    "an empty text of a form": (
+        {"data": {"text": "", "output": ""}},
+        NothingToAnswer,
+        "message is empty",
+        "text",
+    ),
     "no samples": (part("audio", silence(0)), NoSpeech, "no samples", "audio"),
     "audio as a picture": (part("image", silence(0.5)), UnsupportedMedia, "looks like audio", "image"),
     "too many pictures": (

@@ -157,6 +157,99 @@ def test_decodes_joined_files_of_different_rates_and_channels(
     assert np.abs(audio.samples[-8000:-4000]).max() > 0.3
 
 
+FORMATS = {
+    "wav": encoded("wav", "pcm_s16le", 16_000),
+    "flac": encoded("flac", "flac", 48_000),
+    "mp3": encoded("mp3", "libmp3lame", 44_100),
+    "aac": encoded("adts", "aac", 44_100, 2),
+    "ogg": encoded("ogg", "libopus", 48_000),
+    "webm": encoded("webm", "libopus", 48_000),
+    "m4a": encoded("ipod", "aac", 44_100),
+}
+
+
+@pytest.mark.parametrize("second", FORMATS)
+@pytest.mark.parametrize("first", FORMATS)
+def test_decodes_joined_files_of_different_formats(first: str, second: str) -> None:
+    audio = decode(FORMATS[first] + FORMATS[second])
+    assert audio.duration_s == pytest.approx(2 * SECONDS, abs=0.2)
+    assert pitch_hz(audio) == pytest.approx(TONE_HZ, abs=3)
+    assert np.abs(audio.samples[-8000:-4000]).max() > 0.3
+
+
+def test_decodes_a_file_of_frames_between_others() -> None:
+    names = ("wav", "mp3", "mp3", "flac", "aac", "mp3", "webm")
+    audio = decode(b"".join(FORMATS[name] for name in names))
+    assert audio.duration_s == pytest.approx(len(names) * SECONDS, abs=0.5)
+
+
+@pytest.mark.parametrize("second", FORMATS)
+@pytest.mark.parametrize(
+    "first",
+    [
+        ("wav", "pcm_s16le", 16_000),
+        ("flac", "flac", 48_000),
+        ("mp3", "libmp3lame", 44_100),
+        ("adts", "aac", 44_100),
+        ("ogg", "libopus", 48_000),
+        ("webm", "libopus", 48_000),
+    ],
+)
+def test_decodes_what_follows_a_truncated_file(first: tuple[str, str, int], second: str) -> None:
+    data = encoded(*first, seconds=4)
+    audio = decode(data[: len(data) // 2] + FORMATS[second])
+    assert 2 < audio.duration_s < 4
+    assert np.abs(audio.samples[-8000:-4000]).max() > 0.3
+
+
+@pytest.mark.parametrize("second", [("pcm_s16le", 44_100), ("aac", 16_000), ("libopus", 48_000)])
+@pytest.mark.parametrize("first", [("pcm_s16le", 8_000), ("aac", 48_000), ("libopus", 48_000)])
+def test_decodes_joined_matroska_files_of_different_codecs(first: tuple[str, int], second: tuple[str, int]) -> None:
+    audio = decode(encoded("matroska", *first) + encoded("matroska", *second))
+    assert audio.duration_s == pytest.approx(2 * SECONDS, abs=0.2)
+    assert pitch_hz(audio) == pytest.approx(TONE_HZ, abs=3)
+
+
+@pytest.mark.parametrize("container", ["wav", "mp4", "matroska"])
+def test_a_container_of_mp3_is_one_file(container: str) -> None:
+    audio = decode(encoded(container, "libmp3lame", 44_100, seconds=3))
+    assert audio.duration_s == pytest.approx(3, abs=0.2)
+    assert pitch_hz(audio) == pytest.approx(TONE_HZ, abs=3)
+
+
+def flac_in(container: str) -> bytes:
+    target = io.BytesIO()
+    with av.open(io.BytesIO(FORMATS["flac"])) as source, av.open(target, "w", format=container) as output:
+        stream = output.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(source.streams.audio[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                output.mux(packet)
+    return target.getvalue()
+
+
+@pytest.mark.parametrize("second", FORMATS)
+@pytest.mark.parametrize("container", ["ogg", "matroska", "mp4"])
+def test_a_container_of_flac_is_one_file(container: str, second: str) -> None:
+    assert b"fLaC" in flac_in(container)
+    audio = decode(flac_in(container) + FORMATS[second])
+    assert audio.duration_s == pytest.approx(2 * SECONDS, abs=0.2)
+    assert pitch_hz(audio) == pytest.approx(TONE_HZ, abs=3)
+
+
+TAILS = {
+    "zeros": bytes(10_000),
+    "ID3v1": b"TAG" + b"Title".ljust(125, b"\0"),
+    "APE": b"APETAGEX\xd0\7\0\0" + struct.pack("<II", 40, 1) + bytes(12) + b"Artist\0Someone",
+}
+
+
+@pytest.mark.parametrize("tail", TAILS)
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_follows_a_file_and_is_no_file_is_ignored(name: str, tail: str) -> None:
+    assert decode(FORMATS[name] + TAILS[tail]).duration_s == pytest.approx(SECONDS, abs=0.2)
+
+
 def test_decodes_many_joined_mp3s_of_different_rates() -> None:
     files = [encoded("mp3", "libmp3lame", rate_hz, channels) for rate_hz, channels in ((44_100, 1), (22_050, 2))]
     assert decode_audio(b"".join(files * 20), max_s=100).duration_s == pytest.approx(40 * SECONDS, abs=4)
@@ -237,6 +330,29 @@ def test_the_channels_of_each_piece_of_a_recording_are_mixed_separately() -> Non
     assert all(audio.samples.std() > 0.1 for _, audio in audio_pieces(target, max_s=1000, param="file"))
 
 
+def noise(dbfs: float, seconds: float = SECONDS) -> np.ndarray:
+    """Return white noise of that power, of shape (n,)."""
+    return (np.random.default_rng(7).standard_normal(int(16_000 * seconds)) * 10 ** (dbfs / 20)).astype(np.float32)
+
+
+def hum(amplitude: float) -> np.ndarray:
+    """Return 50 Hz of shape (n,)."""
+    return (amplitude * np.sin(2 * np.pi * 50 * np.arange(int(16_000 * SECONDS)) / 16_000)).astype(np.float32)
+
+
+@pytest.mark.parametrize("disturbance", [noise(-15), noise(-17), hum(0.25), hum(0.5)])
+def test_speech_of_opposite_phases_survives_what_both_channels_have(disturbance: np.ndarray) -> None:
+    x = 0.98 * speech()
+    audio = decode(wav(np.stack([x + disturbance, -x + disturbance], axis=1).clip(-1, 1)))
+    assert pitch_hz(audio) == pytest.approx(TONE_HZ, abs=3)
+
+
+def test_speakers_in_a_channel_each_are_mixed() -> None:
+    first, second = (np.concatenate(parts) for parts in ([speech(), 0 * speech()], [0 * speech(), speech()]))
+    audio = decode(wav(np.stack([first, second], axis=1)))
+    assert all(half.std() > 0.1 for half in np.split(audio.samples, 2))
+
+
 def tracks(*signals: np.ndarray) -> bytes:
     """Return a WebM with one track for each signal."""
     target = io.BytesIO()
@@ -258,6 +374,21 @@ def test_decodes_the_first_track_that_is_not_silent() -> None:
     assert audio.duration_s == pytest.approx(SECONDS, abs=0.1)
 
 
+@pytest.mark.parametrize("dbfs", [-65, -50, -38])
+def test_decodes_the_track_with_speech_after_one_with_noise(dbfs: float) -> None:
+    assert pitch_hz(decode(tracks(noise(dbfs), speech()))) == pytest.approx(TONE_HZ, abs=3)
+
+
+def test_decodes_the_first_of_several_loud_tracks() -> None:
+    assert decode(tracks(0.4 * speech(), speech(3))).duration_s == pytest.approx(SECONDS, abs=0.1)
+
+
+def test_rejects_more_tracks_than_are_compared() -> None:
+    assert pitch_hz(decode(tracks(*[0 * speech()] * 7, speech()))) == pytest.approx(TONE_HZ, abs=3)
+    with pytest.raises(TooLarge, match="9 audio tracks; the limit is 8"):
+        decode(tracks(*[0 * speech()] * 8, speech()))
+
+
 def test_decodes_silent_tracks_as_silence() -> None:
     assert np.abs(decode(tracks(0 * speech(), 0 * speech())).samples).max() < 1e-4
 
@@ -267,6 +398,17 @@ def test_amplifies_very_quiet_audio(peak_dbfs: float) -> None:
     audio = decode(wav(speech() / 0.5 * 10 ** (peak_dbfs / 20)))
     assert np.abs(audio.samples).max() == pytest.approx(0.1, abs=0.001)
     assert pitch_hz(audio) == pytest.approx(TONE_HZ, abs=3)
+
+
+def test_a_click_does_not_prevent_the_amplification_of_quiet_speech() -> None:
+    samples = speech() / 0.5 * 10 ** (-60 / 20)
+    samples[[100, 799]] = 0.5
+    assert np.abs(decode(wav(samples)).samples[2000:]).max() == pytest.approx(0.1, abs=0.001)
+
+
+def test_does_not_amplify_one_word_in_a_long_pause() -> None:
+    samples = np.concatenate([noise(-75, 20), speech(0.3), noise(-75, 5)])
+    assert np.abs(decode(wav(samples)).samples[:16_000]).max() < 0.002
 
 
 def test_does_not_amplify_audio_of_usual_loudness() -> None:
@@ -304,6 +446,12 @@ def test_decodes_audio_after_an_id3_tag(container: str, codec: str, size: int) -
     data = id3(size) + encoded(container, codec, 44_100)
     assert pitch_hz(decode(data)) == pytest.approx(TONE_HZ, abs=3)
     assert len(list(audio_pieces(io.BytesIO(data), max_s=10, param="file"))) == 1
+
+
+@pytest.mark.parametrize("filling", [bytes(1500), b"\xef\xbb\xbf", b"\r\n\r\n", id3(32) + bytes(3000)])
+@pytest.mark.parametrize("name", ["wav", "flac", "ogg", "webm"])
+def test_decodes_audio_after_bytes_without_meaning(name: str, filling: bytes) -> None:
+    assert pitch_hz(decode(filling + FORMATS[name])) == pytest.approx(TONE_HZ, abs=3)
 
 
 @pytest.mark.parametrize("junk", [bytes(1500), np.random.default_rng(3).bytes(9000)], ids=["zeros", "noise"])

@@ -113,8 +113,11 @@ LONG_TEXT = b"node " * 600_000
         [chunk(b"tEXt", b"mxfile\0" + LONG_TEXT)] * 30,
         [chunk(b"iCCP", b"profile\0\0" + zlib.compress(LONG_TEXT))],
         [chunk(b"zTXt", b"damaged\0\0" + b"not compressed")],
+        [chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(LONG_TEXT))],
+        [chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(LONG_TEXT))],
+        [chunk(b"zTXt", b"Raw profile type exif\0\0" + b"not compressed")],
     ],
-    ids=["zTXt", "iTXt", "XMP", "64 MB of tEXt", "iCCP", "damaged"],
+    ids=["zTXt", "iTXt", "XMP", "64 MB of tEXt", "iCCP", "damaged", "compressed XMP", "EXIF in zTXt", "damaged EXIF"],
 )
 def test_reads_a_png_without_its_texts(chunks: list[bytes]) -> None:
     pixels = decode(png_with(*chunks))
@@ -141,6 +144,11 @@ def test_rotates_a_png_by_its_exif_orientation() -> None:
     assert decode(picture(RED, "PNG", exif=exif)).shape == (40, 30, 3)
     raw = b"\nexif\n%8d\n%s" % (len(exif.tobytes()), exif.tobytes().hex().encode())
     assert decode(png_with(chunk(b"tEXt", b"Raw profile type exif\0" + raw))).shape == (40, 30, 3)
+    compressed = b"Raw profile type exif\0\0" + zlib.compress(raw)
+    assert decode(png_with(chunk(b"zTXt", compressed))).shape == (40, 30, 3)
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/" tiff:Orientation="6"></x:xmpmeta>'
+    compressed = b"XML:com.adobe.xmp\0\1\0en\0XMP\0" + zlib.compress(xmp)
+    assert decode(png_with(chunk(b"iTXt", compressed))).shape == (40, 30, 3)
 
 
 def decompression_bomb(width: int, height: int) -> bytes:
