@@ -1,6 +1,6 @@
 /**
  * What keeps the page from working, in words for the person in front of it.
- * @typedef {"insecure" | "microphone" | "camera" | "picture" | "key" | "full" | "model" | "unreachable" | "lost"
+ * @typedef {"insecure" | "microphone" | "sound" | "camera" | "picture" | "key" | "full" | "model" | "unreachable" | "lost"
  *   | "ended" | "refused"} Code
  */
 export class Problem extends Error {

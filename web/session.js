@@ -93,7 +93,7 @@ export class Session {
   configure(settings) {
     this.#settings = settings;
     if (!this.#connection.isOpen) return;
-    if (settings.answer === "audio") this.#player.start();
+    if (settings.answer === "audio") this.#player.start().catch(this.#listener.onProblem);
     this.#connection.send({ type: "session.update", session: sessionOf(settings) });
   }
 
