@@ -46,6 +46,7 @@ class Script:
     transcript: str = TRANSCRIPT
     sentences: list[str] = field(default_factory=lambda: [*SENTENCES])
     fails: bool = False  # answers fail
+    drops: bool = False  # a session ends with an error of the server when it has been configured
     think_s: float = 0.25
     create_s: float = 0.0  # from response.create to response.created
     refuses: dict[str, str] = field(default_factory=dict)  # from a client event's type to the message of an error
@@ -114,6 +115,8 @@ class Talk:
                 self._turn_detection = event["session"]["audio"]["input"]["turn_detection"]
                 self._modality = event["session"]["output_modalities"][0]
                 await self.send("session.updated", session=event["session"])
+                if self._script.drops:
+                    await self._socket.close(1011)
             case "input_audio_buffer.append":
                 await self._hear(np.frombuffer(base64.b64decode(event["audio"]), np.int16))
             case "input_audio_buffer.commit":

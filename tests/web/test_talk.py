@@ -53,6 +53,17 @@ def test_a_sentence_appears_when_its_voice_begins(visit: Visit) -> None:
     expect(page.locator(".parley")).to_have_text(f"Parley: {ANSWER}")
 
 
+def test_a_screen_reader_is_told_the_words_and_the_states_apart(visit: Visit, script: Script) -> None:
+    script.think_s = 1
+    page = visit(QUESTION)
+    page.get_by_role("button", name="Talk").click()
+    state(page, "thinking")
+    expect(page.locator("#announcer")).to_have_text(f"You said: {TRANSCRIPT}")
+    expect(page.get_by_role("status").filter(has_text="Thinking")).to_be_visible()
+    state(page, "answering")
+    expect(page.locator("#announcer")).to_have_text(f"You said: {TRANSCRIPT}")
+
+
 def test_a_cough_leaves_nothing(visit: Visit, script: Script) -> None:
     script.transcript = ""
     page = visit(QUESTION)
