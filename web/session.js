@@ -362,7 +362,10 @@ export class Session {
     this.#show();
   }
 
-  /** With another detection of turns the service forgets, without an event, what is being spoken. @param {any} session */
+  /**
+   * With another detection of turns the service forgets, without an event, what is being spoken.
+   * @param {any} session of session.updated
+   */
   #configured(session) {
     const detection = JSON.stringify(session.audio.input.turn_detection);
     if (detection !== this.#detection && this.#spoken !== undefined) {
@@ -437,8 +440,13 @@ export class Session {
     this.#response = this.#cancelled = this.#awaited = this.#spoken = undefined;
     this.#unwanted = this.#again = false;
     for (const answer of this.#answers.values()) {
-      if (answer.hasAudio) this.#player.end(answer.id);
-      else this.#listener.onFailed(answer.id, "The connection was lost before the answer came.");
+      if (answer.hasAudio) {
+        // It plays on, and the next session is to know it.
+        this.#player.end(answer.id);
+        this.#keep(answer.id, { role: "assistant", text: answer.text, pictures: [] });
+      } else {
+        this.#listener.onFailed(answer.id, "The connection was lost before the answer came.");
+      }
     }
     for (const id of this.#untranscribed) {
       this.#items.delete(id);

@@ -284,3 +284,19 @@ def test_a_lost_connection_comes_back_with_the_conversation(visit: Visit, script
     state(page, "listening")
     told = [(e["item"]["role"], e["item"]["content"][0]["text"]) for e in script.events("conversation.item.create")]
     assert told == [("user", TRANSCRIPT), ("assistant", ANSWER)]
+
+
+def test_a_new_connection_is_told_the_answer_that_is_still_playing(visit: Visit, script: Script) -> None:
+    page = visit(QUESTION)
+    page.get_by_role("button", name="Talk").click()
+    state(page, "answering")
+    script.received.clear()
+    script.sockets[-1].close(1012)
+    expect(page.get_by_role("alert")).to_contain_text("Reconnecting")
+    expect(page.get_by_role("alert")).to_be_hidden(timeout=10_000)
+    expect(page.locator(".parley p")).to_contain_text(SENTENCES[0].strip())
+    state(page, "listening")
+    told = [(e["item"]["role"], e["item"]["content"][0]["text"]) for e in script.events("conversation.item.create")]
+    assert told[0] == ("user", TRANSCRIPT)
+    assert told[1][0] == "assistant"
+    assert told[1][1].startswith(SENTENCES[0])
