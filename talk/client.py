@@ -27,7 +27,7 @@ Pcm = NDArray[np.int16]
 
 
 class Refused(Exception):
-    """The service sent an ``error`` event."""
+    """The service gives no answer: an ``error`` event, a failed response, speech without words, a closed connection."""
 
 
 @dataclass(slots=True)
@@ -155,19 +155,31 @@ async def spoken_turn(client: Client, events: AsyncIterator[dict[str, Any]], spe
         turn.times.speech_end_s = await client.speak(speech)
         await client.speak(np.zeros(round(SILENCE_S * RATE_HZ), np.int16))
 
-    saying = asyncio.create_task(say())
+    saying, answering = asyncio.create_task(say()), asyncio.create_task(answer(events, turn))
     try:
-        return await answer(events, turn)
+        await asyncio.wait((saying, answering), return_when=asyncio.FIRST_COMPLETED)
+        if not answering.done() and saying.exception() is None and turn.times.detected_s is None:
+            raise Refused("the service heard no speech")
+        return await answering
     finally:
         saying.cancel()
+        answering.cancel()
+        await asyncio.gather(saying, answering, return_exceptions=True)
 
 
 async def answer(events: AsyncIterator[dict[str, Any]], into: Answer) -> Answer:
-    """Collect the events of one turn, up to the end of its response. Raise ``Refused`` for an error."""
+    """Collect the events of one turn, up to the end of its response. Raise ``Refused`` if it has no answer."""
     async for event in events:
-        if event["type"] == "error":
-            raise Refused(event["error"]["message"])
         into.add(event)
-        if event["type"] == "response.done":
-            return into
+        match event["type"]:
+            case "error" | "conversation.item.input_audio_transcription.failed":
+                raise Refused(event["error"]["message"])
+            case "conversation.item.input_audio_transcription.completed":
+                # Earlier, it may be a noise before the words.
+                if into.times.speech_end_s is not None and not into.transcript.strip():
+                    raise Refused("the service heard no words")
+            case "response.done":
+                if into.status == "failed":
+                    raise Refused(event["response"]["status_details"]["error"]["message"])
+                return into
     raise Refused("the service closed the connection before the answer was complete")

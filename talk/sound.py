@@ -22,6 +22,8 @@ def load(path: Path) -> Pcm:
     """Return the samples of a recording in any format. Raises ``OSError`` or ``av.error.FFmpegError``."""
     parts: list[Pcm] = []
     with av.open(str(path)) as container:
+        if not container.streams.audio:
+            raise OSError(f"{path} has no audio")
         resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE_HZ)
         for frame in container.decode(audio=0):
             parts += [part.to_ndarray()[0] for part in resampler.resample(frame)]

@@ -29,8 +29,10 @@ export class Capture {
     } catch (error) {
       throw new Problem("microphone", explain(/** @type {DOMException} */ (error)));
     }
-    const context = new AudioContext({ latencyHint: "interactive" });
+    /** @type {AudioContext | undefined} */
+    let context;
     try {
+      context = new AudioContext({ latencyHint: "interactive" });
       await addWorklet(context, "capture-worklet.js");
       const node = new AudioWorkletNode(context, "capture", {
         numberOfOutputs: 0,
@@ -43,8 +45,8 @@ export class Capture {
       await context.resume();
     } catch (error) {
       for (const track of stream.getTracks()) track.stop();
-      await context.close();
-      throw error;
+      await context?.close();
+      throw error instanceof Problem ? error : new Problem("microphone", explain(/** @type {DOMException} */ (error)));
     }
     const [track] = stream.getAudioTracks();
     track.addEventListener("ended", onEnded);

@@ -4,6 +4,8 @@ import { Realtime } from "./realtime.js";
 /** @typedef {import("./realtime.js").Event} Event */
 
 const RETRY_MS = [500, 1000, 2000, 4000, 8000];
+/** A connection that lasted so long was no failed try: the next loss is retried at once again. */
+const LASTING_MS = 30_000;
 
 /**
  * @typedef {object} ConnectionListener
@@ -22,6 +24,7 @@ export class Connection {
   /** @type {Promise<void> | undefined} */
   #opening;
   #retries = 0;
+  #openedAt = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #retry;
 
@@ -54,7 +57,7 @@ export class Connection {
     const wire = new Realtime((event) => this.#listener.onEvent(event), (problem) => this.#closed(problem));
     await wire.open(this.model, this.key);
     this.#wire = wire;
-    this.#retries = 0;
+    this.#openedAt = performance.now();
     this.#listener.onOpen();
   }
 
@@ -71,6 +74,7 @@ export class Connection {
   /** @param {Problem} problem */
   #closed(problem) {
     const isWanted = this.#listener.onClosed();
+    if (performance.now() - this.#openedAt > LASTING_MS) this.#retries = 0;
     if (problem.code !== "lost") {
       this.#listener.onProblem(problem);
     } else if (isWanted) {

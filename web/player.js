@@ -1,4 +1,8 @@
+import { Problem } from "./problem.js";
 import { addWorklet } from "./worklet.js";
+
+/** How long a flush waits for the worklet, which a browser may have stopped. */
+const FLUSH_MS = 300;
 
 /**
  * @typedef {object} Progress
@@ -16,7 +20,7 @@ export class Player {
   #context;
   /** @type {AudioWorkletNode | undefined} */
   #node;
-  /** @type {Promise<void> | undefined} */
+  /** @type {Promise<AudioContext> | undefined} */
   #started;
   /** @type {((heard: Map<string, number>) => void)[]} */
   #flushes = [];
@@ -31,22 +35,28 @@ export class Player {
 
   /** To be called from a gesture: browsers start no sound without one. Rejects with a Problem. */
   async start() {
-    this.#started ??= this.#open();
-    try {
-      await this.#started;
-    } catch (error) {
+    this.#started ??= this.#open().catch((error) => {
       this.#started = undefined;
       throw error;
+    });
+    try {
+      const context = await this.#started;
+      await context.resume();
+    } catch (error) {
+      if (error instanceof Problem) throw error;
+      const { name, message } = /** @type {DOMException} */ (error);
+      throw new Problem("sound", `The browser plays no sound: ${message || name}. The settings have answers in text.`);
     }
-    await this.#context?.resume();
   }
 
+  /** @returns {Promise<AudioContext>} */
   async #open() {
     this.#context = new AudioContext({ sampleRate: this.#rateHz, latencyHint: "interactive" });
     await addWorklet(this.#context, "player-worklet.js");
     this.#node = new AudioWorkletNode(this.#context, "player", { numberOfInputs: 0, outputChannelCount: [1] });
     this.#node.port.onmessage = ({ data }) => this.#receive(data);
     this.#node.connect(this.#context.destination);
+    return this.#context;
   }
 
   /** Whether something can be heard, or is about to. */
@@ -72,13 +82,18 @@ export class Player {
 
   /**
    * Stop at once and drop what is buffered.
-   * @returns {Promise<Map<string, number>>} of each unfinished item the milliseconds that were heard
+   * @returns {Promise<Map<string, number>>} of each unfinished item the milliseconds that were heard; empty if the
+   *   worklet does not answer
    */
   async flush() {
     const node = this.#node;
     if (!node) return new Map();
     this.#pending.clear();
-    const heard = new Promise((resolve) => this.#flushes.push(resolve));
+    /** @type {Promise<Map<string, number>>} */
+    const heard = new Promise((resolve) => {
+      this.#flushes.push(resolve);
+      setTimeout(() => resolve(new Map()), FLUSH_MS);
+    });
     node.port.postMessage({ type: "flush" });
     return heard;
   }

@@ -1,7 +1,7 @@
 /**
  * What keeps the page from working, in words for the person in front of it.
- * @typedef {"insecure" | "microphone" | "camera" | "picture" | "key" | "full" | "model" | "unreachable" | "lost"
- *   | "ended" | "refused"} Code
+ * @typedef {"insecure" | "microphone" | "sound" | "camera" | "picture" | "key" | "full" | "model" | "unreachable"
+ *   | "lost" | "ended" | "refused"} Code
  */
 export class Problem extends Error {
   /** @param {Code} code @param {string} message */

@@ -32,6 +32,8 @@ const REMEMBERED_ITEMS = 20;
 const BLOCK_MS = 40; // of silence that the page makes
 /** Shorter presses of the button are slips. */
 const MIN_PRESS_MS = 200;
+/** The event_id of response.create: an error that names it says that no response comes. */
+const ASK = "ask";
 /** Errors that a person need not know of: the service was faster than the page, or a close follows and is handled. */
 const HARMLESS = new Set([
   "response_cancel_not_active", "item_truncate_invalid_item_id", "item_retrieve_invalid_item_id",
@@ -57,9 +59,14 @@ export class Session {
   #cancelled;
   /** @type {TurnTimes | undefined} */
   #times;
-  #waiting = false; // the person's turn is over, and there is no response yet
+  /** @type {"asked" | "spoken" | undefined} the next response: the page asked for it, or it will answer speech */
+  #awaited;
+  #unwanted = false; // the awaited response is to be cancelled when it comes
+  #again = false; // then another is to be asked for
   #microphone = false;
-  #hearing = false;
+  /** @type {string | undefined} the item that the person is speaking; not with push to talk */
+  #spoken;
+  #detection = ""; // of turns, as the service confirmed it last
   /** @type {State} */
   #shown = "off";
   #pressedMs = -1; // audio sent since the button was pressed; -1: it is not
@@ -86,7 +93,7 @@ export class Session {
   configure(settings) {
     this.#settings = settings;
     if (!this.#connection.isOpen) return;
-    if (settings.answer === "audio") this.#player.start();
+    if (settings.answer === "audio") this.#player.start().catch(this.#listener.onProblem);
     this.#connection.send({ type: "session.update", session: sessionOf(settings) });
   }
 
@@ -113,9 +120,33 @@ export class Session {
     await this.interrupt();
     this.#create(text, pictures);
     this.#times = new TurnTimes("typed", performance.now());
-    this.#connection.send({ type: "response.create" });
-    this.#waiting = true;
+    this.#ask();
     this.#show();
+  }
+
+  /** Ask for a response, in place of one that is still awaited: the service makes one at a time. */
+  #ask() {
+    if (this.#awaited) {
+      this.#unwanted = this.#again = true;
+    } else {
+      this.#awaited = "asked";
+      this.#connection.send({ type: "response.create", event_id: ASK });
+    }
+  }
+
+  /** The awaited response has come, or will not. @param {string} [response] */
+  #settle(response) {
+    const [isUnwanted, isAgain] = [this.#unwanted, this.#again];
+    this.#awaited = undefined;
+    this.#unwanted = this.#again = false;
+    if (response !== undefined) this.#response = response;
+    if (response !== undefined && isUnwanted) this.#cancel();
+    if (isAgain) this.#ask();
+  }
+
+  #cancel() {
+    this.#cancelled = this.#response;
+    this.#connection.send({ type: "response.cancel" });
   }
 
   /** @param {string} text @param {string[]} pictures */
@@ -137,7 +168,7 @@ export class Session {
 
   /** The microphone was opened or closed. @param {boolean} open */
   set microphone(open) {
-    if (!open && this.#hearing) {
+    if (!open && this.#spoken !== undefined) {
       // Without more audio the service would wait for the end of the turn.
       const blocks = Math.ceil((this.#settings.silenceMs + 500) / BLOCK_MS);
       for (let block = 0; block < blocks; block++) this.#send(new Int16Array((RATE_HZ * BLOCK_MS) / 1000));
@@ -149,6 +180,7 @@ export class Session {
 
   /** A block of the microphone. @param {Int16Array} pcm */
   hear(pcm) {
+    if (!this.#microphone) return; // a block that was on its way when the microphone was closed
     if (this.#settings.pushToTalk) {
       if (this.#pressedMs >= 0 && this.#send(pcm)) this.#pressedMs += (1000 * pcm.length) / RATE_HZ;
       return;
@@ -170,7 +202,6 @@ export class Session {
     if (this.#pressedMs >= 0) return;
     this.#connection.send({ type: "input_audio_buffer.clear" });
     this.#pressedMs = 0;
-    this.#hearing = true;
     this.#show();
     await this.interrupt();
     this.#sendPictures();
@@ -181,12 +212,10 @@ export class Session {
     if (this.#pressedMs < 0) return true;
     const enough = this.#pressedMs >= MIN_PRESS_MS;
     this.#pressedMs = -1;
-    this.#hearing = false;
     if (enough) {
       this.#times = new TurnTimes("held", performance.now());
       this.#connection.send({ type: "input_audio_buffer.commit" });
-      this.#connection.send({ type: "response.create" });
-      this.#waiting = true;
+      this.#ask();
     } else {
       this.#connection.send({ type: "input_audio_buffer.clear" });
     }
@@ -199,12 +228,11 @@ export class Session {
     if (pictures.length) this.#create("", pictures);
   }
 
-  /** Stop the answer, if there is one. */
+  /** Stop the answer, if there is one or one is awaited. */
   async interrupt() {
-    if (this.#response !== undefined) {
-      this.#cancelled = this.#response;
-      this.#connection.send({ type: "response.cancel" });
-    }
+    if (this.#isAnswering) this.#cancel();
+    this.#unwanted = this.#awaited !== undefined;
+    this.#again = false;
     await this.#cut();
   }
 
@@ -252,15 +280,20 @@ export class Session {
   /** @param {Event} event */
   #receive(event) {
     switch (event.type) {
+      case "session.updated":
+        this.#configured(event.session);
+        break;
       case "input_audio_buffer.speech_started":
-        this.#hearing = true;
+        // The response to a turn whose words are not known yet will answer this one too.
+        if (this.#awaited === "spoken") this.#settle();
+        this.#spoken = event.item_id;
         this.#sendPictures();
         this.#listener.onHeard(event.item_id, this.#speech(event).text, true);
         this.#cut();
         break;
       case "input_audio_buffer.speech_stopped": {
-        this.#hearing = false;
-        this.#waiting = true;
+        this.#spoken = undefined;
+        this.#awaited = "spoken";
         const lastWordMs = event.audio_end_ms - this.#settings.silenceMs; // the event's time includes the silence
         this.#times = new TurnTimes("spoken", this.#clock.at(lastWordMs) ?? performance.now());
         this.#mark("noticed");
@@ -279,14 +312,12 @@ export class Session {
         this.#heard(event.item_id, event.transcript.trim());
         break;
       case "conversation.item.input_audio_transcription.failed":
-        this.#waiting = false;
         this.#untranscribed.delete(event.item_id);
         this.#items.delete(event.item_id);
         this.#listener.onFailed(event.item_id, event.error.message ?? "This could not be understood.");
         break;
       case "response.created":
-        this.#response = event.response.id;
-        this.#waiting = false;
+        this.#settle(event.response.id);
         break;
       case "response.output_item.added":
         if (event.item.type !== "message" || event.response_id === this.#cancelled) break;
@@ -331,6 +362,21 @@ export class Session {
     this.#show();
   }
 
+  /**
+   * With another detection of turns the service forgets, without an event, what is being spoken.
+   * @param {any} session of session.updated
+   */
+  #configured(session) {
+    const detection = JSON.stringify(session.audio.input.turn_detection);
+    if (detection !== this.#detection && this.#spoken !== undefined) {
+      this.#untranscribed.delete(this.#spoken);
+      this.#items.delete(this.#spoken);
+      this.#listener.onNothingHeard(this.#spoken);
+      this.#spoken = undefined;
+    }
+    this.#detection = detection;
+  }
+
   /** @param {Event} event @returns {Item} the item of the person's speech that it is about */
   #speech({ item_id }) {
     const known = this.#items.get(item_id);
@@ -354,7 +400,7 @@ export class Session {
       this.#listener.onHeard(id, text, false);
     } else {
       this.#items.delete(id);
-      this.#waiting = false;
+      if (this.#awaited === "spoken") this.#settle();
       this.#listener.onNothingHeard(id);
     }
   }
@@ -378,8 +424,8 @@ export class Session {
 
   /** @param {{ code?: string, message: string, event_id?: string }} error */
   #failed({ code = "", message, event_id = "" }) {
+    if (event_id === ASK) this.#settle();
     if (HARMLESS.has(code)) return;
-    this.#waiting = false;
     if (this.#items.delete(event_id)) {
       this.#listener.onFailed(event_id, message);
     } else {
@@ -390,12 +436,17 @@ export class Session {
   /** @returns {boolean} whether the connection was in use */
   #closed() {
     const listens = this.#microphone && !this.#settings.pushToTalk;
-    const isUsed = listens || this.#pressedMs >= 0 || this.#waiting || this.#response !== undefined;
-    this.#response = undefined;
-    this.#hearing = this.#waiting = false;
+    const isUsed = listens || this.#pressedMs >= 0 || this.#isThinking;
+    this.#response = this.#cancelled = this.#awaited = this.#spoken = undefined;
+    this.#unwanted = this.#again = false;
     for (const answer of this.#answers.values()) {
-      if (answer.hasAudio) this.#player.end(answer.id);
-      else this.#listener.onFailed(answer.id, "The connection was lost before the answer came.");
+      if (answer.hasAudio) {
+        // It plays on, and the next session is to know it.
+        this.#player.end(answer.id);
+        this.#keep(answer.id, { role: "assistant", text: answer.text, pictures: [] });
+      } else {
+        this.#listener.onFailed(answer.id, "The connection was lost before the answer came.");
+      }
     }
     for (const id of this.#untranscribed) {
       this.#items.delete(id);
@@ -406,12 +457,21 @@ export class Session {
     return isUsed;
   }
 
+  /** Whether there is a response in progress that is not cancelled. */
+  get #isAnswering() {
+    return this.#response !== undefined && this.#response !== this.#cancelled;
+  }
+
+  get #isThinking() {
+    return this.#isAnswering || this.#again || (this.#awaited !== undefined && !this.#unwanted);
+  }
+
   /** @returns {State} */
   get state() {
     if (this.#connection.isOpening) return "connecting";
-    if (this.#hearing) return "hearing";
+    if (this.#spoken !== undefined || this.#pressedMs >= 0) return "hearing";
     if (this.#player.playing) return "answering";
-    if (this.#waiting || this.#response !== undefined) return "thinking";
+    if (this.#isThinking) return "thinking";
     if (this.#microphone) return "listening";
     return this.#connection.isOpen ? "ready" : "off";
   }

@@ -42,7 +42,6 @@ export class View {
   #conversation = element("conversation");
   /** @type {Map<string, HTMLElement>} the entries of the conversation, by item id */
   #entries = new Map();
-  #announced = "";
 
   constructor() {
     // The end of the conversation stays in sight, unless the person has scrolled away from it.
@@ -128,9 +127,8 @@ export class View {
   state(state, { microphone, pushToTalk, pressed }) {
     document.body.dataset.state = state;
     const text = state === "listening" && pushToTalk ? "Hold the button while you speak" : STATES[state];
-    element("state").textContent = text;
-    if (text && text !== this.#announced) this.announce(text);
-    this.#announced = text;
+    // A live region of its own: states must not replace the words that are still to be read out.
+    if (element("state").textContent !== text) element("state").textContent = text;
     const button = element("talk");
     button.classList.toggle("on", pushToTalk ? pressed : microphone);
     element("talk-text").textContent = pushToTalk ? "Hold to talk" : microphone ? "Stop listening" : "Talk";
@@ -141,7 +139,7 @@ export class View {
     element("microphone-off").hidden = !(pushToTalk && microphone);
   }
 
-  /** Tell a screen reader. @param {string} text */
+  /** Tell a screen reader words; the states have their own region. @param {string} text */
   announce(text) {
     element("announcer").textContent = text;
   }

@@ -23,8 +23,8 @@ SENTENCES = [
 PICTURE_ANSWER = ["I see two red circles on a white ground. ", "The left one is a little larger."]
 
 
-def talk(page: Page, script: Script) -> None:
-    """Bring the page to the middle of a conversation: a turn that was cut in on, and the words that did it."""
+def interrupted(page: Page, script: Script) -> None:
+    """Bring the page to an answer that was stopped."""
     script.sentences = SENTENCES
     script.transcript = QUESTION
     page.locator("#talk").click()
@@ -34,6 +34,11 @@ def talk(page: Page, script: Script) -> None:
         page.wait_for_timeout(300)
     page.get_by_role("button", name="Stop the answer").click()
     expect(page.locator(".parley .note")).to_be_visible()
+
+
+def talk(page: Page, script: Script) -> None:
+    """Bring the page to the middle of a conversation: a turn that was cut in on, and the words that did it."""
+    interrupted(page, script)
     emit = script.sockets[-1].emit
     emit("input_audio_buffer.speech_started", item_id="item_b", audio_start_ms=0)
     emit(f"{TRANSCRIPTION}.delta", item_id="item_b", content_index=0, delta=INTERRUPTION)
@@ -60,6 +65,11 @@ def key(page: Page, script: Script) -> None:
     expect(page.get_by_label("API key")).to_be_visible()
 
 
+def full(page: Page, script: Script) -> None:
+    page.locator("#talk").click()
+    expect(page.get_by_role("alert")).to_contain_text("full")
+
+
 def start(page: Page, script: Script) -> None:
     page.wait_for_timeout(300)
 
@@ -68,17 +78,19 @@ SHOTS = [
     ("start", start, "light", browser.DESKTOP),
     ("talk", talk, "light", browser.DESKTOP),
     ("talk", talk, "dark", browser.PHONE),
+    ("interrupted", interrupted, "light", browser.PHONE),
     ("picture", picture, "light", browser.PHONE),
     ("picture", picture, "dark", browser.DESKTOP),
     ("settings", settings, "light", browser.PHONE),
     ("settings", settings, "dark", browser.DESKTOP),
     ("key", key, "light", browser.PHONE),
+    ("full", full, "light", browser.PHONE),
 ]
 
 
 def shoot(chromium: Browser, folder: Path) -> None:
     for name, bring, scheme, size in SHOTS:
-        script = Script(needs_key=bring is key)
+        script = Script(needs_key=bring is key, full=bring is full)
         with serve(script) as url:
             page = chromium.new_page(color_scheme=scheme, viewport=size)
             page.goto(url)

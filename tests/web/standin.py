@@ -46,7 +46,9 @@ class Script:
     transcript: str = TRANSCRIPT
     sentences: list[str] = field(default_factory=lambda: [*SENTENCES])
     fails: bool = False  # answers fail
+    drops: bool = False  # a session ends with an error of the server when it has been configured
     think_s: float = 0.25
+    create_s: float = 0.0  # from response.create to response.created
     refuses: dict[str, str] = field(default_factory=dict)  # from a client event's type to the message of an error
     received: list[dict[str, Any]] = field(default_factory=list)
     sockets: list[Talk] = field(default_factory=list)
@@ -96,13 +98,16 @@ class Talk:
             async for event in self._socket.iter_json():
                 self._script.received.append(event)
                 if message := self._script.refuses.get(event["type"]):
-                    error = {"type": "invalid_request_error", "code": "invalid_value", "message": message}
-                    await self.send("error", error={**error, "event_id": event.get("event_id")})
+                    await self._refuse("invalid_value", event, message)
                 else:
                     await self._receive(event)
         finally:
             if self._answer:
                 self._answer.cancel()
+
+    async def _refuse(self, code: str, event: dict[str, Any], message: str = "This is not possible now.") -> None:
+        error = {"type": "invalid_request_error", "code": code, "message": message}
+        await self.send("error", error={**error, "event_id": event.get("event_id")})
 
     async def _receive(self, event: dict[str, Any]) -> None:
         match event["type"]:
@@ -110,6 +115,8 @@ class Talk:
                 self._turn_detection = event["session"]["audio"]["input"]["turn_detection"]
                 self._modality = event["session"]["output_modalities"][0]
                 await self.send("session.updated", session=event["session"])
+                if self._script.drops:
+                    await self._socket.close(1011)
             case "input_audio_buffer.append":
                 await self._hear(np.frombuffer(base64.b64decode(event["audio"]), np.int16))
             case "input_audio_buffer.commit":
@@ -128,8 +135,14 @@ class Talk:
                 item = {"id": event["item_id"], "type": "message", "role": "assistant", "content": [part]}
                 await self.send("conversation.item.retrieved", item=item)
             case "response.create":
-                await self._respond()
+                await asyncio.sleep(self._script.create_s)
+                if self._is_answering:
+                    await self._refuse("conversation_already_has_active_response", event)
+                else:
+                    self._respond()
             case "response.cancel":
+                if not self._is_answering:
+                    await self._refuse("response_cancel_not_active", event)
                 await self._cancel("client_cancelled")
 
     async def _hear(self, samples: np.ndarray) -> None:
@@ -155,7 +168,7 @@ class Talk:
             await self.send("input_audio_buffer.speech_stopped", audio_end_ms=self._heard_ms, item_id=item)
             await self._commit(item)
             if self._script.transcript:
-                await self._respond()
+                self._respond()
 
     async def _commit(self, item_id: str) -> None:
         item = {"id": item_id, "type": "message", "role": "user", "content": [{"type": "input_audio"}]}
@@ -170,14 +183,18 @@ class Talk:
         name = f"conversation.item.input_audio_transcription.{kind}"
         await self.send(name, item_id=item_id, content_index=0, **fields)
 
+    @property
+    def _is_answering(self) -> bool:
+        return self._answer is not None and not self._answer.done()
+
     async def _cancel(self, reason: str) -> None:
         if self._answer and not self._answer.done():
+            await asyncio.sleep(0)  # the answer begins, and so can end
             self._answer.cancel(reason)
             with suppress(asyncio.CancelledError):
                 await self._answer
 
-    async def _respond(self) -> None:
-        await self._cancel("client_cancelled")
+    def _respond(self) -> None:
         self._answer = asyncio.create_task(self._speak(self._id("resp"), self._id("item")))
 
     async def _speak(self, response_id: str, item_id: str) -> None:

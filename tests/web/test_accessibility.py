@@ -33,6 +33,7 @@ def test_a_conversation_has_no_serious_faults(visit: Visit, script: Script, look
     expect(page.locator(".you.partial p")).to_have_text("What is")
     assert violations(page) == []
     script.sockets[-1].emit("input_audio_buffer.speech_stopped", item_id="item_a", audio_end_ms=500)
+    script.sockets[-1].emit(f"{TRANSCRIPTION}.completed", item_id="item_a", content_index=0, transcript="")
     say(page, "What is this?")
     state(page, "answering")
     assert violations(page) == []

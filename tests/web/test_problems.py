@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.web.browser import INSECURE_HOST, say, state
 from tests.web.conftest import QUESTION, Visit
@@ -113,6 +113,57 @@ def test_a_microphone_that_goes_away_is_missed(visit: Visit) -> None:
     state(page, "ready")
 
 
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (
+            "window.AudioContext = function () { throw new DOMException('no device', 'NotSupportedError'); }",
+            "no device",
+        ),
+        (
+            "AudioContext.prototype.resume = () => Promise.reject(new DOMException('', 'InvalidStateError'))",
+            "InvalidStateError",
+        ),
+    ],
+)
+def test_a_browser_without_sound_says_so(visit: Visit, fault: str, words: str) -> None:
+    page = visit()
+    page.evaluate(f"() => {{ {fault}; }}")
+    say(page, "Hello")
+    expect(page.locator("#problem-text")).to_contain_text("The browser plays no sound")
+    expect(page.locator("#problem-text")).to_contain_text(words)
+    expect(page.get_by_label("Message", exact=True)).to_have_value("Hello")
+    page.get_by_role("button", name="Talk").click()
+    expect(page.get_by_role("alert")).to_contain_text(words)
+    state(page, "ready")
+
+
+def test_answers_that_are_to_be_spoken_from_now_on_say_where_there_is_no_sound(visit: Visit) -> None:
+    page = visit()
+    change(page, "text")
+    say(page, "Hello")
+    expect(page.locator(".parley")).to_have_text("Parley: " + "".join(SENTENCES))
+    page.evaluate("() => { window.AudioContext = function () { throw new DOMException('no device'); }; }")
+    change(page, "audio")
+    expect(page.locator("#problem-text")).to_contain_text("The browser plays no sound: no device.")
+
+
+def change(page: Page, answer: str) -> None:
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_label("Given as").select_option(answer)
+    page.get_by_role("button", name="Done").click()
+
+
+def test_a_message_is_sent_though_the_sound_has_stopped_answering(visit: Visit, script: Script) -> None:
+    page = visit()
+    say(page, "one")
+    state(page, "answering")
+    page.evaluate("() => { MessagePort.prototype.postMessage = () => {}; }")
+    say(page, "two")
+    expect(page.locator(".you")).to_have_count(2)
+    expect(page.locator(".parley .note")).to_have_text("Interrupted")
+
+
 def test_a_page_without_a_secure_context_still_answers_in_text(visit: Visit, url: str) -> None:
     page = visit(at=url.replace("127.0.0.1", INSECURE_HOST))
     expect(page.get_by_role("alert")).to_contain_text("not opened over https")
@@ -142,6 +193,17 @@ def test_a_session_that_the_service_ends_is_begun_again_with_the_next_press(visi
     expect(page.locator("#problem-text")).to_have_text("The service ended the session: nobody spoke for 10 minutes")
     state(page, "off")
     page.get_by_role("button", name="Talk").click()
+    state(page, "listening")
+
+
+def test_a_service_that_drops_every_session_is_tried_less_and_less_often(visit: Visit, script: Script) -> None:
+    script.drops = True
+    page = visit()
+    page.get_by_role("button", name="Talk").click()
+    page.wait_for_timeout(4500)
+    assert 3 <= len(script.sockets) <= 4  # after 0.5, 1 and 2 s, and then 4 s
+    script.drops = False
+    expect(page.get_by_role("alert")).to_be_hidden(timeout=10_000)
     state(page, "listening")
 
 

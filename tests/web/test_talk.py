@@ -53,6 +53,17 @@ def test_a_sentence_appears_when_its_voice_begins(visit: Visit) -> None:
     expect(page.locator(".parley")).to_have_text(f"Parley: {ANSWER}")
 
 
+def test_a_screen_reader_is_told_the_words_and_the_states_apart(visit: Visit, script: Script) -> None:
+    script.think_s = 1
+    page = visit(QUESTION)
+    page.get_by_role("button", name="Talk").click()
+    state(page, "thinking")
+    expect(page.locator("#announcer")).to_have_text(f"You said: {TRANSCRIPT}")
+    expect(page.get_by_role("status").filter(has_text="Thinking")).to_be_visible()
+    state(page, "answering")
+    expect(page.locator("#announcer")).to_have_text(f"You said: {TRANSCRIPT}")
+
+
 def test_a_cough_leaves_nothing(visit: Visit, script: Script) -> None:
     script.transcript = ""
     page = visit(QUESTION)
@@ -89,6 +100,56 @@ def test_a_key_or_a_button_stops_the_answer(visit: Visit, script: Script, way: s
     assert len(script.events("response.cancel")) == 1
     (cut,) = script.events("conversation.item.truncate")
     assert 0 < cut["audio_end_ms"] < 2 * SENTENCE_MS
+
+
+def test_escape_stops_the_answer_to_a_question_whose_words_are_not_known_yet(visit: Visit, script: Script) -> None:
+    script.think_s = 2
+    page = visit(QUESTION)
+    page.get_by_role("button", name="Talk").click()
+    state(page, "thinking")
+    page.keyboard.press("Escape")
+    state(page, "listening", 0.5)
+    expect(page.locator(".you:not(.partial) p")).to_have_text(TRANSCRIPT)
+    page.wait_for_timeout(500)
+    assert len(script.events("response.cancel")) == 1
+    state(page, "listening", 0.5)
+    expect(page.locator(".parley")).to_have_count(0)
+
+
+def test_speech_after_a_stopped_answer_is_answered(visit: Visit, script: Script) -> None:
+    page = visit()
+    page.get_by_role("button", name="Talk").click()
+    state(page, "listening")
+    emit = script.sockets[-1].emit
+    for item in ("item_a", "item_b"):
+        emit("input_audio_buffer.speech_started", item_id=item, audio_start_ms=0)
+        state(page, "hearing")
+        emit("input_audio_buffer.speech_stopped", item_id=item, audio_end_ms=1000)
+        state(page, "thinking")
+        if item == "item_a":
+            page.keyboard.press("Escape")
+            state(page, "listening")
+    emit("response.created", response={"id": "resp_a", "status": "in_progress", "output": []})
+    page.wait_for_timeout(200)
+    assert script.events("response.cancel") == []
+
+
+def test_a_setting_that_is_changed_while_one_speaks_forgets_the_turn(visit: Visit, script: Script) -> None:
+    page = visit()
+    page.get_by_role("button", name="Talk").click()
+    state(page, "listening")
+    script.sockets[-1].emit("input_audio_buffer.speech_started", item_id="item_a", audio_start_ms=0)
+    state(page, "hearing")
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_label("Voice", exact=True).fill("af_heart")
+    page.get_by_role("button", name="Done").click()
+    page.wait_for_timeout(200)
+    state(page, "hearing", 0.5)  # the voice has nothing to do with the turn
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_label("Your turn ends").fill("800")
+    page.get_by_role("button", name="Done").click()
+    state(page, "listening")
+    expect(page.locator(".you")).to_have_count(0)
 
 
 def test_the_times_of_a_turn_are_shown(visit: Visit) -> None:
@@ -171,6 +232,38 @@ def test_push_to_talk_works_with_the_space_bar_and_ignores_a_slip(visit: Visit, 
     assert len(script.events("input_audio_buffer.clear")) == 3  # two presses, and the slip
 
 
+def test_push_to_talk_answers_a_turn_that_follows_another_at_once(visit: Visit, script: Script) -> None:
+    script.create_s = 0.8
+    page = visit((0.2, "what_is_your_name.wav"))
+    save(page, pushToTalk=True)
+    page.locator("#talk").focus()
+    for _ in range(2):
+        page.keyboard.down("Space")
+        state(page, "hearing")
+        page.wait_for_timeout(400)
+        page.keyboard.up("Space")
+        state(page, "thinking")
+    expect(page.locator(".parley")).to_have_text(f"Parley: {ANSWER}", timeout=10_000)
+    expect(page.get_by_role("alert")).to_be_hidden()
+    assert len(script.events("input_audio_buffer.commit")) == len(script.events("response.create")) == 2
+
+
+def test_a_microphone_that_goes_away_while_the_button_is_held_ends_the_turn(visit: Visit) -> None:
+    page = visit()
+    save(page, pushToTalk=True)
+    page.evaluate(
+        """() => {
+          const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+          navigator.mediaDevices.getUserMedia = async (what) => (window.opened = await open(what));
+        }"""
+    )
+    page.get_by_role("button", name="Hold to talk").hover()
+    page.mouse.down()
+    state(page, "hearing")
+    page.evaluate("window.opened.getTracks()[0].dispatchEvent(new Event('ended'))")
+    state(page, "ready")
+
+
 def test_half_duplex_hears_nothing_while_an_answer_is_spoken(visit: Visit, script: Script) -> None:
     page = visit(QUESTION_AND_INTERRUPTION)
     save(page, halfDuplex=True)
@@ -191,3 +284,19 @@ def test_a_lost_connection_comes_back_with_the_conversation(visit: Visit, script
     state(page, "listening")
     told = [(e["item"]["role"], e["item"]["content"][0]["text"]) for e in script.events("conversation.item.create")]
     assert told == [("user", TRANSCRIPT), ("assistant", ANSWER)]
+
+
+def test_a_new_connection_is_told_the_answer_that_is_still_playing(visit: Visit, script: Script) -> None:
+    page = visit(QUESTION)
+    page.get_by_role("button", name="Talk").click()
+    state(page, "answering")
+    script.received.clear()
+    script.sockets[-1].close(1012)
+    expect(page.get_by_role("alert")).to_contain_text("Reconnecting")
+    expect(page.get_by_role("alert")).to_be_hidden(timeout=10_000)
+    expect(page.locator(".parley p")).to_contain_text(SENTENCES[0].strip())
+    state(page, "listening")
+    told = [(e["item"]["role"], e["item"]["content"][0]["text"]) for e in script.events("conversation.item.create")]
+    assert told[0] == ("user", TRANSCRIPT)
+    assert told[1][0] == "assistant"
+    assert told[1][1].startswith(SENTENCES[0])

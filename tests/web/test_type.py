@@ -49,6 +49,43 @@ def test_a_typed_message_cuts_the_answer(visit: Visit, script: Script) -> None:
     assert len(script.events("conversation.item.truncate")) == 1
 
 
+def test_escape_stops_an_answer_that_has_not_begun(visit: Visit, script: Script) -> None:
+    script.create_s = 0.5
+    page = visit()
+    say(page, "Who are you?")
+    state(page, "thinking")
+    page.keyboard.press("Escape")
+    state(page, "ready", 0.3)
+    page.wait_for_timeout(1000)
+    assert len(script.events("response.cancel")) == 1
+    expect(page.locator(".parley")).to_have_count(0)
+
+
+def test_of_messages_that_follow_each_other_at_once_the_last_is_answered(visit: Visit, script: Script) -> None:
+    script.create_s = 0.5
+    page = visit()
+    for text in ("one", "two", "three"):
+        say(page, text)
+    expect(page.locator(".parley")).to_have_text(f"Parley: {ANSWER}", timeout=10_000)
+    expect(page.get_by_role("alert")).to_be_hidden()
+    state(page, "ready")
+    said = [event["item"]["content"][0]["text"] for event in script.events("conversation.item.create")]
+    assert said == ["one", "two", "three"]
+    kinds = [e["type"] for e in script.received if e["type"].startswith("response.")]
+    assert kinds == ["response.create", "response.cancel", "response.create"]
+
+
+def test_a_refused_response_lets_the_next_message_be_answered(visit: Visit, script: Script) -> None:
+    script.refuses = {"response.create": "Not now."}
+    page = visit()
+    say(page, "one")
+    expect(page.locator("#problem-text")).to_have_text("Not now.")
+    state(page, "ready")
+    script.refuses.clear()
+    say(page, "two")
+    expect(page.locator(".parley")).to_have_text(f"Parley: {ANSWER}", timeout=10_000)
+
+
 def test_text_answers_come_without_sound(visit: Visit, script: Script) -> None:
     page = visit()
     page.get_by_role("button", name="Settings").click()
@@ -57,7 +94,7 @@ def test_text_answers_come_without_sound(visit: Visit, script: Script) -> None:
     say(page, "Who are you?")
     expect(page.locator(".parley")).to_have_text(f"Parley: {ANSWER}")
     assert script.session()["output_modalities"] == ["text"]
-    expect(page.get_by_role("status")).to_have_text(ANSWER)  # a screen reader reads what no voice speaks
+    expect(page.locator("#announcer")).to_have_text(ANSWER)  # a screen reader reads what no voice speaks
 
 
 def test_a_picture_goes_with_the_message(visit: Visit, script: Script) -> None:
@@ -81,6 +118,7 @@ def test_a_large_picture_is_made_smaller(visit: Visit, script: Script) -> None:
     expect(page.get_by_role("button", name="Remove picture 1")).to_be_visible()
     page.get_by_role("button", name="Send").click()
     expect(page.locator(".you img")).to_be_visible()
+    expect(page.locator(".parley")).to_be_attached()
     url = script.events("conversation.item.create")[0]["item"]["content"][0]["image_url"]
     assert Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).size == (1024, 512)
 
