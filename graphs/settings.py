@@ -127,9 +127,9 @@ class GatewayConfig(Settings):
     max_conversation_chars: PositiveInt = Field(
         default=1_000_000, description="Longest text of all messages of one conversation together."
     )
-    max_audio_s: PositiveFloat = Field(
-        default=120,
-        description="Longest audio of one conversation, all its recordings together, in seconds; decoding stops there.",
+    max_audio_s: PositiveFloat = Field(default=120, description="Longest recording, in seconds; decoding stops there.")
+    max_conversation_audio_s: PositiveFloat = Field(
+        default=600, description="Longest audio of all recordings of one conversation together, in seconds."
     )
     max_image_pixels: PositiveInt = Field(
         default=25_000_000, description="Largest picture; checked in its header, before decoding."

@@ -33,17 +33,18 @@ class TurnReader:
     async def audio(self, data: bytes, param: str, earlier: Iterable[Audio] = ()) -> Audio:
         """Decode a recording; see ``decode_audio`` for what it raises.
 
-        ``earlier`` are the other recordings of the conversation, whose seconds count in the limit.
+        ``earlier`` are the other recordings of the conversation.
         """
-        limit_s = self.config.max_audio_s
         earlier_s = sum(audio.duration_s for audio in earlier)
+        left_s = max(0, self.config.max_conversation_audio_s - earlier_s)
+        if left_s >= self.config.max_audio_s:
+            return await self.sandbox.audio(data, max_s=self.config.max_audio_s, param=param)
         try:
-            return await self.sandbox.audio(data, max_s=max(0, limit_s - earlier_s), param=param)
+            return await self.sandbox.audio(data, max_s=left_s, param=param)
         except TooLarge as error:
-            if not earlier_s:
-                raise
             message = (
-                f"{error.message} The conversation has {earlier_s:g} s of other audio; its limit is {limit_s:g} s."
+                f"{error.message} The conversation has {earlier_s:g} s of other audio; the limit is "
+                f"{self.config.max_conversation_audio_s:g} s."
             )
             raise TooLarge(message, param=param) from None
 

@@ -22,7 +22,9 @@ from graphs.settings import GatewayConfig
 from tests.graphs.http.client import budget, received, sandbox
 from tests.graphs.http.media.files import png, silence
 
-CONFIG = GatewayConfig(max_text_chars=20, max_audio_s=1, max_image_pixels=100, max_images=2, image_side_px=8)
+CONFIG = GatewayConfig(
+    max_text_chars=20, max_audio_s=1, max_conversation_audio_s=2, max_image_pixels=100, max_images=2, image_side_px=8
+)
 TURNS = TurnReader(CONFIG, sandbox())
 EXECUTOR = CodecExecutor(1)
 MODELS = Models(dict.fromkeys(Stage, "model"), 1)
@@ -114,26 +116,26 @@ def test_rejects_too_many_recordings() -> None:
 
 
 def test_all_recordings_of_a_conversation_together_have_the_limit_of_their_duration() -> None:
-    turn = by_completions(["x"], [], [silence(0.5), silence(0.5)])
-    assert [audio.duration_s for audio in turn.messages[-1].audio] == [0.5, 0.5]
-    with pytest.raises(TooLarge, match=r"longer than 0\.2 s.* has 0\.8 s of other audio; its limit is 1 s") as caught:
-        by_completions(["x"], [], [silence(0.4), silence(0.4), silence(0.4)])
+    turn = by_completions(["x"], [], [silence(1), silence(1)])
+    assert [audio.duration_s for audio in turn.messages[-1].audio] == [1, 1]
+    with pytest.raises(TooLarge, match=r"longer than 0\.4 s.* has 1\.6 s of other audio; the limit is 2 s") as caught:
+        by_completions(["x"], [], [silence(0.8), silence(0.8), silence(0.8)])
     assert caught.value.param == "messages.0.content.3.input_audio"
 
 
 def test_the_recordings_of_earlier_messages_count_in_the_limit_of_the_duration() -> None:
     message = {
         "role": "user",
-        "content": [{"type": "input_audio", "input_audio": {"data": as_base64(silence(0.6)), "format": "wav"}}],
+        "content": [{"type": "input_audio", "input_audio": {"data": as_base64(silence(0.9)), "format": "wav"}}],
     }
 
     async def read() -> None:
         reader = CompletionReader(CONFIG, EXECUTOR, sandbox(), budget(), MODELS, Fetcher(CONFIG))
-        await reader.read(received("/v1/chat/completions", json={"messages": [message, message]}))
+        await reader.read(received("/v1/chat/completions", json={"messages": [message] * 3}))
 
-    with pytest.raises(TooLarge, match="0\\.6 s of other audio") as caught:
+    with pytest.raises(TooLarge, match="1\\.8 s of other audio") as caught:
         asyncio.run(read())
-    assert caught.value.param == "messages.1.content.0.input_audio"
+    assert caught.value.param == "messages.2.content.0.input_audio"
 
 
 def test_the_error_of_a_limit_names_the_field() -> None:
