@@ -116,9 +116,17 @@ class GatewayConfig(Settings):
     )
     min_body_rate: PositiveFloat = Field(
         default=1000,
-        description="Slowest transfer of a request body, in bytes per second, after the first body_grace_s.",
+        description="Slowest transfer of a request body, in bytes per second; it may fall behind by body_grace_s.",
     )
-    body_grace_s: PositiveFloat = Field(default=10, description="Time in which a slow body is not refused yet.")
+    body_grace_s: PositiveFloat = Field(
+        default=10, description="Longest pause in a body, and time in which a slow one is not refused yet."
+    )
+    max_body_s: PositiveFloat = Field(
+        default=600, description="Longest transfer of a request body, however fast: 32 MiB at 56 kB per second."
+    )
+    max_upload_s: PositiveFloat = Field(
+        default=2 * 3600, description="The same of a recording to transcribe: 512 MiB at 75 kB per second."
+    )
     max_json_items: PositiveInt = Field(
         default=200_000, description="Commas, colons and opening brackets of a JSON body, which bound its values."
     )
