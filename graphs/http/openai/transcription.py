@@ -195,7 +195,8 @@ class TranscriptionResponse:
         try:
             if self.request.fields.stream:
                 first = await anext(self.events)
-                return Stream(self.events, self._messages(first), sse.MEDIA_TYPE, headers(self.plan))
+                head = headers(self.plan)
+                return Stream(self.events, self._messages(first), sse.MEDIA_TYPE, head, self.request.recording.close)
             segments = [event.segment async for event in self.events if isinstance(event, SegmentReady)]
         except BaseException:
             await self.request.recording.close()
@@ -228,8 +229,6 @@ class TranscriptionResponse:
             yield sse.message({"type": "transcript.text.done", "text": text, "usage": self._usage})
         except Exception as error:
             yield sse.message(errors.body(errors.as_parley(error)))
-        finally:
-            await self.request.recording.close()
 
     @property
     def _usage(self) -> dict[str, Any]:
