@@ -58,7 +58,11 @@ class TranscriptionFields(RequestModel):
     temperature: float | None = Field(default=None, ge=0, le=1, description="0 always selects the likeliest token.")
     stream: bool = False
     timestamp_granularities: list[Literal["segment", "word"]] = Field(
-        default_factory=list, alias="timestamp_granularities[]", description="Of verbose_json."
+        default_factory=list,
+        alias="timestamp_granularities[]",
+        description="Of verbose_json.",
+        fail_fast=True,
+        max_length=2,
     )
     chunking_strategy: Literal["auto"] = "auto"
     include: Unsupported = None
