@@ -114,6 +114,9 @@ class GatewayConfig(Settings):
     max_bodies_bytes: PositiveInt = Field(
         default=256 * 2**20, description="Request bodies of all requests together; further ones are refused with 503."
     )
+    max_bodies_bytes_per_key: PositiveInt | None = Field(
+        default=128 * 2**20, description="The same of one API key, with 429; null sets no limit per key."
+    )
     min_body_rate: PositiveFloat = Field(
         default=1000,
         description="Slowest transfer of a request body, in bytes per second; it may fall behind by body_grace_s.",
@@ -162,6 +165,9 @@ class GatewayConfig(Settings):
     )
     max_uploads_bytes: PositiveInt = Field(
         default=4 * 2**30, description="Recordings of all requests together; further ones are refused with 503."
+    )
+    max_uploads_bytes_per_key: PositiveInt | None = Field(
+        default=2 * 2**30, description="The same of one API key, with 429; null sets no limit per key."
     )
     min_free_disk_bytes: PositiveInt = Field(
         default=2**30,
