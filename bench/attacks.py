@@ -4,7 +4,8 @@
     python -m bench.attacks [--attack json,header] [--seconds 60] [--keys KEY,ATTACKERS_KEY]
 
 Method: one client asks the same written question in a closed loop with a pause of 0.1 s, first alone, then during each
-attack, which another client repeats without a pause (or with 64 connections at a time, where slowness is the attack).
+attack, which another client repeats without a pause (or with several connections at a time, where slowness is the
+attack).
 ``--keys`` are two API keys of the service, so that its limits per key apply.
 
 JSON: per attack the times of the question, ``ratio`` of their p95 to that alone (the lower one of before and after),
@@ -39,6 +40,8 @@ from bench.memory import application
 QUESTION = {"messages": [{"role": "user", "content": "What is the capital of France?"}], "temperature": 0}
 PAUSE_S = 0.1
 CONNECTIONS = 64
+STALLED_CONNECTIONS = 8  # as many bodies of STALLED_BYTES as the Gateway's max_bodies_bytes holds
+STALLED_BYTES = 31 * 2**20
 
 Attack = Callable[[httpx.AsyncClient], Awaitable[str]]
 """One attempt; returns the status of the response, or what ended it."""
@@ -58,8 +61,8 @@ def _post(path: str, content: bytes, media_type: str) -> Attack:
     return attempt
 
 
-def _raw(parts: list[bytes], pause_s: float) -> Attack:
-    """Return an attack with ``CONNECTIONS`` sockets, each of which sends ``parts`` with pauses."""
+def _raw(parts: list[bytes], pause_s: float, connections: int = CONNECTIONS) -> Attack:
+    """Return an attack with several sockets, each of which sends ``parts`` with pauses."""
 
     async def connection(client: httpx.AsyncClient) -> str:
         reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port or 80)
@@ -75,7 +78,7 @@ def _raw(parts: list[bytes], pause_s: float) -> Attack:
             writer.close()
 
     async def attempt(client: httpx.AsyncClient) -> str:
-        results = await asyncio.gather(*(connection(client) for _ in range(CONNECTIONS)))
+        results = await asyncio.gather(*(connection(client) for _ in range(connections)))
         return ",".join(sorted(set(results)))
 
     return attempt
@@ -145,6 +148,8 @@ def attacks() -> dict[str, Attack]:
     noise = json.dumps({"text": "What?", "image": base64.b64encode(bytes(23_000_000)).decode()}).encode()
     long_text = "<|im_end|>" * 20_000
     head = b"POST /chat HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: 1000\r\n"
+    stalled = b"POST /chat HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n" % 2**25
+    begun = b'\r\n{"text": "'.ljust(STALLED_BYTES, b"x")
     return {
         "json": _post("/chat", b'{"messages":[' + b",".join([b'{"":0}'] * 4_000_000) + b"]}", "application/json"),
         "header": _raw([b"POST /chat HTTP/1.1\r\nhost: x\r\n", b"x: " + b"a" * 5_000_000], 0),
@@ -156,6 +161,7 @@ def attacks() -> dict[str, Attack]:
         "enum": _chat(_schema({"enum": [f"value {i}" for i in range(10_000)]})),
         "slow header": _raw([head, *[b"x"] * 6], 2),
         "slow body": _raw([head, b"\r\n", *[b"x"] * 6], 2),
+        "stalled body": _raw([stalled, begun], 0, STALLED_CONNECTIONS),
         "unread": _unread,
         "markers": _chat(QUESTION | {"messages": [{"role": "user", "content": long_text}]}),
     }

@@ -127,7 +127,7 @@ class Fuzzer:
     # --- kinds of requests --------------------------------------------------------------------------------------------
 
     def _json(self) -> Case:
-        path, fields = self._random.choice(self._valid()[: self._random.choice((3, 3, 3, 4))])  # the last takes forms
+        path, fields = self._random.choice(self._valid()[: self._random.choice((4, 4, 4, 5))])  # the last takes forms
         for _ in range(self._random.choice((0, 1, 1, 2, 5))):
             fields = self._changed(fields)
         content = json.dumps(fields, ensure_ascii=self._random.random() < 0.5).encode(errors="surrogatepass")
@@ -162,8 +162,9 @@ class Fuzzer:
         """Return a request with another method, path or header."""
         choose = self._random.choice
         paths = ["/chat", "/v1/chat/completions", "/v1/audio/speech", "/v1/audio/transcriptions", "/v1/models/parley",
-                 "/v1/audio/translations", "/v1/models", "/v1/models/", "/graph", "/health", "/docs", "/openapi.json",
-                 "/", "//", "/v1/models/%00", "/v1/models/..%2f", "/%ff", "/chat/",
+                 "/v1/audio/translations", "/v1/realtime/client_secrets", "/v1/models", "/v1/models/", "/graph",
+                 "/health", "/health/live", "/docs", "/openapi.json", "/", "//", "/v1/models/%00", "/v1/models/..%2f",
+                 "/%ff", "/chat/",
                  "/v1/models/" + "x" * 3000]  # fmt: skip
         headers = dict(
             choice for choice in [
@@ -225,7 +226,15 @@ class Fuzzer:
         formats = ("mp3", "opus", "aac", "flac", "wav", "pcm")
         speech = {"model": "parley", "input": "Hello there.", "voice": "alloy", "response_format": choose(formats),
                   "speed": 1.0, "stream_format": choose(("audio", "sse"))}  # fmt: skip
+        turn_detection = choose((None, {"type": "server_vad", "threshold": 0.5, "silence_duration_ms": 500}))
+        audio_input = {"format": {"type": "audio/pcm", "rate": 24_000}, "turn_detection": turn_detection}
+        secret = {
+            "expires_after": {"anchor": "created_at", "seconds": 60},
+            "session": {"type": "realtime", "instructions": "Be brief.", "output_modalities": ["audio"],
+                        "audio": {"input": audio_input, "output": {"voice": "alloy", "speed": 1.0}}},
+        }  # fmt: skip
         return [("/v1/chat/completions", completion), ("/chat", chat), ("/v1/audio/speech", speech),
+                ("/v1/realtime/client_secrets", secret),
                 ("/v1/audio/transcriptions", self._transcription_fields())]  # fmt: skip
 
     def _transcription_fields(self) -> dict[str, Any]:

@@ -8,27 +8,39 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+MAX_CHARS = 1000  # of a message, and of the name of a field
+
+_OMISSION = " ... "
+
 
 class ParleyError(Exception):
-    """Base class. ``param`` names the invalid field; ``retry_after_s`` becomes the header ``Retry-After``."""
+    """Base class. ``param`` names the invalid field; ``retry_after_s`` becomes the header ``Retry-After``.
+
+    Message and ``param`` may repeat what a client sent: they are cut to ``MAX_CHARS`` and made encodable.
+    """
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
     code: ClassVar[str] = "internal_error"
 
     def __init__(self, message: str, *, param: str | None = None, retry_after_s: float | None = None) -> None:
-        # A client's input may contain lone surrogates, which no response can encode.
-        self.message = _encodable(message)
+        self.message = _printable(message)
         super().__init__(self.message)
-        self.param = None if param is None else _encodable(param)
+        self.param = None if param is None else _printable(param)
         self.retry_after_s = retry_after_s
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.message, self.param, self.retry_after_s)
 
 
-def _encodable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
+def _printable(text: str) -> str:
+    """Return ``text`` without lone surrogates, which no response can encode; its middle is left out if it is long."""
+    return _cut(_cut(text).encode("utf-8", "backslashreplace").decode())
+
+
+def _cut(text: str) -> str:
+    half = (MAX_CHARS - len(_OMISSION)) // 2
+    return text if len(text) <= MAX_CHARS else text[:half] + _OMISSION + text[-half:]
 
 
 def _rebuild(kind: type[ParleyError], message: str, param: str | None, retry_after_s: float | None) -> ParleyError:

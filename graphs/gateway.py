@@ -94,8 +94,10 @@ class Gateway(Live[GatewayConfig]):
         """Create everything that depends on the live settings."""
         config, executor, sandbox = self._config, self._executor, self._sandbox
         self._models = Models.deployed(self._model_names, self._started, config)
-        bodies = self._bodies = ByteBudget(config.max_bodies_bytes, config.retry_after_s)
-        uploads = ByteBudget(config.max_uploads_bytes, config.retry_after_s)
+        bodies = self._bodies = ByteBudget(
+            config.max_bodies_bytes, config.retry_after_s, config.max_bodies_bytes_per_key
+        )
+        uploads = ByteBudget(config.max_uploads_bytes, config.retry_after_s, config.max_uploads_bytes_per_key)
         self._chat_reader = ChatReader(config, executor, sandbox, bodies)
         self._completion_reader = CompletionReader(config, executor, sandbox, bodies, self._models, Fetcher(config))
         self._speech_reader = SpeechReader(config, executor, bodies, self._models)

@@ -114,11 +114,22 @@ class GatewayConfig(Settings):
     max_bodies_bytes: PositiveInt = Field(
         default=256 * 2**20, description="Request bodies of all requests together; further ones are refused with 503."
     )
+    max_bodies_bytes_per_key: PositiveInt | None = Field(
+        default=128 * 2**20, description="The same of one API key, with 429; null sets no limit per key."
+    )
     min_body_rate: PositiveFloat = Field(
         default=1000,
-        description="Slowest transfer of a request body, in bytes per second, after the first body_grace_s.",
+        description="Slowest transfer of a request body, in bytes per second; it may fall behind by body_grace_s.",
     )
-    body_grace_s: PositiveFloat = Field(default=10, description="Time in which a slow body is not refused yet.")
+    body_grace_s: PositiveFloat = Field(
+        default=10, description="Longest pause in a body, and time in which a slow one is not refused yet."
+    )
+    max_body_s: PositiveFloat = Field(
+        default=600, description="Longest transfer of a request body, however fast: 32 MiB at 56 kB per second."
+    )
+    max_upload_s: PositiveFloat = Field(
+        default=2 * 3600, description="The same of a recording to transcribe: 512 MiB at 75 kB per second."
+    )
     max_json_items: PositiveInt = Field(
         default=200_000, description="Commas, colons and opening brackets of a JSON body, which bound its values."
     )
@@ -154,6 +165,9 @@ class GatewayConfig(Settings):
     )
     max_uploads_bytes: PositiveInt = Field(
         default=4 * 2**30, description="Recordings of all requests together; further ones are refused with 503."
+    )
+    max_uploads_bytes_per_key: PositiveInt | None = Field(
+        default=2 * 2**30, description="The same of one API key, with 429; null sets no limit per key."
     )
     min_free_disk_bytes: PositiveInt = Field(
         default=2**30,

@@ -67,8 +67,11 @@ def _pull(options: argparse.Namespace) -> int:
     pulled = pull(names, progress.for_stream())
     for name in dict.fromkeys(names):
         print(f"{name}: {'pulled' if name in pulled else 'in the cache'}, {cache.folder_of(name)}")
-    for named in pull_named(configuration, progress.for_stream()):
+    ready = pull_named(configuration, progress.for_stream())
+    for named in ready:
         print(f"{named}: ready")
+    if not names and not ready:
+        print(f"{options.config}: nothing to pull, as it names no model to download")
     return 0
 
 
@@ -87,7 +90,8 @@ def _verify(options: argparse.Namespace) -> int:
             code = 1
         else:
             size = progress.human(sum(file.bytes for file in recorded.values()))
-            print(f"{entry.name}: {len(recorded)} files, {size}, correct")
+            files = "1 file" if len(recorded) == 1 else f"{len(recorded)} files"
+            print(f"{entry.name}: {files}, {size}, correct")
     return code
 
 

@@ -18,7 +18,7 @@ from models import catalogue
 from models.cache import ROOT, is_hub_name
 from models.errors import DiskFull, PullFailed, SourceFailed, Unreachable
 from models.progress import Progress, human
-from models.pull import pull
+from models.pull import pull, pull_each
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,7 @@ def pull_named(configuration: Mapping[str, Any], progress: Progress) -> list[Nam
     it cannot be reached, the one that is there counts.
     """
     named = list(dict.fromkeys(named_in(configuration)))
-    for each in named:
-        _download(each, progress)
+    pull_each(named, lambda model: _download(model, progress))
     return named
 
 

@@ -50,9 +50,10 @@ class WrongHash(SourceFailed):
 
 
 class PullFailed(ModelError):
-    """No source provides a model. ``causes`` has one error for each source that was tried."""
+    """No source provides the model ``name``. ``causes`` has one error for each source that was tried."""
 
     def __init__(self, name: str, causes: Sequence[SourceFailed]) -> None:
+        self.name = name
         self.causes = tuple(causes)
         lines = "".join(f"\n  - {cause}" for cause in dict.fromkeys(map(str, causes)))
         if all(isinstance(cause, Unreachable) for cause in causes):
@@ -62,3 +63,8 @@ class PullFailed(ModelError):
         else:
             remedy = "Pull again later, or put the files into a folder and name its path in the configuration"
         super().__init__(f"{name} cannot be pulled.{lines}\n  {remedy}.")
+
+    @classmethod
+    def of_all(cls, failures: Sequence[PullFailed]) -> PullFailed:
+        """Return one error for several models."""
+        return cls(", ".join(it.name for it in failures), [cause for it in failures for cause in it.causes])

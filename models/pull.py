@@ -7,9 +7,10 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -20,6 +21,9 @@ from models.errors import CacheNotWritable, DiskFull, PullFailed, SourceFailed, 
 from models.progress import Progress, human
 from models.sources import Fetched, Workspace, listed
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 SPACE_LEFT_BYTES = 64 << 20
 """Space that a pull leaves free on the cache's file system."""
 
@@ -27,15 +31,30 @@ SPACE_LEFT_BYTES = 64 << 20
 def pull(names: Iterable[str], progress: Progress | None = None) -> list[str]:
     """Bring models into the cache. Return the names of those that were not there before.
 
-    Raise ``UnknownModel``, ``PullFailed``, ``DiskFull`` or ``CacheNotWritable``. The next pull continues with what has
-    been downloaded by then.
+    Raise ``UnknownModel``, ``PullFailed`` for all models that fail, ``DiskFull`` or ``CacheNotWritable``. The next pull
+    continues with what has been downloaded by then.
     """
     progress = progress or Progress()
     entries = [catalogue.entry(name) for name in dict.fromkeys(names)]
     missing = [entry for entry in entries if not cache.is_complete(entry)]
     if missing:
         _announce(missing, progress)
-    return [entry.name for entry in missing if _pull(entry, progress)]
+    pulled = pull_each(missing, lambda entry: _pull(entry, progress))
+    return [entry.name for entry, is_new in zip(missing, pulled, strict=True) if is_new]
+
+
+def pull_each(models: Iterable[T], pull_one: Callable[[T], R]) -> list[R]:
+    """Call ``pull_one`` with every model, also after one that fails. Raise one ``PullFailed`` for those that fail."""
+    results: list[R] = []
+    failures: list[PullFailed] = []
+    for model in models:
+        try:
+            results.append(pull_one(model))
+        except PullFailed as failed:
+            failures.append(failed)
+    if failures:
+        raise PullFailed.of_all(failures)
+    return results
 
 
 def verify(name: str) -> list[str]:

@@ -108,6 +108,7 @@ def serve(config: Path, overrides: dict[str, Any], *, open_to_all: bool) -> int:
             f"{http['host']} is reachable from other machines, and there are no API keys. Set PARLEY_API_KEYS or "
             "args.gateway.api_keys_file; or, to serve everyone: make serve OPEN=yes"
         )
+    require_token_mode()
     ray_sessions.remove_old()
     preflight(http["host"], http["port"])
     pull_models(settings)
@@ -209,6 +210,16 @@ def has_keys(settings: dict[str, Any]) -> bool:
         return bool(ApiKeys.load(resolve(file) if file else None))
     except (ValueError, OSError, LookupError) as error:
         raise CannotStart(str(error)) from None
+
+
+def require_token_mode() -> None:
+    """Raise ``CannotStart`` if the environment turns off Ray's token, as it has precedence over ``ENVIRONMENT``."""
+    mode = os.environ.get("RAY_AUTH_MODE", "token")
+    if mode != "token":
+        raise CannotStart(
+            f"RAY_AUTH_MODE is '{mode}' in this environment: every program that reaches Ray's ports could run code "
+            "here. Unset it, or set it to token"
+        )
 
 
 def preflight(host: str, port: int) -> None:

@@ -36,6 +36,15 @@ def test_refuses_to_listen_on_all_interfaces_without_keys(config: Path, monkeypa
         serve.serve(config, {"host": "0.0.0.0"}, open_to_all=False)
 
 
+@pytest.mark.parametrize("mode", ["", "disabled", "k8s"])
+def test_refuses_an_environment_that_turns_off_rays_token(
+    config: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    with pytest.raises(serve.CannotStart, match=f"RAY_AUTH_MODE is '{mode}'"):
+        serve.serve(config, LOOPBACK, open_to_all=False)
+
+
 @pytest.mark.parametrize("keys", ["", " , "])
 def test_refuses_to_start_with_an_empty_variable_for_keys(
     config: Path, monkeypatch: pytest.MonkeyPatch, keys: str

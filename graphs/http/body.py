@@ -31,6 +31,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.types import Message
 
 from deployments.errors import InvalidRequest, MalformedBody, Overloaded, TooLarge, UnknownField, UnsupportedMedia
+from graphs.http.auth import KEY
 from graphs.http.budget import Reservation
 
 MAX_FIELDS = 32
@@ -152,8 +153,9 @@ def _without_tags(location: Iterable[int | str], tags: frozenset[str]) -> list[i
 class BoundedRequest(Request):
     """A request of at most ``max_bytes``, whose body counts in ``reservation``. ``received`` counts the bytes read.
 
-    Reading raises ``TooLarge`` above the limit, and ``Overloaded`` where all requests together exceed theirs. With
-    ``min_free_disk_bytes`` the body is for the disk: ``Overloaded`` is raised where less would be left on it.
+    Reading raises ``TooLarge`` above the limit, ``Overloaded`` where all requests together exceed theirs, and
+    ``RateLimited`` where those of the same API key do. With ``min_free_disk_bytes`` the body is for the disk:
+    ``Overloaded`` is raised where less would be left on it.
     """
 
     def __init__(
@@ -164,6 +166,7 @@ class BoundedRequest(Request):
         self._inner = request.receive
         self._max_bytes = max_bytes
         self._reservation = reservation
+        reservation.key = request.scope.get(KEY)
         self._min_free_disk_bytes = min_free_disk_bytes
         length = request.headers.get("content-length", "0")
         if length.isdecimal():

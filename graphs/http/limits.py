@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from deployments.errors import BodyTimeout, Overloaded, ParleyError, RateLimited
 from graphs.http import errors
 from graphs.http.auth import KEY
+from graphs.http.server import UPLOAD_PATH
 from graphs.settings import GatewayConfig
 
 
@@ -99,7 +100,9 @@ class LimitsMiddleware:
             entered = True
 
         try:
-            body = _TimedBody(receive, self._admissions.config(), enter, self._admissions.clock_s)
+            config = self._admissions.config()
+            max_s = config.max_upload_s if scope["path"].endswith(UPLOAD_PATH) else config.max_body_s
+            body = _TimedBody(receive, config, max_s, enter, self._admissions.clock_s)
             await self._app(scope, body.receive, send)
         finally:
             if entered:
@@ -107,39 +110,55 @@ class LimitsMiddleware:
 
 
 class _TimedBody:
-    """A request's body, which must arrive at a minimum rate. ``complete`` is called once, at its end."""
+    """A request's body, which must arrive at a minimum rate and within ``max_s``. ``complete`` is called at its end.
+
+    Only the time that is spent waiting for the client counts in the rate.
+    """
 
     def __init__(
-        self, receive: Receive, config: GatewayConfig, complete: Callable[[], None], clock_s: Callable[[], float]
+        self,
+        receive: Receive,
+        config: GatewayConfig,
+        max_s: float,
+        complete: Callable[[], None],
+        clock_s: Callable[[], float],
     ) -> None:
         self._receive = receive
         self._config = config
+        self._max_s = max_s
         self._complete = complete
         self._clock_s = clock_s
         self._started_s = clock_s()
-        self._bytes = 0
+        self._patience_s = config.body_grace_s  # never more, so that a fast start does not buy a long silence
         self._is_complete = False
 
     async def receive(self) -> Message:
         """Return the next message. Raise ``BodyTimeout`` if the body arrives too slowly."""
         if self._is_complete:
             return await self._receive()
+        waiting_s = self._clock_s()
+        left_s = self._started_s + self._max_s - waiting_s
         try:
-            async with asyncio.timeout(self._remaining_s()):
+            async with asyncio.timeout(max(0.0, min(self._patience_s, left_s))):
                 message = await self._receive()
         except TimeoutError:
-            rate = self._config.min_body_rate
-            raise BodyTimeout(f"The body arrives at less than {rate:g} bytes per second, the minimum.") from None
-        self._bytes += len(message.get("body", b""))
+            raise self._too_slow() from None
+        self._count(len(message.get("body", b"")), self._clock_s() - waiting_s)
         if message["type"] == "http.request" and not message.get("more_body", False):
             self._is_complete = True
             self._complete()
         return message
 
-    def _remaining_s(self) -> float:
-        """Return the seconds until the body is too slow if nothing more arrives."""
-        allowed_s = self._config.body_grace_s + self._bytes / self._config.min_body_rate
-        return max(0.0, self._started_s + allowed_s - self._clock_s())
+    def _count(self, size_bytes: int, waited_s: float) -> None:
+        earned_s = size_bytes / self._config.min_body_rate
+        self._patience_s = min(self._patience_s - waited_s + earned_s, self._config.body_grace_s)
+
+    def _too_slow(self) -> BodyTimeout:
+        config = self._config
+        return BodyTimeout(
+            f"The body arrives too slowly: it should not pause for {config.body_grace_s:g} s, arrive at "
+            f"{config.min_body_rate:g} bytes per second or more, and be complete after {self._max_s:g} s."
+        )
 
 
 class _TokenBucket:

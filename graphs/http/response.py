@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.responses import StreamingResponse
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
 from deployments.messages import Audio, MessagesDropped
 from graphs.pipeline.events import AudioChunk, Done, Event, StageDone, TextChunk, TextOmitted, TranscriptReady
@@ -90,12 +90,19 @@ class Stream(StreamingResponse):
         content: AsyncGenerator[str | bytes, None],
         media_type: str,
         headers: dict[str, str],
+        on_close: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """``events`` is the run from which ``content`` is made."""
+        """``events`` is the run from which ``content`` is made. ``on_close`` is called when both are closed."""
         super().__init__(content, media_type=media_type, headers=headers | UNBUFFERED)
         self._events = events
         self._content = content
+        self._on_close = on_close
 
-    async def stream_response(self, send: Send) -> None:
-        async with aclosing(self._events), aclosing(self._content):
-            await super().stream_response(send)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Not in stream_response, nor in a ``finally`` of ``content``: neither starts if the client is gone already.
+        async with AsyncExitStack() as stack:
+            if self._on_close is not None:
+                stack.push_async_callback(self._on_close)
+            await stack.enter_async_context(aclosing(self._events))
+            await stack.enter_async_context(aclosing(self._content))
+            await super().__call__(scope, receive, send)

@@ -32,7 +32,7 @@ MIN_SEND_RATE = float(os.environ.get("PARLEY_MIN_SEND_RATE", "500"))  # bytes pe
 BODY_VARIABLE, UPLOAD_VARIABLE = "PARLEY_MAX_BODY_BYTES", "PARLEY_MAX_UPLOAD_BYTES"
 MAX_BODY_BYTES = int(os.environ.get(BODY_VARIABLE, "0"))  # 0 is no limit
 MAX_UPLOAD_BYTES = int(os.environ.get(UPLOAD_VARIABLE, "0"))  # of a recording to transcribe
-UPLOAD_PATH = b"/v1/audio/transcriptions"
+UPLOAD_PATH = "/v1/audio/transcriptions"
 
 LINGER_S = 1
 _FIELD_OVERHEAD = len(b":\r\n")
@@ -66,7 +66,7 @@ def _header_too_large() -> HeaderTooLarge:
 
 def _body_limit_bytes(url: bytes) -> int:
     """Return the largest body of a request to ``url``; 0 is no limit."""
-    return MAX_UPLOAD_BYTES if url.partition(b"?")[0].endswith(UPLOAD_PATH) else MAX_BODY_BYTES
+    return MAX_UPLOAD_BYTES if url.partition(b"?")[0].endswith(UPLOAD_PATH.encode()) else MAX_BODY_BYTES
 
 
 class _Expected(Enum):

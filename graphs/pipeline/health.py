@@ -1,20 +1,18 @@
 """Which stages are ready. A stage is ready if its deployment answers a ping, or a call of it yielded a value lately.
 
-A replica answers a ping only if its engine has computed something lately. The result is cached for ``CACHE_S`` and
-computed once for all concurrent callers, so that it costs little and needs no API key.
+A replica answers a ping only if its engine has computed something lately. All callers share a result, so
+that it costs little and needs no API key.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from graphs.pipeline.plan import Stage
+from graphs.pipeline.shared import Shared
 from graphs.pipeline.stages import Handles
-
-CACHE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,24 +29,20 @@ class Health:
 
     def __init__(self, handles: Handles) -> None:
         self._handles = handles
-        self._check: asyncio.Task[Report] | None = None
-        self._ended_s = 0.0
+        self._shared = Shared[Report]()
 
     async def report(self, timeout_s: float, stage_timeout_s: float) -> Report:
-        """Return the current state, at most ``CACHE_S`` old. ``timeout_s`` is the time limit of one ping.
+        """Return the current state, at most ``CACHE_S`` of ``shared`` old. ``timeout_s`` is the time limit of one ping.
 
         While a queue is full, which refuses pings too, its stage is ready if one of its calls has yielded a value in
         ``stage_timeout_s``.
         """
-        if self._check is None or (self._check.done() and time.monotonic() - self._ended_s >= CACHE_S):
-            self._check = asyncio.create_task(self._check_all(timeout_s, stage_timeout_s))
-        return await asyncio.shield(self._check)
+        return await self._shared.get(lambda: self._check_all(timeout_s, stage_timeout_s))
 
     async def _check_all(self, timeout_s: float, stage_timeout_s: float) -> Report:
         refused: dict[str, str] = {}
         stages = list(self._handles)
         ready = await asyncio.gather(*(self._is_ready(stage, timeout_s, stage_timeout_s, refused) for stage in stages))
-        self._ended_s = time.monotonic()
         names = [self._handles.name(stage) for stage in stages]
         return Report(tuple(name for name, is_ready in zip(names, ready, strict=True) if not is_ready), refused)
 

@@ -39,6 +39,7 @@ from deployments.messages import (
 )
 from graphs.pipeline.activity import Activity
 from graphs.pipeline.plan import Stage
+from graphs.pipeline.shared import Shared
 
 HEARTBEATS = 3  # that a replica sends within stage_timeout_s
 FAILURES = (RayError, RayServeException, RpcError)  # of a call over Ray's object store or over gRPC
@@ -85,6 +86,7 @@ class Handles:
     def __init__(self, handles: Mapping[Stage, DeploymentHandle]) -> None:
         self._handles = handles
         self._methods: dict[tuple[Stage, str], DeploymentHandle] = {}
+        self._voices = Shared[tuple[str, ...]]()
         self.activity = {stage: Activity() for stage in handles}
 
     def __iter__(self) -> Iterator[Stage]:
@@ -113,7 +115,13 @@ class Handles:
             return Pong()
 
     async def voices(self, timeout_s: float) -> tuple[str, ...]:
-        """Return the names of the voices; empty if there is only one, or no answer within ``timeout_s``."""
+        """Return the names of the voices; empty if there is only one, or no answer within ``timeout_s``.
+
+        All callers share a result, as these calls count in no limit of requests.
+        """
+        return await self._voices.get(lambda: self._named_voices(timeout_s))
+
+    async def _named_voices(self, timeout_s: float) -> tuple[str, ...]:
         response = self._handles[Stage.TTS].voices.remote()
         try:
             async with asyncio.timeout(timeout_s):

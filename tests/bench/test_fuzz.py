@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
 from bench.fuzz import Fuzzer, problem_of
 
+ROOT = Path(__file__).resolve().parents[2]
 ERROR = {"error": {"message": "No.", "type": "invalid_request_error", "param": None, "code": "invalid_value"}}
 OVERLOADED = {"error": {"message": "No.", "type": "overloaded_error", "param": None, "code": "overloaded"}}
 
@@ -23,9 +26,12 @@ def test_the_same_seed_causes_the_same_changes() -> None:
 
 
 def test_requests_reach_every_route_and_some_are_broken_http() -> None:
-    cases = [*Fuzzer(1).cases(600)]
-    paths = {case.path.partition("?")[0] for case in cases if case.method == "POST"}
-    assert paths >= {"/chat", "/v1/chat/completions", "/v1/audio/speech", "/v1/audio/transcriptions"}
+    cases = [*Fuzzer(1).cases(3000)]
+    gateway = (ROOT / "graphs/gateway.py").read_text()
+    paths = {case.path.partition("?")[0] for case in cases}
+    assert paths >= set(re.findall(r'app\.get\("([^"{]+)"', gateway))
+    posted = {case.path.partition("?")[0] for case in cases if case.method == "POST"}
+    assert posted >= set(re.findall(r'app\.post\("([^"{]+)"', gateway))
     assert any(case.raw for case in cases)
 
 

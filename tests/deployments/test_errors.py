@@ -23,6 +23,16 @@ def test_an_error_survives_pickling(kind: type[ParleyError]) -> None:
     assert (again.message, again.param, again.retry_after_s, str(again)) == ("what is wrong", "text", 2.5, str(error))
 
 
+@pytest.mark.parametrize("character", ["x", "\ud800"], ids=["a letter", "a lone surrogate"])
+def test_an_error_repeats_no_more_than_the_beginning_and_the_end_of_a_long_text(character: str) -> None:
+    text = "The field has " + character * 15_000_000 + ", not one of 'text'"
+    error = pickle.loads(pickle.dumps(ParleyError(text, param=text)))
+    for part in (error.message, error.param, str(error)):
+        assert len(part) <= 1000
+        assert part.startswith("The field has ")
+        assert part.endswith(", not one of 'text'")
+
+
 @pytest.mark.parametrize("kind", list(kinds()), ids=lambda kind: kind.__name__)
 def test_the_type_of_an_error_agrees_with_its_status(kind: type[ParleyError]) -> None:
     types = {401: "authentication_error", 404: "not_found_error", 408: "timeout_error", 429: "rate_limit_error"}

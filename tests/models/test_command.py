@@ -49,8 +49,31 @@ def test_pull_reads_the_names_from_a_configuration(tmp_path: Path, capsys: pytes
     path.write_text(yaml.safe_dump(CONFIGURATION))
     assert main(["pull", "--config", str(path)]) == 0
     assert capsys.readouterr().out.startswith("hubbed: pulled")
+
+
+def test_pull_says_that_a_configuration_names_nothing_to_pull(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "config.yaml"
     path.write_text("applications: []")
     assert main(["pull", "--config", str(path)]) == 0
+    assert capsys.readouterr().out.startswith(f"{path}: nothing to pull")
+
+
+def test_pull_names_every_model_that_fails_and_pulls_the_others(
+    registry: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry.files = {path: file for path, file in registry.files.items() if "owner/weights" in path}
+    assert main(["pull", "packaged", "hubbed", "joined"]) == 1
+    assert "models: packaged, joined cannot be pulled." in capsys.readouterr().err
+    assert main(["verify", "hubbed"]) == 0
+
+
+def test_verify_counts_one_file(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["pull", "packaged"])
+    capsys.readouterr()
+    assert main(["verify", "packaged"]) == 0
+    assert capsys.readouterr().out == "packaged: 1 file, 300 kB, correct\n"
 
 
 @pytest.mark.parametrize(

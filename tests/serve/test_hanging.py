@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from graphs.pipeline.health import CACHE_S
+from graphs.pipeline.shared import CACHE_S
 from tests.serve.serve_fakes import APPLICATION, FAKES, PICTURE, wait_until
 
 STAGE_TIMEOUT_S = 2.0

@@ -58,7 +58,11 @@ class TranscriptionFields(RequestModel):
     temperature: float | None = Field(default=None, ge=0, le=1, description="0 always selects the likeliest token.")
     stream: bool = False
     timestamp_granularities: list[Literal["segment", "word"]] = Field(
-        default_factory=list, alias="timestamp_granularities[]", description="Of verbose_json."
+        default_factory=list,
+        alias="timestamp_granularities[]",
+        description="Of verbose_json.",
+        fail_fast=True,
+        max_length=2,
     )
     chunking_strategy: Literal["auto"] = "auto"
     include: Unsupported = None
@@ -195,7 +199,8 @@ class TranscriptionResponse:
         try:
             if self.request.fields.stream:
                 first = await anext(self.events)
-                return Stream(self.events, self._messages(first), sse.MEDIA_TYPE, headers(self.plan))
+                head = headers(self.plan)
+                return Stream(self.events, self._messages(first), sse.MEDIA_TYPE, head, self.request.recording.close)
             segments = [event.segment async for event in self.events if isinstance(event, SegmentReady)]
         except BaseException:
             await self.request.recording.close()
@@ -228,8 +233,6 @@ class TranscriptionResponse:
             yield sse.message({"type": "transcript.text.done", "text": text, "usage": self._usage})
         except Exception as error:
             yield sse.message(errors.body(errors.as_parley(error)))
-        finally:
-            await self.request.recording.close()
 
     @property
     def _usage(self) -> dict[str, Any]:

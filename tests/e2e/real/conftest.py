@@ -1,4 +1,4 @@
-"""The service with serve_config.yaml, whose models are pulled if they are not in the cache (249 MB)."""
+"""The service with serve_config.yaml, whose models are pulled if they are not in the cache (257 MB)."""
 
 from __future__ import annotations
 

@@ -203,15 +203,20 @@ class SlowBody:
 
     def __init__(self, **limits: Any) -> None:
         self.now_s = 0.0
+        self.processing_s = 0.0  # for each piece
         self.sent: list[Message] = []
         self._messages: asyncio.Queue[Message] = asyncio.Queue()
         self._limits = GatewayConfig(**limits)
-        routes = [Route("/", self._read, methods=["POST"])]
+        routes = [Route(path, self._read, methods=["POST"]) for path in ("/", "/v1/audio/transcriptions")]
         application = Starlette(routes=routes, exception_handlers={ParleyError: error_response})
         self.limits = LimitsMiddleware(application, Admissions(lambda: self._limits, lambda: self.now_s))
 
     async def _read(self, request: Request) -> PlainTextResponse:
-        return PlainTextResponse(str(len(await request.body())))
+        size_bytes = 0
+        async for piece in request.stream():
+            size_bytes += len(piece)
+            self.now_s += self.processing_s
+        return PlainTextResponse(str(size_bytes))
 
     def arrive(self, size_bytes: int, *, more: bool = True) -> None:
         self._messages.put_nowait({"type": "http.request", "body": b"x" * size_bytes, "more_body": more})
@@ -235,6 +240,56 @@ def test_refuses_a_body_that_does_not_arrive_within_the_grace_period() -> None:
     body = SlowBody(body_grace_s=0.05)
     assert asyncio.run(body.run()) == 408
     assert b"body_timeout" in body.sent[1]["body"]
+
+
+def test_refuses_a_body_that_stalls_after_a_fast_start() -> None:
+    body = SlowBody(body_grace_s=0.05)
+    body.arrive(31 * 2**20)
+    assert asyncio.run(asyncio.wait_for(body.run(), 5)) == 408
+
+
+def test_refuses_a_body_whose_pauses_add_up_to_less_than_the_minimum_rate() -> None:
+    async def run() -> int:
+        body = SlowBody(body_grace_s=10, min_body_rate=100)
+        task = asyncio.create_task(body.run())
+        body.arrive(10_000)
+        for _ in range(2):
+            await settle()
+            assert not task.done()
+            body.now_s += 6
+            body.arrive(1)
+        return await task
+
+    assert asyncio.run(asyncio.wait_for(run(), 5)) == 408
+
+
+@pytest.mark.parametrize(("path", "duration_s"), [("/", 10), ("/v1/audio/transcriptions", 20)])
+def test_refuses_a_body_that_takes_too_long_whatever_its_rate(path: str, duration_s: int) -> None:
+    async def run() -> float:
+        body = SlowBody(max_body_s=10, max_upload_s=20, min_body_rate=100)
+        task = asyncio.create_task(body.run(path))
+        await settle()
+        while not task.done():
+            body.now_s += 2
+            body.arrive(10_000)
+            await settle()
+        assert await task == 408
+        return body.now_s
+
+    assert asyncio.run(asyncio.wait_for(run(), 5)) == duration_s
+
+
+def test_the_time_that_the_service_takes_for_a_piece_of_a_body_does_not_count_in_its_rate() -> None:
+    async def run() -> int:
+        body = SlowBody(body_grace_s=10)
+        body.processing_s = 20
+        task = asyncio.create_task(body.run())
+        for more in (True, True, False):
+            await settle()
+            body.arrive(5, more=more)
+        return await task
+
+    assert asyncio.run(run()) == 200
 
 
 def test_refuses_a_body_below_the_minimum_rate() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from graphs.pipeline import health
+from graphs.pipeline import shared as sharing
 from graphs.pipeline.health import Health, Report
 from graphs.pipeline.plan import Stage
 from graphs.pipeline.stages import Handles, Pong
@@ -118,7 +118,7 @@ def test_concurrent_callers_share_one_check_which_is_cached(monkeypatch: pytest.
         await ask(100)
         await ask(100)
         assert len(handles.pings) == 1
-        monkeypatch.setattr(health, "CACHE_S", 0)
+        monkeypatch.setattr(sharing, "CACHE_S", 0)
         await ask(1)
 
     shared = Health(handles)

@@ -309,6 +309,18 @@ def test_the_voices_are_those_of_the_voice_model_or_none_without_an_answer(
     assert asyncio.run(handles(tts=call).voices(timeout_s=0.05)) == voices
 
 
+def test_many_questions_for_the_voices_are_one_call() -> None:
+    handle = FakeHandle(FakeCall([], result=("a",)))
+    asked = Handles({Stage.TTS: handle})  # type: ignore[dict-item]
+
+    async def ask() -> None:
+        for _ in range(2):
+            assert await asyncio.gather(*(asked.voices(timeout_s=1) for _ in range(100))) == [("a",)] * 100
+
+    asyncio.run(ask())
+    assert handle.methods == ["voices"]
+
+
 def test_a_ping_may_require_a_new_check() -> None:
     handle = FakeHandle(FakeCall([]))
     pinged = Handles({Stage.LLM: handle})  # type: ignore[dict-item]

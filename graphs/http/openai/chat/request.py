@@ -165,7 +165,7 @@ class ChatCompletionRequest(RequestModel):
 
     messages: list[Message] = Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)
     model: Text = Field(default=GRAPH, description="A chat model of GET /v1/models; parley selects one by the input.")
-    modalities: list[Literal["text", "audio"]] | None = None
+    modalities: Annotated[list[Literal["text", "audio"]], Field(fail_fast=True, max_length=2)] | None = None
     audio: AudioOptions | None = Field(default=None, description="The voice, if modalities contain audio.")
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -176,7 +176,8 @@ class ChatCompletionRequest(RequestModel):
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, ge=0, le=1, description="0 always selects the likeliest token.")
     stop: Annotated[
-        Annotated[list[Annotated[Text, Field(min_length=1)]], Field(max_length=4)] | None, BeforeValidator(_as_list)
+        Annotated[list[Annotated[Text, Field(min_length=1)]], Field(fail_fast=True, max_length=4)] | None,
+        BeforeValidator(_as_list),
     ] = None
     seed: int | None = None
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)

@@ -207,6 +207,18 @@ class ItemDelete(ClientEvent):
     item_id: Name
 
 
+def _few(value: Any) -> Any:
+    """Refuse a large object before its entries are validated: for each invalid one there would be an error."""
+    if isinstance(value, dict) and len(value) > MAX_METADATA:
+        raise ValueError(f"should have at most {MAX_METADATA} entries")
+    return value
+
+
+Metadata = Annotated[
+    dict[Annotated[Text, Field(max_length=64)], Annotated[Text, Field(max_length=512)]], BeforeValidator(_few)
+]
+
+
 class ResponseOutput(RequestModel):
     format: Format | None = None
     voice: VoiceName = None
@@ -230,9 +242,7 @@ class ResponseFields(Generation):
         ]
         | None
     ) = None
-    metadata: dict[
-        Annotated[Text, Field(max_length=64)], Annotated[Text, Field(max_length=512)]
-    ] | None = Field(default=None, max_length=MAX_METADATA)  # fmt: skip
+    metadata: Metadata | None = None
     audio: ResponseAudio = ResponseAudio()
 
 

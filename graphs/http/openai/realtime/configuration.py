@@ -120,7 +120,7 @@ class Generation(RequestModel):
     """What a session and a single response can say about an answer."""
 
     instructions: Text | None = None
-    output_modalities: list[Modality] | None = Field(default=None, min_length=1, max_length=1)
+    output_modalities: list[Modality] | None = Field(default=None, min_length=1, max_length=1, fail_fast=True)
     max_output_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] | Literal["inf"] | None = None
     tools: Unsupported = None
     tool_choice: Unsupported = None

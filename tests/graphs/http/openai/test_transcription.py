@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from starlette.datastructures import FormData
 from starlette.responses import StreamingResponse
+from starlette.types import Message
 
 from deployments.errors import BrokenMedia, InvalidRequest, ParleyError, TooLarge, UnsupportedMedia
 from deployments.messages import Segment, Word
@@ -70,10 +71,14 @@ def transcript(segments: list[Segment], error: Exception | None = None, **fields
             response = await TranscriptionResponse(request, Plan((Stage.ASR,)), run(segments, error)).respond()
         finally:
             closed_early = recording.closed
-        if isinstance(response, StreamingResponse):
-            assert not closed_early
-            return "".join([str(part) async for part in response.body_iterator])
-        return bytes(response.body).decode()
+        assert closed_early is not isinstance(response, StreamingResponse)
+        parts: list[bytes] = []
+
+        async def send(message: Message) -> None:
+            parts.append(message.get("body", b""))
+
+        await response({"type": "http"}, asyncio.Event().wait, send)  # type: ignore[arg-type]
+        return b"".join(parts).decode()
 
     recording = DecodedRecording(FormData(), None, Reservation(budget()), 10_000, sandbox())  # type: ignore[arg-type]
     request = replace(read(fields), recording=recording)
