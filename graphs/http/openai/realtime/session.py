@@ -240,10 +240,9 @@ class Session:
     def _commit(self) -> None:
         """Make an item of the buffered audio; the client says where it ends, and when it is answered."""
         speech = self._buffer.commit(self._new_id("item"))
-        was_detected = speech is self._buffer.speech
         self._commit_speech(speech, self._buffer.end_ms)
-        if was_detected:
-            self._configure_input()  # the next turn may begin at once
+        if self._input.turn_detection is not None:
+            self._configure_input()  # what is committed is no turn any more, also where it is not processed yet
 
     def _clear(self) -> None:
         self._forget_speech()

@@ -77,6 +77,7 @@ class SpeechInput:
         self._vad: SpeechProbability | None = None
         self._end_of_turn: semantic.EndOfTurn | None = None
         self._pending: deque[bytes | effects.ConfigureInput | effects.ClearAudio] = deque()
+        self._resets = 0  # changes that are not processed yet, each of which begins detection anew
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -95,6 +96,7 @@ class SpeechInput:
             self._pending.extend(data[at : at + PORTION_BYTES] for at in range(0, len(data), PORTION_BYTES))
         else:
             self._pending.append(effect)
+            self._resets += 1
         self._idle.clear()
         self._wake.set()
 
@@ -150,11 +152,13 @@ class SpeechInput:
                     self._audio.clear()
                 if self._detector:
                     self._detector.reset()
+                self._resets -= 1
             case effects.ConfigureInput(wire, detection):
                 if wire is not self._wire:
                     self._wire = wire
                     self._audio.configure(wire)
                 await self._detect(detection)
+                self._resets -= 1
 
     async def _hear(self, data: bytes) -> None:
         samples = self._audio.append(data)
@@ -172,6 +176,8 @@ class SpeechInput:
         self._discard_unused()
 
     async def _turn(self, event: TurnEvent) -> None:
+        if self._resets:
+            return  # for the session this audio is committed, cleared or over already
         recognition = self._items[self._turn_item].recognition if self._turn_item else None
         match event:
             case SpeechStarted(start_ms):

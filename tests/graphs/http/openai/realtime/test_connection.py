@@ -314,3 +314,50 @@ def test_deleting_a_recording_stops_its_recognition() -> None:
             assert graph.open == 0
 
     in_loop(body)
+
+
+def append_at_once(live: Live, seconds: float) -> None:
+    """Append speech, and silence after it, in one event: it is processed later than what follows is handled."""
+    live.speak(with_silence(recording("reader1_1")[: round(seconds * 16_000)], 1), part_s=60)
+
+
+def test_speech_that_is_committed_before_it_is_processed_makes_no_turn_and_is_answered() -> None:
+    async def body() -> None:
+        async with Live(Graph("It is a test.", seconds=2)) as live:
+            live.configure(audio={"input": {"transcription": {}}})
+            append_at_once(live, 2)
+            live.send(type="input_audio_buffer.commit")
+            live.send(type="response.create")
+            done = await live.until("response.done")
+            assert done["response"]["status"] == "completed"
+            assert not live.of("input_audio_buffer.speech_started")
+            assert len(live.of("input_audio_buffer.committed")) == 1
+
+    in_loop(body)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"type": "input_audio_buffer.clear"},
+        {"type": "session.update", "session": {"audio": {"input": {"turn_detection": {"threshold": 0.6}}}}},
+    ],
+    ids=["clear", "update"],
+)
+def test_speech_from_before_a_change_makes_no_turn_and_the_next_speech_interrupts(change: dict[str, Any]) -> None:
+    async def body() -> None:
+        async with Live(Graph(*LONG, seconds=2), audio_ahead_s=1.0) as live:
+            live.configure(audio={"input": {"transcription": {}}})
+            live.speak(recording("reader1_1")[:32_000], part_s=60)
+            live.send(**change)
+            await live.settled()
+            await asyncio.sleep(0.5)
+            assert not live.of("input_audio_buffer.speech_started")
+            live.say("Count")
+            await live.until("response.output_audio.delta")
+            live.speak(with_silence(recording("reader1_1"), 0.6))
+            await live.until("input_audio_buffer.speech_started")
+            cut = await live.until("response.done")
+            assert cut["response"]["status_details"]["reason"] == "turn_detected"
+
+    in_loop(body)
