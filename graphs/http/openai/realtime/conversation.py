@@ -134,6 +134,11 @@ class Item:
         return sum(len(part.text or "") for part in self.content)
 
     @property
+    def pictures(self) -> int:
+        """The number of its decoded pictures."""
+        return sum(isinstance(part, Picture) and part.image is not None for part in self.content)
+
+    @property
     def has_speech(self) -> bool:
         return any(isinstance(part, Heard) for part in self.content)
 

@@ -20,6 +20,7 @@ from deployments.errors import (
     Overloaded,
     ParleyError,
     RateLimited,
+    TooLarge,
 )
 from deployments.messages import Audio, Image
 from graphs.http.openai.realtime import client_events, server_events
@@ -395,7 +396,20 @@ class Session:
         if any(decode.kind == "audio" for item in items for decode in item.decodes):
             message = "Audio is not supported in the input of a response. Create an item, and refer to it."
             raise InvalidRequest(message, param="response.input")
+        self._require_small(items)
         self._decode(event, items)
+
+    def _require_small(self, items: Sequence[NewItem]) -> None:
+        """Refuse an input of a response whose items, repeated references included, are together beyond the limits."""
+        limits = self._limits
+        pictures = sum(len(item.decodes) + item.item.pictures for item in items)
+        if pictures > limits.max_images:
+            message = f"The input has {pictures} pictures; the limit is {limits.max_images}."
+            raise InvalidRequest(message, param="response.input")
+        chars = sum(item.item.chars for item in items)
+        if chars > limits.max_chars:
+            message = f"The input has {chars:,} characters; the limit is {limits.max_chars:,}."
+            raise TooLarge(message, param="response.input")
 
     def _decode(self, event: ItemCreate | ResponseCreate, items: Sequence[NewItem]) -> None:
         """Have media decoded, then finish the event."""

@@ -394,6 +394,27 @@ def test_an_item_has_at_most_as_many_pictures_as_a_prompt() -> None:
     assert "limit is 2" in error(create(Talk.configured(), PICTURE, PICTURE, PICTURE))["message"]
 
 
+@pytest.mark.parametrize("kind", ["new", "repeated"])
+def test_the_input_of_a_response_has_at_most_as_many_pictures_as_a_prompt(kind: str) -> None:
+    talk = Talk.configured()
+    create(talk, PICTURE, PICTURE)
+    talk.media_decoded("item_1", 0, IMAGE)
+    talk.media_decoded("item_1", 1, IMAGE)
+    new = {"type": "message", "role": "user", "content": [PICTURE, PICTURE]}
+    one = new if kind == "new" else {"type": "item_reference", "id": "item_1"}
+    refused = error(talk.client("response.create", response={"conversation": "none", "input": [one, one]}))
+    assert refused["param"] == "response.input"
+    assert "has 4 pictures; the limit is 2" in refused["message"]
+
+
+def test_the_input_of_a_response_has_at_most_as_many_characters_as_a_conversation() -> None:
+    talk = Talk.configured(limits={"max_chars": 100})
+    talk.say("x" * 60)
+    reference = {"type": "item_reference", "id": "item_1"}
+    refused = error(talk.client("response.create", response={"conversation": "none", "input": [reference] * 2}))
+    assert (refused["code"], refused["param"]) == ("too_large", "response.input")
+
+
 def test_a_transcription_session_has_no_items_of_the_client() -> None:
     talk = Talk.configured(kind="transcription")
     assert error(create(talk, {"type": "input_text", "text": "Hello"}))["event_id"] == "mine"
