@@ -22,6 +22,8 @@ Modality = Literal["text", "audio"]
 MAX_MODEL_CHARS = 200
 MAX_TOKENS = 2**31 - 1
 
+ALWAYS_THERE = frozenset({"audio", "input", "output", "format"})  # objects of a session that cannot be removed
+
 # The discriminators of the unions below, which pydantic adds to the location of an error.
 TAGS = frozenset({*(wire.value for wire in WireFormat), "server_vad", "semantic_vad"})
 
@@ -195,6 +197,7 @@ def default(kind: Kind, model: str) -> Configuration:
 def updated(configuration: Configuration, fields: Mapping[str, Any]) -> Configuration:
     """Return the configuration with the fields of a session.update: what is left out stays, null removes.
 
+    Null for one of ``ALWAYS_THERE`` leaves it as it is: clients send it for what they leave out.
     Raises ``UnknownField`` or ``InvalidRequest`` with the field's name.
     """
     merged = {"session": _merged(configuration.model_dump(exclude_none=True), fields)}
@@ -215,7 +218,7 @@ def _merged(current: dict[str, Any], update: Mapping[str, Any]) -> dict[str, Any
         before = current.get(name)
         if isinstance(before, dict) and isinstance(value, dict) and _same_type(before, value):
             merged[name] = _merged(before, value)
-        else:
+        elif value is not None or name not in ALWAYS_THERE:
             merged[name] = value
     return merged
 

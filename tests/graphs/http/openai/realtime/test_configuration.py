@@ -81,6 +81,26 @@ def test_what_is_sent_has_openais_type_and_no_null(kind: Kind) -> None:
     assert session["id"] == "sess_1"
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"audio": None},
+        {"audio": {"input": None, "output": None}},
+        {"audio": {"input": {"format": None}, "output": {"format": None}}},
+    ],
+)
+def test_null_for_an_object_that_is_always_there_keeps_it(fields: dict[str, Any]) -> None:
+    pcma = {"type": "audio/pcma"}
+    first = realtime(audio={"input": {"transcription": {}, "format": pcma}, "output": {"voice": "a", "format": pcma}})
+    assert updated(first, fields) == first
+
+
+def test_null_removes_turn_detection_and_transcription() -> None:
+    first = heard(transcription={})
+    second = updated(first, {"audio": {"input": {"transcription": None, "turn_detection": None}}})
+    assert (second.audio.input.transcription, second.audio.input.turn_detection) == (None, None)
+
+
 def test_an_update_keeps_what_it_leaves_out() -> None:
     first = updated(default("realtime", "parley"), {"instructions": "Be brief.", "audio": {"output": {"voice": "a"}}})
     second = updated(first, {"audio": {"output": {"speed": 1.5}}})
