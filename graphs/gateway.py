@@ -151,6 +151,12 @@ class Gateway(Live[GatewayConfig]):
         stages = HandleStages(self._handles, self._config.retry_after_s, self._config.stage_timeout_s)
         return planned, run(planned, turn, stages, deadline_s=self._config.request_timeout_s)
 
+    @property
+    def _services(self) -> Services:
+        """What a live session that begins now uses."""
+        turns = TurnReader(self._config, self._sandbox)
+        return Services(self._run, self._models, turns, self._admissions, self._voice_models, self._executor)
+
     async def chat(self, request: Request) -> Response:
         """Text, speech or pictures in; text or a voice out. The same fields in three forms: a form, JSON, or a raw
         body of one kind with the other fields in the query."""
@@ -183,13 +189,11 @@ class Gateway(Live[GatewayConfig]):
 
     async def realtime(self, websocket: WebSocket) -> None:
         """Live talk: text, speech and pictures in, text or a voice out, over one connection."""
-        turns = TurnReader(self._config, self._sandbox)
-        services = Services(self._run, self._models, turns, self._admissions, self._voice_models, self._executor)
-        await self._realtime.connect(websocket, services, self._config)
+        await self._realtime.connect(websocket, self._services, self._config)
 
     async def client_secrets(self, request: Request) -> dict[str, Any]:
         """A short-lived key for live sessions, for a browser that must not know the API key."""
-        return await self._realtime.client_secret(request, self._bodies, self._config)
+        return await self._realtime.client_secret(request, self._bodies, self._services, self._config)
 
     async def models(self) -> dict[str, Any]:
         """The names that a request may use; parley is the graph as a whole. The speech model has its voices."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
 from websockets.exceptions import ConnectionClosed
 
+from graphs.http.client_secrets import Grant, issue
 from talk.sound import load
 from tests.serve.conftest import Service
 from tests.serve.serve_fakes import DATA, FAKES, PICTURE, with_gateway
@@ -223,3 +225,35 @@ def test_an_invalid_session_of_a_client_secret_is_a_400(fakes: str) -> None:
     client = openai.OpenAI(base_url=f"{fakes}/v1", api_key="none")
     with pytest.raises(openai.BadRequestError, match="output_modalities"):
         client.realtime.client_secrets.create(session={"type": "realtime", "output_modalities": ["smell"]})  # type: ignore[list-item]
+
+
+SEMANTIC: Any = {"type": "realtime", "audio": {"input": {"turn_detection": {"type": "semantic_vad"}}}}
+
+
+def test_a_client_secret_for_what_the_service_cannot_do_is_a_400(fakes: str) -> None:
+    client = openai.OpenAI(base_url=f"{fakes}/v1", api_key="none")
+    with pytest.raises(openai.BadRequestError, match="end_of_turn_model"):
+        client.realtime.client_secrets.create(session=SEMANTIC)
+    with pytest.raises(openai.BadRequestError, match="no-such-model"):
+        client.realtime.client_secrets.create(session={"type": "realtime", "model": "no-such-model"})
+
+
+@pytest.mark.parametrize(
+    ("granted", "connection", "param"),
+    [
+        (SEMANTIC, {}, "session.audio.input.turn_detection.type"),  # of a secret from before a change of the service
+        ({"type": "realtime"}, {"model": "gpt-" + "x" * 300}, "model"),
+    ],
+    ids=["semantic_vad", "long name"],
+)
+def test_a_session_that_the_service_cannot_have_is_refused_before_it_begins(
+    fakes: str, granted: Any, connection: Any, param: str
+) -> None:
+    async def body() -> tuple[list[Any], int | None]:
+        secret = issue(Grant(granted, int(time.time()) + 60))
+        async with session(fakes, key=secret, **connection) as opened:
+            return await until(opened, "error"), await closed(opened)
+
+    events, code = asyncio.run(body())
+    assert [event.type for event in events] == ["error"]
+    assert (events[0].error.param, code) == (param, 1008)

@@ -55,8 +55,11 @@ class Models:
             unique[Stage.VISION] += "-vision"
         return cls(unique, created, config.model_aliases, config.voice_aliases)
 
-    def stage(self, name: str, stages: tuple[Stage, ...]) -> Stage | None:
-        """Return which of ``stages`` has the model ``name``; ``None`` for ``parley``. Raise ``UnknownModel``."""
+    def stage(self, name: str, stages: tuple[Stage, ...], param: str = "model") -> Stage | None:
+        """Return which of ``stages`` has the model ``name``; ``None`` for ``parley``.
+
+        Raise ``UnknownModel``; ``param`` is the field with the name.
+        """
         wanted = self.aliases.get(name, name)
         if wanted == GRAPH:
             return None
@@ -64,12 +67,12 @@ class Models:
             if self.names[stage] == wanted:
                 return stage
         served = ", ".join(dict.fromkeys([GRAPH, *(self.names[stage] for stage in stages)]))
-        raise UnknownModel(f"There is no {_TASKS[stages[0]]} model '{name[:100]}', only {served}.", param="model")
+        raise UnknownModel(f"There is no {_TASKS[stages[0]]} model '{name[:100]}', only {served}.", param=param)
 
-    def live_stage(self, name: str, stages: tuple[Stage, ...]) -> Stage | None:
+    def live_stage(self, name: str, stages: tuple[Stage, ...], param: str = "model") -> Stage | None:
         """As ``stage``, for live sessions: OpenAI's models mean the graph, as clients of the Realtime API name them
         without being asked."""
-        return None if name.startswith(OPENAI_MODELS) else self.stage(name, stages)
+        return None if name.startswith(OPENAI_MODELS) else self.stage(name, stages, param)
 
     def voice(self, name: str | None) -> str | None:
         """Return the engine's name of a voice; ``None`` is its default."""

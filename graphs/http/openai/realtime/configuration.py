@@ -97,11 +97,6 @@ class AudioInput(RequestModel):
             return TranscribeOptions()
         return TranscribeOptions(language=self.transcription.language, prompt=self.transcription.prompt)
 
-    @property
-    def recognizer(self) -> str | None:
-        """The name of the recognizer, as the client gave it."""
-        return self.transcription.model if self.transcription else None
-
 
 class AudioOutput(RequestModel):
     format: Format = PcmFormat()
@@ -179,7 +174,10 @@ class _TranscriptionUpdate(RequestModel):
 
 
 def default(kind: Kind, model: str) -> Configuration:
-    """Return the configuration of a new session. A transcription session has no model for answers."""
+    """Return the configuration of a new session. A transcription session has no model for answers.
+
+    Raises ``InvalidRequest`` for what is no name of a model.
+    """
     turn_detection = {"turn_detection": {"type": "server_vad"}}
     if kind == "transcription":
         audio = {"input": {**turn_detection, "transcription": {}}}
@@ -191,7 +189,7 @@ def default(kind: Kind, model: str) -> Configuration:
         "max_output_tokens": "inf",
         "audio": {"input": turn_detection},
     }
-    return RealtimeConfiguration.model_validate(fields)
+    return validated(RealtimeConfiguration, fields)
 
 
 def updated(configuration: Configuration, fields: Mapping[str, Any]) -> Configuration:

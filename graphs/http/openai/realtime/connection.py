@@ -218,7 +218,7 @@ class Connection:
     async def _transcribe(self, asked: effects.TranscribeAudio) -> None:
         """Recognize a recording that the client has sent as an item."""
         try:
-            async with aclosing(self._services.transcribe(asked.audio, asked.options, asked.model)) as segments:
+            async with aclosing(self._services.transcribe(asked.audio, asked.options)) as segments:
                 text = " ".join([segment.text.strip() async for segment in segments])
         except ParleyError as error:
             self._do(self._session.transcription_failed(asked.item_id, error, self._now_s()))

@@ -63,14 +63,13 @@ class Transcribe:
 
     Without ``end_ms`` the person still speaks: begin, and report with ``Session.transcript_delta`` if ``report`` is
     set. A second ``Transcribe`` of the item has its end; then answer with ``Session.transcribed`` or
-    ``Session.transcription_failed``. ``model`` is the recognizer's name as the client gave it.
+    ``Session.transcription_failed``.
     """
 
     item_id: str
     start_ms: int
     end_ms: int | None
     options: TranscribeOptions
-    model: str | None
     report: bool
 
 
@@ -81,7 +80,6 @@ class TranscribeAudio:
     item_id: str
     audio: Audio
     options: TranscribeOptions
-    model: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from graphs.http.auth import GRANT, KEY, POLICY_VIOLATION
 from graphs.http.body import RequestModel, json_body, read_json, validated
 from graphs.http.budget import ByteBudget
 from graphs.http.client_secrets import Grant
-from graphs.http.openai.models import GRAPH, Models
+from graphs.http.openai.models import GRAPH
 from graphs.http.openai.realtime import configuration, server_events
 from graphs.http.openai.realtime.client_events import EventError
 from graphs.http.openai.realtime.configuration import Configuration, Kind
@@ -29,7 +29,6 @@ from graphs.http.openai.realtime.services import Services
 from graphs.http.openai.realtime.session import Session
 from graphs.http.openai.realtime.session_limits import SessionLimits
 from graphs.http.openai.realtime.sessions import Sessions
-from graphs.pipeline.plan import Stage
 from graphs.settings import GatewayConfig
 
 PROTOCOL = "realtime"
@@ -65,14 +64,15 @@ class RealtimeEndpoint:
         await websocket.accept(PROTOCOL if PROTOCOL in offered else None)
         key = websocket.scope.get(KEY)
         try:
-            wanted = _wanted(websocket, services.models)
+            wanted = _wanted(websocket, services)
             session = Session(
                 session_id=new_id("sess"),
                 model=wanted.model,
                 kind=wanted.kind,
-                limits=session_limits(config, semantic_vad=services.voice_models.has_end_of_turn),
+                limits=session_limits(config),
                 new_id=new_id,
                 now_s=time.monotonic(),
+                require=services.require,
                 configuration=wanted.configuration,
             )
             connection = Connection(websocket, session, services, config.realtime, key)
@@ -83,12 +83,15 @@ class RealtimeEndpoint:
             await websocket.send_text(json.dumps(event))
             await websocket.close(POLICY_VIOLATION if refusal.status < 429 else TRY_AGAIN_LATER, refusal.code)
 
-    async def client_secret(self, request: Request, budget: ByteBudget, config: GatewayConfig) -> dict[str, Any]:
+    async def client_secret(
+        self, request: Request, budget: ByteBudget, services: Services, config: GatewayConfig
+    ) -> dict[str, Any]:
         """Return a new client secret for the owner of the request's key. Raise types of ``deployments.errors``."""
         with budget.reservation() as reservation:
             data = await json_body(request, client_secrets.MAX_SESSION_BYTES, config.max_json_items, reservation)
         fields = validated(ClientSecretRequest, read_json(data, config.max_json_items))
         session = configuration.updated(configuration.default(_kind(fields.session), GRAPH), fields.session)
+        services.require(session)
         expires_at = int(time.time()) + fields.expires_after.seconds
         owner = bytes.fromhex(request.scope.get(KEY, ""))
         secret = client_secrets.issue(Grant(fields.session, expires_at, owner))
@@ -116,8 +119,8 @@ class _Wanted:
     configuration: Configuration | None
 
 
-def _wanted(websocket: WebSocket, models: Models) -> _Wanted:
-    """Return what a connection asks for. Raise ``InvalidRequest`` for an unknown model or purpose."""
+def _wanted(websocket: WebSocket, services: Services) -> _Wanted:
+    """Return what a connection asks for. Raise ``InvalidRequest`` for what this service cannot do."""
     grant: Grant | None = websocket.scope.get(GRANT)
     fields = grant.session if grant else {}
     intent = websocket.query_params.get("intent")
@@ -125,17 +128,16 @@ def _wanted(websocket: WebSocket, models: Models) -> _Wanted:
         raise InvalidRequest("The intent should be transcription, or left out.", param="intent")
     kind = "transcription" if intent == "transcription" else _kind(fields)
     model = websocket.query_params.get("model") or fields.get("model") or GRAPH
-    if kind == "realtime":
-        models.live_stage(model, (Stage.LLM, Stage.VISION))
-    granted = configuration.updated(configuration.default(kind, model), fields) if grant else None
-    return _Wanted(kind, model, granted)
+    wanted = configuration.updated(configuration.default(kind, model), fields)
+    services.require(wanted)
+    return _Wanted(kind, model, wanted if grant else None)
 
 
 def _kind(fields: Mapping[str, Any]) -> Kind:
     return "transcription" if fields.get("type") == "transcription" else "realtime"
 
 
-def session_limits(config: GatewayConfig, *, semantic_vad: bool = False) -> SessionLimits:
+def session_limits(config: GatewayConfig) -> SessionLimits:
     settings = config.realtime
     return SessionLimits(
         max_message_bytes=settings.max_message_bytes,
@@ -148,5 +150,4 @@ def session_limits(config: GatewayConfig, *, semantic_vad: bool = False) -> Sess
         max_responses=settings.max_responses,
         session_s=settings.max_session_s,
         idle_s=settings.max_idle_s,
-        semantic_vad=semantic_vad,
     )

@@ -47,7 +47,6 @@ from graphs.http.openai.realtime.configuration import (
     Kind,
     RealtimeConfiguration,
     RetentionRatio,
-    SemanticVad,
     ServerVad,
     default,
     described,
@@ -90,7 +89,8 @@ class Session:
     """A conversation, or with kind "transcription" a stream of speech to transcribe.
 
     ``model`` is the name that the client connected with. A ``configuration``, for example of a client secret, replaces
-    the default one. ``new_id("event")`` returns a new id that begins with ``event_``.
+    the default one. ``require`` raises ``InvalidRequest`` for a configuration that this service cannot do.
+    ``new_id("event")`` returns a new id that begins with ``event_``.
     """
 
     def __init__(
@@ -102,11 +102,13 @@ class Session:
         limits: SessionLimits,
         new_id: Callable[[str], str],
         now_s: float,
+        require: Callable[[Configuration], None],
         configuration: Configuration | None = None,
     ) -> None:
         self._id = session_id
         self._limits = limits
         self._new_id = new_id
+        self._require = require
         self._now_s = self._started_s = self._last_activity_s = now_s
         self._configured = configuration is not None
         self._configuration = configuration or default(kind, model)
@@ -211,8 +213,9 @@ class Session:
 
     def _update(self, event: SessionUpdate) -> None:
         before = self._input
-        self._configuration = self._possible(updated(self._configuration, event.session))
-        self._configured = True
+        configuration = updated(self._configuration, event.session)
+        self._require(configuration)
+        self._configuration, self._configured = configuration, True
         if (self._input.wire, self._input.turn_detection) != (before.wire, before.turn_detection):
             self._configure_input()
         self._send(server_events.session_updated(described(self._configuration, self._id)))
@@ -227,16 +230,6 @@ class Session:
         self._buffer.append(self._input.wire.duration_ms(len(data)), detects_turns=detects_turns)
         if data:
             self._do(AppendAudio(data))
-
-    def _possible(self, configuration: Configuration) -> Configuration:
-        """Return the configuration. Raise ``EventError`` for one that this service cannot do."""
-        if isinstance(configuration.audio.input.turn_detection, SemanticVad) and not self._limits.semantic_vad:
-            message = (
-                "semantic_vad needs a model that this service does not have; use server_vad, or set the service's "
-                "end_of_turn_model to smart-turn-v3."
-            )
-            raise EventError(InvalidRequest(message, param="session.audio.input.turn_detection.type"))
-        return configuration
 
     def _commit(self) -> None:
         """Make an item of the buffered audio; the client says where it ends, and when it is answered."""
@@ -313,8 +306,7 @@ class Session:
         self._add(item)
 
     def _transcribe(self, speech: Speech, end_ms: int | None) -> None:
-        options, model = self._input.options, self._input.recognizer
-        self._do(Transcribe(speech.item_id, speech.start_ms, end_ms, options, model, self._reports))
+        self._do(Transcribe(speech.item_id, speech.start_ms, end_ms, self._input.options, self._reports))
 
     # Words
 
@@ -467,7 +459,7 @@ class Session:
         if busy:
             self._fail_words(item, _busy())
         else:
-            self._do(TranscribeAudio(item.id, recording, self._input.options, self._input.recognizer))
+            self._do(TranscribeAudio(item.id, recording, self._input.options))
 
     # Items
 

@@ -12,7 +12,6 @@ class SessionLimits:
     ``max_buffer_s`` is audio that is not committed yet, and the longest recording of a message. The oldest items are
     deleted above ``max_items`` and ``max_chars``; the oldest pictures leave the prompt above ``max_images``.
     ``max_transcriptions`` are in progress or wait; ``max_responses`` counts the conversation's own and those beside it.
-    ``semantic_vad`` tells whether the service has a model for it.
     A session ends after ``session_s``, or after ``idle_s`` in which neither the client nor the service sent anything.
     """
 
@@ -26,4 +25,3 @@ class SessionLimits:
     max_responses: int
     session_s: float
     idle_s: float
-    semantic_vad: bool

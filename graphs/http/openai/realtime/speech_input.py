@@ -10,7 +10,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from deployments.errors import ParleyError
@@ -239,7 +238,7 @@ class SpeechInput:
         )
         item_id, report = effect.item_id, effect.report
         recognition = Recognition(
-            partial(self._services.transcribe, model=effect.model),
+            self._services.transcribe,
             self._audio,
             effect.start_ms,
             effect.options,

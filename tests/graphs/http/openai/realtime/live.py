@@ -105,6 +105,7 @@ class Live:
             limits=session_limits(self._config),
             new_id=lambda kind: f"{kind}_{next(numbers)}",
             now_s=asyncio.get_running_loop().time(),
+            require=services.require,
             configuration=configuration.default("realtime", "parley"),
         )
         self.connection = Connection(self, session, services, self._config.realtime, None)  # type: ignore[arg-type]

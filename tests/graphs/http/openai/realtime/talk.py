@@ -30,7 +30,6 @@ LIMITS = SessionLimits(
     max_responses=3,
     session_s=3600,
     idle_s=600,
-    semantic_vad=True,
 )
 PNG = "data:image/png;base64,iVBORw0KGgo="
 
@@ -55,6 +54,7 @@ class Talk:
             limits=replace(LIMITS, **limits),
             new_id=self._new_id,
             now_s=0.0,
+            require=lambda configuration: None,
             configuration=configuration,
         )
         self._saw(self.session.start())

@@ -144,7 +144,6 @@ def test_what_is_sent_can_be_sent_back() -> None:
 def test_transcription_has_the_options_of_the_recognizer() -> None:
     configuration = heard(transcription={"model": "whisper-1", "language": "en-US", "prompt": "Parley"})
     assert configuration.audio.input.options == TranscribeOptions(language="en", prompt="Parley")
-    assert configuration.audio.input.recognizer == "whisper-1"
 
 
 def test_every_field_of_openais_session_is_accepted() -> None:

@@ -280,15 +280,38 @@ def test_clearing_the_buffer_keeps_what_was_committed_before() -> None:
     in_loop(body)
 
 
-def test_a_recognizer_that_is_not_served_is_named_in_the_failed_transcription() -> None:
+@pytest.mark.parametrize(
+    ("session", "param", "served"),
+    [
+        ({"model": "nonsense"}, "session.model", "llm"),
+        ({"audio": {"input": {"transcription": {"model": "nonsense"}}}},
+         "session.audio.input.transcription.model", "asr"),
+        ({"audio": {"input": {"turn_detection": {"type": "semantic_vad"}}}},
+         "session.audio.input.turn_detection.type", "end_of_turn_model"),
+    ],
+)  # fmt: skip
+def test_an_update_to_what_the_service_cannot_do_is_refused_and_the_session_stays_as_it_was(
+    session: dict[str, Any], param: str, served: str
+) -> None:
     async def body() -> None:
         async with Live(Graph()) as live:
-            live.configure(audio={"input": {"turn_detection": None, "transcription": {"model": "no-such-model"}}})
-            live.speak(recording("reader1_1")[:16_000], part_s=1.0)
-            live.send(type="input_audio_buffer.commit")
-            failed = await live.until("conversation.item.input_audio_transcription.failed")
-            assert failed["error"]["code"] == "model_not_found"
-            assert "asr" in failed["error"]["message"]
+            live.configure(**session)
+            refused = (await live.until("error"))["error"]
+            assert refused["param"] == param
+            assert served in refused["message"]
+            live.say("Hello")
+            assert (await live.until("response.done"))["response"]["status"] == "completed"
+
+    in_loop(body)
+
+
+def test_the_names_of_models_that_stock_clients_send_mean_those_of_the_service() -> None:
+    async def body() -> None:
+        async with Live(Graph()) as live:
+            for model in ("whisper-1", "gpt-4o-mini-transcribe", "asr"):
+                live.configure(model="gpt-realtime", audio={"input": {"transcription": {"model": model}}})
+                await live.until("session.updated")
+            assert not live.of("error")
 
     in_loop(body)
 

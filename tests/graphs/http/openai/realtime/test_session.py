@@ -199,7 +199,7 @@ def test_recognition_begins_with_the_speech_and_has_the_sessions_options() -> No
     transcription = {"model": "whisper-1", "language": "de", "prompt": "Parley"}
     talk = Talk.configured(audio={"input": {"transcription": transcription}})
     [transcribe] = of(Transcribe, talk.speech_started(100))
-    assert transcribe == Transcribe("item_1", 100, None, TranscribeOptions("de", "Parley"), "whisper-1", True)
+    assert transcribe == Transcribe("item_1", 100, None, TranscribeOptions("de", "Parley"), True)
 
 
 def test_transcripts_are_sent_only_if_they_are_asked_for() -> None:
@@ -371,7 +371,7 @@ def test_a_recording_in_an_item_is_decoded_and_transcribed() -> None:
     [decode] = create(talk, {"type": "input_audio", "audio": "AAAA"})
     assert (decode.kind, decode.data, decode.wire) == ("audio", b"\0\0\0", "audio/pcm")
     assert of(TranscribeAudio, talk.media_decoded("item_1", 0, AUDIO)) == [
-        TranscribeAudio("item_1", AUDIO, TranscribeOptions(), None)
+        TranscribeAudio("item_1", AUDIO, TranscribeOptions())
     ]
     assert of(Respond, talk.client("response.create")) == []
     assert messages(talk.transcribed("item_1", "Hello")) == [("user", "Hello")]
@@ -510,13 +510,3 @@ def test_every_event_is_json() -> None:
     talk = Talk.configured(output_modalities=["text"])
     talk.say("\u2028 \x00 é 😀")
     assert all(json.loads(json.dumps(event)) == event for event in talk.sent)
-
-
-def test_semantic_vad_without_a_model_for_it_is_an_error_that_names_the_setting() -> None:
-    talk = Talk(semantic_vad=False)
-    talk.client(
-        "session.update", session={"type": "realtime", "audio": {"input": {"turn_detection": {"type": "semantic_vad"}}}}
-    )
-    refusal = talk.sent[-1]["error"]
-    assert refusal["param"] == "session.audio.input.turn_detection.type"
-    assert "end_of_turn_model" in refusal["message"]
