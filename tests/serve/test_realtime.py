@@ -98,6 +98,33 @@ def test_a_voice_turn(fakes: str) -> None:
     assert events[-1].response.status == "completed"
 
 
+def test_speech_interrupts_an_answer_which_is_truncated_to_what_was_heard(fakes: str) -> None:
+    async def body() -> tuple[list[Any], Any, list[Any]]:
+        async with session(fakes) as opened:
+            await opened.session.update(
+                session={"type": "realtime", "audio": {"input": {"transcription": {"model": "whisper-1"}}}}
+            )
+            await opened.conversation.item.create(item=message("One two three four. " * 60))
+            await opened.response.create()
+            begun = await until(opened, "response.output_audio.delta", "error")
+            await say(opened, "question.wav")
+            cut = await until(opened, "response.done", "error")
+            item_id = begun[-1].item_id
+            await opened.conversation.item.truncate(item_id=item_id, content_index=0, audio_end_ms=300)
+            await until(opened, "conversation.item.truncated", "error")
+            await opened.conversation.item.retrieve(item_id=item_id)
+            kept = await until(opened, "conversation.item.retrieved", "error")
+            return cut, kept[-1].item, await until(opened, "response.done", "error")
+
+    cut, kept, answered = asyncio.run(body())
+    assert "input_audio_buffer.speech_started" in [event.type for event in cut]
+    assert (cut[-1].response.status, cut[-1].response.status_details.reason) == ("cancelled", "turn_detected")
+    assert kept.status == "incomplete"
+    assert kept.content[0].transcript == "One two three four."[: len(kept.content[0].transcript)]
+    assert answered[-1].response.status == "completed"
+    assert "it lasted" in answered[-1].response.output[0].content[0].transcript
+
+
 def test_a_picture_and_then_a_voice(fakes: str) -> None:
     async def body() -> list[Any]:
         picture = base64.b64encode(PICTURE).decode()

@@ -83,20 +83,28 @@ class Graph:
 class Live:
     """A served connection, and its client's side. ``async with`` ends it."""
 
-    def __init__(self, graph: Graph, *, gateway: dict[str, Any] | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        gateway: dict[str, Any] | None = None,
+        voice_models: VoiceModels | None = None,
+        **settings: Any,
+    ) -> None:
         config = GatewayConfig(realtime=RealtimeConfig(**settings), **(gateway or {}))
         self.graph = graph
         self.admissions = Admissions(lambda: config)
         self.sent: list[dict[str, Any]] = []
         self.close_code: int | None = None
         self._config = config
+        self._voice_models = voice_models or VoiceModels()
         self._incoming: asyncio.Queue[Message] = asyncio.Queue()
         self._arrived = asyncio.Condition()
         self._read = 0
 
     async def __aenter__(self) -> Live:
         models = Models(NAMES, 0)
-        services = Services(self.graph.run, models, None, self.admissions, VoiceModels(), CodecExecutor(2))  # type: ignore[arg-type]
+        services = Services(self.graph.run, models, None, self.admissions, self._voice_models, CodecExecutor(2))  # type: ignore[arg-type]
         numbers = count(1)
         session = Session(
             session_id="sess_1",
