@@ -12,15 +12,18 @@ from collections.abc import Callable
 from typing import Any
 
 
-def install(callback: Callable[[], None]) -> None:
-    """Call ``callback`` in this event loop when this process's replica begins to stop."""
+def install(callback: Callable[[float], None]) -> None:
+    """Call ``callback`` in this event loop when this process's replica begins to stop.
+
+    Its argument is ``graceful_shutdown_timeout_s``, in which all requests have to end.
+    """
     from ray.serve._private import replica
 
     loop = asyncio.get_running_loop()
     original = replica.Replica._perform_graceful_shutdown
 
     async def perform(self: Any) -> None:
-        loop.call_soon_threadsafe(callback)
+        loop.call_soon_threadsafe(callback, self._deployment_config.graceful_shutdown_timeout_s)
         await original(self)
 
     replica.Replica._perform_graceful_shutdown = perform

@@ -122,6 +122,13 @@ def test_a_deployment_scales_before_its_replicas_are_full_and_drains_them(config
             assert deployment["graceful_shutdown_timeout_s"] >= 60
 
 
+def test_a_gateway_that_stops_completes_its_answers(config: dict[str, Any]) -> None:
+    """Those of live talk are closed five seconds before, so that their clients hear why."""
+    gateway = deployments(config)["Gateway"]
+    limit_s = GatewayConfig.model_validate(gateway.get("user_config") or {}).request_timeout_s
+    assert gateway["graceful_shutdown_timeout_s"] >= limit_s + 10
+
+
 def test_a_chat_replica_accepts_as_many_requests_as_its_engine(config: dict[str, Any]) -> None:
     args = args_of(config)
     for name, engine in (("TextLLM", args.text_llm), ("VisionLLM", args.vision_llm)):

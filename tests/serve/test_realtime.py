@@ -233,6 +233,28 @@ def test_a_replica_that_stops_tells_its_sessions(service: Service, fakes: str) -
     assert code == 1001
 
 
+def test_a_replica_that_stops_closes_a_long_answer_before_ray_cuts_it(service: Service) -> None:
+    async def body(url: str) -> tuple[list[Any], int | None]:
+        async with session(url) as opened:
+            await opened.conversation.item.create(item=message("One two three four. " * 60))
+            await opened.response.create()
+            await until(opened, "response.output_audio.delta", "error")
+            deploying = asyncio.create_task(asyncio.to_thread(service, FAKES))
+            events = await until(opened, "response.done")
+            code = await closed(opened)
+            await deploying
+            return events, code
+
+    stopping = with_gateway(graceful_shutdown_timeout_s=7)
+    url = service(stopping | {"args": stopping["args"] | {"gateway": {"decode_threads": 1}}})
+    try:
+        events, code = asyncio.run(body(url))
+    finally:
+        service(FAKES)
+    assert "session_draining" in [event.error.code for event in events if event.type == "error"]
+    assert (events[-1].response.status, code) == ("failed", 1001)
+
+
 def test_a_client_secret_opens_a_session_as_it_was_configured(fakes: str) -> None:
     client = openai.OpenAI(base_url=f"{fakes}/v1", api_key="none")
     secret = client.realtime.client_secrets.create(

@@ -90,9 +90,10 @@ class Connection:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def drain(self) -> None:
-        """End the session after its current responses: the replica stops."""
-        self._do(self._session.drain(self._now_s()))
+    def drain(self, within_s: float) -> None:
+        """End the session after its current responses, and in any case within ``within_s``: the replica stops."""
+        now_s = self._now_s()
+        self._do(self._session.drain(now_s + max(0.0, within_s - CLOSE_TIMEOUT_S), now_s))
 
     # --- tasks of the whole connection --------------------------------------------------------------------------------
 

@@ -121,14 +121,16 @@ class Session:
         self._answer_due = False  # the user has said something that no response answers yet
         self._decoding: Decoding | None = None
         self._waiting: deque[ClientEvent | EventError] = deque()  # for the decoding to end
-        self._leaving: str | None = None  # why the session closes after its current responses
+        self._leaving: str | None = None  # why the session closes after its current responses and transcripts
+        self._leave_by_s: float | None = None  # when it closes without them
         self._closed = False
         self._effects: list[Effect] = []
 
     @property
     def next_deadline_s(self) -> float:
         """When ``tick`` is to be called at the latest."""
-        deadlines_s = (self._started_s + self._limits.session_s, self._idle_end_s, self._silence_end_s)
+        session_end_s = self._started_s + self._limits.session_s
+        deadlines_s = (session_end_s, self._idle_end_s, self._silence_end_s, self._leave_by_s)
         return min(deadline_s for deadline_s in deadlines_s if deadline_s is not None)
 
     def start(self) -> list[Effect]:
@@ -365,6 +367,10 @@ class Session:
         return item if item is not None and item.awaits_words else None
 
     @property
+    def _awaits_words(self) -> bool:
+        return any(item.awaits_words for item in self._conversation)
+
+    @property
     def _is_busy(self) -> bool:
         """Whether as many recordings are being transcribed as may be."""
         return sum(item.awaits_words for item in self._conversation) >= self._limits.max_transcriptions
@@ -578,7 +584,7 @@ class Session:
         self._do(Respond(response.id, turn, self._realtime.model, response.options.wire))
 
     def _proceed(self) -> None:
-        """Run the responses whose words have come, and answer the user if it is time."""
+        """Run the responses whose words have come, answer the user if it is time, or close."""
         for response in list(self._responses.values()):
             if not response.running and not response.waits:
                 self._run(response)
@@ -592,6 +598,8 @@ class Session:
         ):
             self._begin_response(ResponseFields(), automatic=True)
             self._proceed()  # once more: no answer is due now
+        if self._leaving is not None and not self._closed and not self._responses and not self._awaits_words:
+            self._close(self._leaving)
 
     def text(self, response_id: str, delta: str, now_s: float) -> list[Effect]:
         """A ``TextChunk`` of the run of a response."""
@@ -653,15 +661,13 @@ class Session:
         self._end(response, response.cancelled("client_cancelled"))
 
     def _end(self, response: Response, events: Iterable[JsonObject]) -> None:
-        """Send the last events of a response; a session that is to end ends with its last one."""
+        """Send the last events of a response."""
         del self._responses[response.id]
         self._send(*events)
         self._last_activity_s = self._now_s
         if response.in_conversation:
             self._silence.begin(self._now_s)
         self._enforce_limits()
-        if self._leaving is not None and not self._responses:
-            self._close(self._leaving)
 
     # Time
 
@@ -675,13 +681,17 @@ class Session:
             self._expire(message, "session_expired")
         elif idle_end_s is not None and now_s >= idle_end_s:
             self._expire(f"Nothing was sent for {limits.idle_s:g} s, the limit. Connect again.", "session_idle")
+        elif self._leave_by_s is not None and now_s >= self._leave_by_s:
+            self._stop(RESTARTING)
         elif silence_end_s is not None and now_s >= silence_end_s:
             self._break_silence()
         return self._result()
 
-    def drain(self, now_s: float) -> list[Effect]:
-        """The replica stops: tell the client, and close after the current responses."""
+    def drain(self, end_s: float, now_s: float) -> list[Effect]:
+        """The replica stops: tell the client, and close after the current responses and transcripts, at the latest at
+        ``end_s``."""
         if self._is_open_at(now_s) and self._leaving is None:
+            self._leave_by_s = end_s
             self._leave(RESTARTING, "session_draining")
         return self._result()
 
@@ -696,7 +706,7 @@ class Session:
         deadline_s = self._silence.deadline_s(self._idle_timeout_ms)
         if deadline_s is None or self._buffer.speech is not None or self._own_response is not None or self._leaving:
             return None
-        return None if any(item.awaits_words for item in self._conversation) else deadline_s
+        return None if self._awaits_words else deadline_s
 
     @property
     def _idle_timeout_ms(self) -> int | None:
@@ -716,19 +726,22 @@ class Session:
             self._begin_response(ResponseFields(), automatic=True, added=TurnMessage("user", BREAK_SILENCE))
 
     def _leave(self, message: str, code: str) -> None:
-        """Tell the client that the session ends with its current responses; without any it ends now."""
+        """Tell the client that the session ends with its current responses and transcripts; without any it ends now."""
         self._leaving = message
         self._refuse(EventError(Overloaded(message), code=code), None)
-        if not self._responses:
-            self._close(message)
 
     def _expire(self, message: str, code: str) -> None:
-        """End the session and its current responses."""
+        """Tell the client that the session ends, and end it."""
         self._leave(message, code)
+        self._stop(message)
+
+    def _stop(self, message: str) -> None:
+        """End the current responses and the session."""
         for response in list(self._responses.values()):
             if response.running:
                 self._do(CancelRun(response.id))
             self._end(response, response.failed(DeadlineExceeded(message)))
+        self._close(message)
 
     def _close(self, reason: str) -> None:
         self._do(Close(GOING_AWAY, reason))

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from deployments.errors import Overloaded, RateLimited
 from graphs.settings import RealtimeConfig
 
-Drain = Callable[[], None]
+Drain = Callable[[float], None]
 
 
 class Sessions:
@@ -25,7 +25,7 @@ class Sessions:
 
     @contextmanager
     def entered(self, key: str | None, config: RealtimeConfig, drain: Drain) -> Iterator[None]:
-        """Count a session of ``key`` while it lasts. ``drain`` asks it to end.
+        """Count a session of ``key`` while it lasts. ``drain`` asks it to end within a number of seconds.
 
         Raise ``Overloaded`` or ``RateLimited`` above a limit, and ``Overloaded`` while the replica stops.
         """
@@ -41,11 +41,11 @@ class Sessions:
             if not self._by_key[key]:
                 del self._by_key[key]
 
-    def drain(self) -> None:
-        """Ask every session to end, and refuse further ones."""
+    def drain(self, within_s: float) -> None:
+        """Ask every session to end within ``within_s``, and refuse further ones."""
         self._is_draining = True
         for drain in list(self._drains.values()):
-            drain()
+            drain(within_s)
 
     def _check(self, key: str | None, config: RealtimeConfig) -> None:
         if self._is_draining:

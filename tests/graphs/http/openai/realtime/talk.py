@@ -126,8 +126,8 @@ class Talk:
     def tick(self) -> list[Effect]:
         return self._saw(self.session.tick(self.now_s))
 
-    def drain(self) -> list[Effect]:
-        return self._saw(self.session.drain(self.now_s))
+    def drain(self, within_s: float = 100) -> list[Effect]:
+        return self._saw(self.session.drain(self.now_s + within_s, self.now_s))
 
     def _new_id(self, prefix: str) -> str:
         self._counts[prefix] += 1

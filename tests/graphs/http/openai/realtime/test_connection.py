@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from deployments.errors import Overloaded
+from graphs.http.openai.realtime.connection import CLOSE_TIMEOUT_S
 from tests.graphs.http.openai.realtime.live import Graph, Live
 from tests.graphs.http.openai.realtime.recordings import recording, silence, with_silence
 
@@ -180,10 +181,25 @@ def test_a_stopping_replica_ends_the_session_after_its_response() -> None:
         async with Live(Graph("Done.", seconds=1), audio_ahead_s=0.5) as live:
             live.say("Hello")
             await live.until("response.output_audio.delta")
-            live.connection.drain()
+            live.connection.drain(100)
             assert (await live.until("response.done"))["response"]["status"] == "completed"
             await asyncio.wait_for(asyncio.shield(live.served), 20)
             assert live.close_code is not None
+
+    in_loop(body)
+
+
+def test_a_stopping_replica_closes_a_session_in_time_whatever_is_left_of_its_response() -> None:
+    async def body() -> None:
+        async with Live(Graph(*LONG, seconds=2), audio_ahead_s=0.5) as live:
+            live.say("Hello")
+            await live.until("response.output_audio.delta")
+            live.connection.drain(CLOSE_TIMEOUT_S + 0.3)
+            cut = await live.until("response.done")
+            assert cut["response"]["status"] == "failed"
+            await asyncio.wait_for(asyncio.shield(live.served), 2)
+            assert live.close_code == 1001
+        assert live.graph.open == 0
 
     in_loop(body)
 

@@ -497,6 +497,29 @@ def test_a_session_that_drains_closes_after_its_responses() -> None:
     assert isinstance(effects[-1], Close)
 
 
+def test_a_session_that_drains_closes_after_the_words_that_are_being_recognized() -> None:
+    talk = heard()
+    talk.speech_started(0)
+    talk.speech_stopped(1000)
+    assert of(Close, talk.drain()) == []
+    effects = talk.transcribed("item_1", "Hello")
+    assert types(effects) == ["conversation.item.input_audio_transcription.completed"]
+    assert isinstance(effects[-1], Close)
+
+
+def test_a_session_that_drains_closes_at_its_deadline_whatever_is_in_progress() -> None:
+    talk = heard(create_response=False)
+    talk.speech_started(0)
+    talk.speech_stopped(1000)
+    talk.client("response.create")
+    talk.drain(within_s=20)
+    assert talk.session.next_deadline_s == 20
+    talk.now_s = 20
+    effects = talk.tick()
+    assert types(effects) == ["response.done"]
+    assert isinstance(effects[-1], Close)
+
+
 def test_a_session_that_drains_begins_no_response() -> None:
     talk = heard(interrupt_response=False)
     talk.say("Hello")

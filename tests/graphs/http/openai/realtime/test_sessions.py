@@ -11,7 +11,7 @@ from graphs.http.openai.realtime.sessions import Sessions
 from graphs.settings import RealtimeConfig
 
 
-def no_drain() -> None:
+def no_drain(within_s: float) -> None:
     pass
 
 
@@ -38,10 +38,10 @@ def test_refuses_sessions_of_a_key_above_its_limit_only() -> None:
 def test_asks_every_session_to_end_and_refuses_further_ones() -> None:
     sessions, config, asked = Sessions(), RealtimeConfig(), []
     with (
-        sessions.entered(None, config, lambda: asked.append(1)),
-        sessions.entered(None, config, lambda: asked.append(2)),
+        sessions.entered(None, config, lambda within_s: asked.append((1, within_s))),
+        sessions.entered(None, config, lambda within_s: asked.append((2, within_s))),
     ):
-        sessions.drain()
-    assert asked == [1, 2]
+        sessions.drain(20)
+    assert asked == [(1, 20), (2, 20)]
     with pytest.raises(Overloaded, match="being replaced"), sessions.entered(None, config, no_drain):
         pass
