@@ -16,7 +16,7 @@ from contextlib import aclosing
 from typing import Any
 
 import numpy as np
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from deployments.errors import ParleyError
 from deployments.messages import Audio, Image
@@ -107,10 +107,11 @@ class Connection:
         self._end()
 
     async def _send(self) -> None:
-        """Send what the session says, in order."""
-        while not isinstance(message := await self._outgoing.get(), effects.Close):
-            await self._websocket.send_text(json.dumps(message, ensure_ascii=False))
-        await self._websocket.close(message.code, message.reason)
+        """Send what the session says, in order. A client that is gone ends the session."""
+        with contextlib.suppress(WebSocketDisconnect, OSError):
+            while not isinstance(message := await self._outgoing.get(), effects.Close):
+                await self._websocket.send_text(json.dumps(message, ensure_ascii=False))
+            await self._websocket.close(message.code, message.reason)
         self._end()
 
     async def _tick(self) -> None:

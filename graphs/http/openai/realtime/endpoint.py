@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from uuid import uuid4
 
 from pydantic import Field
 from starlette.requests import Request
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from deployments import draining
 from deployments.errors import InvalidRequest, ParleyError
@@ -80,8 +81,9 @@ class RealtimeEndpoint:
                 await connection.serve()
         except ParleyError as refusal:
             event = {"event_id": new_id("event")} | server_events.error(EventError(refusal), None)
-            await websocket.send_text(json.dumps(event))
-            await websocket.close(POLICY_VIOLATION if refusal.status < 429 else TRY_AGAIN_LATER, refusal.code)
+            with contextlib.suppress(WebSocketDisconnect, OSError):  # the client is gone
+                await websocket.send_text(json.dumps(event))
+                await websocket.close(POLICY_VIOLATION if refusal.status < 429 else TRY_AGAIN_LATER, refusal.code)
 
     async def client_secret(
         self, request: Request, budget: ByteBudget, services: Services, config: GatewayConfig

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from starlette.websockets import WebSocketDisconnect
 
 from deployments.errors import Overloaded
 from graphs.http.openai.realtime.connection import CLOSE_TIMEOUT_S
@@ -202,6 +203,31 @@ def test_a_stopping_replica_closes_a_session_in_time_whatever_is_left_of_its_res
         assert live.graph.open == 0
 
     in_loop(body)
+
+
+@pytest.mark.parametrize("failure", [WebSocketDisconnect(1006), ConnectionResetError()])
+def test_a_socket_to_which_nothing_can_be_sent_frees_everything_at_once(
+    failure: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Dead(Live):
+        is_dead = False
+
+        async def send_text(self, text: str) -> None:
+            if self.is_dead:
+                raise failure
+            await super().send_text(text)
+
+    async def body() -> None:
+        live = Dead(Graph(*LONG, seconds=2), audio_ahead_s=0.5)
+        async with live:
+            live.say("Hello")
+            await live.until("response.output_audio.delta")
+            live.is_dead = True
+            await asyncio.wait_for(asyncio.shield(live.served), 1)
+            assert live.graph.open == 0
+
+    in_loop(body)
+    assert not caplog.records
 
 
 def test_sockets_that_are_cut_at_any_point_leave_nothing_behind() -> None:
