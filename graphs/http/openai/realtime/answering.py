@@ -48,7 +48,6 @@ class Answering:
         events: asyncio.Queue[Event | Exception] = asyncio.Queue(MAX_UNPLAYED)
         task = asyncio.create_task(self._run(events))
         try:
-            self._pacing.begin()
             output = OutputAudio(self._asked.wire or WireFormat.PCM, piece_ms=PIECE_MS)
             async for event in _until_done(events):
                 match event:

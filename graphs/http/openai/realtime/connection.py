@@ -160,7 +160,10 @@ class Connection:
                 case effects.Respond(response_id):
                     self._runs[response_id] = self._start(self._respond(effect))
                 case effects.CancelRun(response_id):
-                    self._cancel_run(response_id)
+                    if run := self._runs.pop(response_id, None):
+                        run.cancel()  # down to the engines
+                case effects.StopPlayback():
+                    self._pacing.flush(self._now_s())
         self._changed.set()
 
     def _put(self, message: dict[str, Any] | effects.Close) -> None:
@@ -195,12 +198,6 @@ class Connection:
         finally:
             if self._runs.get(asked.response_id) is asyncio.current_task():
                 del self._runs[asked.response_id]
-
-    def _cancel_run(self, response_id: str) -> None:
-        """Stop a run down to the engines. What was sent and is not yet played is taken as dropped by the client."""
-        if run := self._runs.pop(response_id, None):
-            run.cancel()
-            self._pacing.flush(self._now_s())
 
     async def _decode(self, asked: effects.Decode) -> None:
         """Decode the media of an item that the client creates."""

@@ -187,6 +187,12 @@ class Conversation:
     def last_id(self) -> str | None:
         return self._items[-1].id if self._items else None
 
+    @property
+    def last_spoken(self) -> Item | None:
+        """The item of the last answer with a voice."""
+        spoken = (item for item in reversed(self._items) if any(isinstance(part, Spoken) for part in item.content))
+        return next(spoken, None)
+
     def get(self, item_id: str) -> Item | None:
         return next((item for item in reversed(self._items) if item.id == item_id), None)
 

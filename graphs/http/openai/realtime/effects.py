@@ -126,6 +126,11 @@ class CancelRun:
 
 
 @dataclass(frozen=True, slots=True)
+class StopPlayback:
+    """The client plays nothing more of the audio that was sent."""
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """Close the socket with a code of RFC 6455, after everything before it was sent."""
 
@@ -145,5 +150,6 @@ Effect = (
     | Decode
     | Respond
     | CancelRun
+    | StopPlayback
     | Close
 )

@@ -1,4 +1,4 @@
-"""How far ahead of real time the audio of responses is sent, and how much of it has been heard. Pure.
+"""How far ahead of real time the audio of responses is sent. Pure.
 
 The client is taken to play what it gets at once and without gaps of its own: the sound ends when all that was sent has
 been played, and audio that arrives later begins at its arrival. The client's own buffer makes it hear a little less.
@@ -8,40 +8,24 @@ from __future__ import annotations
 
 
 class Pacing:
-    """The output of one session. Times ``now_s`` are of one monotonic clock."""
+    """The output of one session: audio of all its responses. Times ``now_s`` are of one monotonic clock."""
 
     def __init__(self, max_ahead_s: float) -> None:
         self._max_ahead_s = max_ahead_s
         self._ends_s = float("-inf")  # when all that was sent will have been played
-        self._sent_s = 0.0  # of the current response
-
-    def begin(self) -> None:
-        """Begin a response. What is left of the one before is played first."""
-        self._sent_s = 0.0
 
     def delay_s(self, now_s: float) -> float:
         """Return how long to wait before the next piece is sent; 0 if it may be sent at once."""
-        return max(0.0, self._left_s(now_s) - self._max_ahead_s)
+        return max(0.0, self._ends_s - now_s - self._max_ahead_s)
 
     def sent(self, duration_ms: float, now_s: float) -> None:
         """Count a piece that was sent."""
         self._ends_s = max(self._ends_s, now_s) + duration_ms / 1000
-        self._sent_s += duration_ms / 1000
-
-    def played_ms(self, now_s: float) -> int:
-        """Return how much of the current response has been played."""
-        return round(max(0.0, self._sent_s - self._left_s(now_s)) * 1000)
 
     def is_playing(self, now_s: float) -> bool:
         """Return whether audio that was sent is still being played."""
-        return self._left_s(now_s) > 0
+        return self._ends_s > now_s
 
-    def flush(self, now_s: float) -> int:
-        """Take what is not yet played as dropped, on an interruption; return how much had been played, in ms."""
-        played_ms = self.played_ms(now_s)
+    def flush(self, now_s: float) -> None:
+        """Take what is not yet played as dropped, on an interruption."""
         self._ends_s = now_s
-        self._sent_s = played_ms / 1000
-        return played_ms
-
-    def _left_s(self, now_s: float) -> float:
-        return max(0.0, self._ends_s - now_s)

@@ -64,6 +64,7 @@ from graphs.http.openai.realtime.effects import (
     Effect,
     Respond,
     Send,
+    StopPlayback,
     Transcribe,
     TranscribeAudio,
 )
@@ -271,7 +272,7 @@ class Session:
         self._send(server_events.speech_started(speech.item_id, speech.start_ms))
         self._transcribe(speech, None)
         if detection.interrupt_response:
-            self._silence.stop_playback(now_s)
+            self._stop_playback()
         if interrupted is not None:
             # Somebody who goes on before the answer has begun is to be answered on both.
             self._answer_due |= interrupted.automatic and interrupted.item is None
@@ -503,6 +504,8 @@ class Session:
         self._cancel_response_of(item)  # who has not heard this part will not hear the rest
         part = item.content[event.content_index]
         audio_end_ms = 0
+        if item is self._conversation.last_spoken:
+            self._stop_playback()
         if isinstance(part, Spoken):
             if part.truncate(event.audio_end_ms):
                 item.status = "incomplete"
@@ -657,8 +660,14 @@ class Session:
     def _cancel(self, response: Response) -> None:
         if response.running:
             self._do(CancelRun(response.id))
-        self._silence.stop_playback(self._now_s)
+        if response.options.modality == "audio" and self._own_response in (response, None):
+            self._stop_playback()  # what is cancelled beside it leaves the answer of the conversation to be heard
         self._end(response, response.cancelled("client_cancelled"))
+
+    def _stop_playback(self) -> None:
+        """The client stops what it plays, as clients do on an interruption and after a cancellation."""
+        self._silence.stop_playback(self._now_s)
+        self._do(StopPlayback())
 
     def _end(self, response: Response, events: Iterable[JsonObject]) -> None:
         """Send the last events of a response."""

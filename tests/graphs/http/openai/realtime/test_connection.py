@@ -92,6 +92,41 @@ def test_with_half_duplex_speech_does_not_interrupt_an_answer() -> None:
     in_loop(body)
 
 
+def test_cancelling_a_written_response_beside_an_answer_leaves_its_voice_playing() -> None:
+    async def body() -> None:
+        graph = Graph("A long answer.", seconds=2)
+        async with Live(graph, audio_ahead_s=3, half_duplex=True) as live:
+            live.configure(output_modalities=["audio"])
+            live.say("Go on")
+            await live.until("response.done")
+            graph.before = asyncio.Event().wait  # for ever
+            live.send(type="response.create", response={"conversation": "none", "output_modalities": ["text"]})
+            beside = (await live.until("response.created"))["response"]["id"]
+            live.send(type="response.cancel", response_id=beside)
+            await live.until("response.done")
+            live.speak(with_silence(recording("reader1_1")[:16_000], 0.1))
+            await live.settled()
+            await asyncio.sleep(0.3)
+            assert not live.of("input_audio_buffer.speech_started")
+
+    in_loop(body)
+
+
+def test_after_a_truncation_nothing_is_playing_and_speech_is_heard_with_half_duplex() -> None:
+    async def body() -> None:
+        async with Live(Graph("A long answer.", seconds=2), audio_ahead_s=30, half_duplex=True) as live:
+            live.configure(output_modalities=["audio"])
+            live.say("Go on")
+            done = await live.until("response.done")
+            item_id = done["response"]["output"][0]["id"]
+            live.send(type="conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=100)
+            await live.until("conversation.item.truncated")
+            live.speak(with_silence(recording("reader1_1")[:16_000], 0.1))
+            await live.until("input_audio_buffer.speech_started")
+
+    in_loop(body)
+
+
 def test_audio_is_sent_no_further_ahead_than_the_setting() -> None:
     async def body() -> None:
         async with Live(Graph(*LONG, seconds=2), audio_ahead_s=1.0) as live:

@@ -23,6 +23,7 @@ from graphs.http.openai.realtime.effects import (
     DiscardAudio,
     Effect,
     Respond,
+    StopPlayback,
     Transcribe,
     TranscribeAudio,
 )
@@ -328,6 +329,42 @@ def test_more_recordings_than_may_be_transcribed_at_a_time_fail() -> None:
     assert of(Transcribe, effects) == []
     failed = only(effects, "conversation.item.input_audio_transcription.failed")
     assert (failed["item_id"], failed["error"]["code"]) == ("item_2", "overloaded")
+
+
+# What the client plays
+
+
+def answered_aloud() -> Talk:
+    """Return a talk with an answer of 2 s in item_2."""
+    talk = Talk.configured()
+    talk.say("Hello")
+    talk.client("response.create")
+    talk.sentence("resp_1", "Hello there.")
+    talk.audio("resp_1", "AAAA", 2000)
+    talk.run_done("resp_1")
+    return talk
+
+
+def test_truncating_the_last_spoken_answer_stops_what_is_played() -> None:
+    talk = answered_aloud()
+    item_id = talk.sent[-1]["response"]["output"][0]["id"]
+    assert of(StopPlayback, talk.client("conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=9))
+
+
+def test_truncating_an_earlier_answer_leaves_the_last_one_playing() -> None:
+    talk = answered_aloud()
+    item_id = talk.sent[-1]["response"]["output"][0]["id"]
+    talk.client("response.create")
+    talk.audio("resp_2", "AAAA", 2000)
+    effects = talk.client("conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=9)
+    assert of(StopPlayback, effects) == []
+
+
+@pytest.mark.parametrize(("modality", "stops"), [("audio", 1), ("text", 0)])
+def test_cancelling_a_response_stops_what_is_played_if_it_has_a_voice(modality: str, stops: int) -> None:
+    talk = answered_aloud()
+    talk.client("response.create", response={"output_modalities": [modality]})
+    assert len(of(StopPlayback, talk.client("response.cancel"))) == stops
 
 
 # Items that a client creates
