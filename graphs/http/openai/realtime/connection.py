@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from deployments.errors import ParleyError
+from deployments.errors import ParleyError, RateLimited
 from deployments.messages import Audio, Image
 from graphs.http import errors
 from graphs.http.openai.realtime import effects
@@ -186,8 +186,8 @@ class Connection:
         if self._appended_s <= allowed_s:
             self._speech_input.put(effect)
         elif not self._is_closing:
-            reason = f"audio comes faster than {settings.max_input_rate:g} s per second"
-            self._put(effects.Close(POLICY_VIOLATION, reason))
+            message = f"Audio comes faster than {settings.max_input_rate:g} s per second, the limit."
+            self._do(self._session.end(RateLimited(message), POLICY_VIOLATION, self._now_s()))
 
     async def _respond(self, asked: effects.Respond) -> None:
         answering = Answering(asked, self._session, self._services, self._pacing, self._key)

@@ -752,8 +752,15 @@ class Session:
             self._end(response, response.failed(DeadlineExceeded(message)))
         self._close(message)
 
-    def _close(self, reason: str) -> None:
-        self._do(Close(GOING_AWAY, reason))
+    def end(self, error: ParleyError, code: int, now_s: float) -> list[Effect]:
+        """End the session at once because of an error, with a code of RFC 6455."""
+        if self._is_open_at(now_s):
+            self._refuse(error, None)
+            self._close(error.message, code)
+        return self._result()
+
+    def _close(self, reason: str, code: int = GOING_AWAY) -> None:
+        self._do(Close(code, reason))
         self._closed = True
         self._waiting.clear()
         self._decoding = None

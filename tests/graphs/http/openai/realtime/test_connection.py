@@ -207,6 +207,8 @@ def test_audio_that_comes_too_fast_ends_the_session() -> None:
         async with Live(Graph(), max_buffer_s=5, max_input_rate=2) as live:
             live.speak(silence(60), part_s=1.0)
             await asyncio.wait_for(asyncio.shield(live.served), 20)
+            assert live.sent[-1]["error"]["code"] == "rate_limited"
+            assert "faster than 2 s per second" in live.sent[-1]["error"]["message"]
             assert live.close_code == 1008
 
     in_loop(body)
