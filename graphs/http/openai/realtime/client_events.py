@@ -154,7 +154,7 @@ class ClientEvent(RequestModel):
 
     @property
     def size(self) -> int:
-        """The length of the message."""
+        """The length of the message, in bytes."""
         return self._size
 
 
@@ -276,15 +276,17 @@ def parse(message: str | bytes, *, max_bytes: int, max_items: int) -> ClientEven
 
     Raises ``EventError``, and nothing else.
     """
-    event_id = None
+    event_id, size = None, _size(message)
     try:
-        fields = _fields(message, max_bytes, max_items)
+        if size > max_bytes:
+            raise TooLarge(f"The event is larger than {max_bytes:,} bytes, the limit.")
+        fields = _fields(message, max_items)
         event_id = _event_id(fields)
         model = _EVENTS.get(fields["type"]) if isinstance(fields.get("type"), str) else None
         if model is None:
             raise InvalidRequest(f"The event's type should be one of {', '.join(_EVENTS)}.", param="type")
         event = validated(model, fields, ITEM_TAGS)
-        event._size = len(message)
+        event._size = size
         return event
     except MalformedBody as error:
         raise EventError(error, code="malformed_event") from None
@@ -292,9 +294,14 @@ def parse(message: str | bytes, *, max_bytes: int, max_items: int) -> ClientEven
         raise EventError(error, event_id=event_id) from None
 
 
-def _fields(message: str | bytes, max_bytes: int, max_items: int) -> dict[str, Any]:
-    if len(message) > max_bytes:
-        raise TooLarge(f"The event is larger than {max_bytes:,} bytes, the limit.")
+def _size(message: str | bytes) -> int:
+    """Return the bytes of a message."""
+    if isinstance(message, bytes) or message.isascii():
+        return len(message)
+    return len(message.encode(errors="surrogatepass"))
+
+
+def _fields(message: str | bytes, max_items: int) -> dict[str, Any]:
     if isinstance(message, bytes):
         try:
             message = message.decode()

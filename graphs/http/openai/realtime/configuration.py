@@ -24,8 +24,18 @@ MAX_TOKENS = 2**31 - 1
 
 ALWAYS_THERE = frozenset({"audio", "input", "output", "format"})  # objects of a session that cannot be removed
 
-# The discriminators of the unions below, which pydantic adds to the location of an error.
-TAGS = frozenset({*(wire.value for wire in WireFormat), "server_vad", "semantic_vad"})
+# The discriminators and members of the unions below, which pydantic adds to the location of an error.
+TAGS = frozenset(
+    {
+        *(wire.value for wire in WireFormat),
+        "server_vad",
+        "semantic_vad",
+        "constrained-int",
+        "literal['inf']",
+        "literal['auto','disabled']",
+        "RetentionRatio",
+    }
+)
 
 
 class PcmFormat(RequestModel):

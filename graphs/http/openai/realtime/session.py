@@ -453,8 +453,8 @@ class Session:
             self._apply(self._waiting.popleft())
 
     def _finish_item(self, event: ItemCreate, item: Item, recording: Audio | None) -> None:
-        if item.id in self._used_ids:
-            message = f"There is an item '{item.id}' already. Choose another id, or leave it out."
+        if item.id == ROOT or item.id in self._used_ids:
+            message = f"The id '{item.id}' is taken. Choose another one, or leave it out."
             raise EventError(InvalidRequest(message, param="item.id"), code="item_create_invalid_item_id")
         if event.previous_item_id not in (None, ROOT):
             self._item(event.previous_item_id or "", "item_create_invalid_previous_item_id", "previous_item_id")

@@ -224,3 +224,11 @@ def test_any_json_is_an_event_or_a_typed_error(fields: dict[str, Any]) -> None:
 def test_any_message_is_an_event_or_a_typed_error(message: str | bytes) -> None:
     with pytest.raises(EventError):
         parse(message)
+
+
+def test_a_message_is_limited_and_counted_in_bytes_of_utf8() -> None:
+    message = json.dumps({"type": "response.cancel", "event_id": "ü" * 100}, ensure_ascii=False)
+    size = len(message.encode())
+    assert client_events.parse(message, max_bytes=size, max_items=10).size == size
+    with pytest.raises(client_events.EventError, match="larger than"):
+        client_events.parse(message, max_bytes=size - 1, max_items=10)

@@ -210,6 +210,23 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_field(fields: dict[str, Any
     assert raised.value.param.startswith(param)
 
 
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"max_output_tokens": 0}, "session.max_output_tokens"),
+        ({"max_output_tokens": "many"}, "session.max_output_tokens"),
+        ({"truncation": "some"}, "session.truncation"),
+        ({"truncation": {"type": "retention_ratio", "retention_ratio": 5}}, "session.truncation"),
+    ],
+)
+def test_a_wrong_value_of_several_types_is_refused_by_the_name_of_its_field_alone(
+    fields: dict[str, Any], param: str
+) -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        realtime(**fields)
+    assert raised.value.param == param
+
+
 def test_a_transcription_session_has_no_answers() -> None:
     with pytest.raises(UnknownField):
         updated(default("transcription", "parley"), {"instructions": "Be brief."})

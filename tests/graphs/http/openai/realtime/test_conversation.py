@@ -63,6 +63,10 @@ def test_a_second_item_with_one_id_is_an_error() -> None:
     assert error(create(talk, "two", id="a"))["code"] == "item_create_invalid_item_id"
 
 
+def test_an_item_cannot_have_the_name_of_the_beginning_as_its_id() -> None:
+    assert error(create(Talk.configured(), "one", id="root"))["code"] == "item_create_invalid_item_id"
+
+
 def test_an_item_cannot_have_the_id_of_one_to_come() -> None:
     talk = Talk.configured()
     talk.append(1000)
