@@ -29,6 +29,7 @@ const session = new Session(effective(), {
     view.answered(id, text, end);
     if (end && settings.answer === "text") view.announce(text); // a voice is not to be spoken over
   },
+  onUnread: (id, text) => view.unread(id, text),
   onFailed: (id, message) => view.failed(id, message),
   onTimes: (times) => view.times(times),
   onLevel: (level) => meter.add(level),

@@ -17,6 +17,7 @@ import { InputClock, TurnTimes } from "./times.js";
  * @property {(id: string, text: string, partial: boolean) => void} onHeard words of the person's speech
  * @property {(id: string) => void} onNothingHeard the speech had no words
  * @property {(id: string, text: string, end?: "done" | "interrupted") => void} onAnswer the text so far
+ * @property {(id: string, text: string) => void} onUnread a part of the answer that its voice cannot read
  * @property {(id: string, message: string) => void} onFailed an item of either side could not be processed
  * @property {(times: TurnTimes) => void} onTimes of the last turn, whenever one is added
  * @property {(level: number) => void} onLevel of the answer that is played
@@ -417,6 +418,8 @@ export class Session {
       this.#answers.delete(id);
       this.#tell(id, answer.text, status === "cancelled" ? "interrupted" : "done");
     }
+    const unread = response.parley?.speech_omitted;
+    if (unread && ids.length) this.#listener.onUnread(ids[0], unread);
     if (status === "failed") {
       this.#listener.onFailed(ids[0] ?? response.id, details?.error?.message ?? "There is no answer to this.");
     }

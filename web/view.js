@@ -80,6 +80,11 @@ export class View {
     if (end === "interrupted") this.#note(entry, "Interrupted");
   }
 
+  /** @param {string} id @param {string} text */
+  unread(id, text) {
+    this.#note(this.#entry(id, "parley", "Parley"), `Not read aloud: ${text}`);
+  }
+
   /** @param {string} id @param {string} message */
   failed(id, message) {
     const entry = this.#entry(id, "parley", "Parley");

@@ -45,6 +45,7 @@ class Script:
     models: tuple[str, ...] = ("parley", "whisper-base", "smollm2-135m-instruct", "kokoro-82m")
     transcript: str = TRANSCRIPT
     sentences: list[str] = field(default_factory=lambda: [*SENTENCES])
+    unread: str = ""  # what the voice of an answer cannot read
     fails: bool = False  # answers fail
     drops: bool = False  # a session ends with an error of the server when it has been configured
     think_s: float = 0.25
@@ -217,7 +218,9 @@ class Talk:
                 await self._sound(place)
             await self.send("conversation.item.done", item=item)
             await self.send("response.output_item.done", response_id=response_id, output_index=0, item=item)
-            await self.send("response.done", response={**response, "status": "completed", "output": [item]})
+            extension = {"parley": {"speech_omitted": self._script.unread}} if self._script.unread else {}
+            completed = {**response, "status": "completed", "output": [item], **extension}
+            await self.send("response.done", response=completed)
         except asyncio.CancelledError as cancelled:
             details = {"type": "cancelled", "reason": cancelled.args[0] if cancelled.args else "client_cancelled"}
             done = {**response, "status": "cancelled", "status_details": details, "output": [item]}

@@ -53,6 +53,13 @@ def test_a_sentence_appears_when_its_voice_begins(visit: Visit) -> None:
     expect(page.locator(".parley")).to_have_text(f"Parley: {ANSWER}")
 
 
+def test_what_the_voice_cannot_read_is_told(visit: Visit, script: Script) -> None:
+    script.unread = "Привет"
+    page = visit(QUESTION)
+    page.get_by_role("button", name="Talk").click()
+    expect(page.locator(".parley .note")).to_have_text("Not read aloud: Привет", timeout=10_000)
+
+
 def test_a_screen_reader_is_told_the_words_and_the_states_apart(visit: Visit, script: Script) -> None:
     script.think_s = 1
     page = visit(QUESTION)

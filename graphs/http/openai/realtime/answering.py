@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 
+from deployments.messages import MessagesDropped
 from graphs.http import errors
 from graphs.http.openai.realtime.codecs import WireFormat
 from graphs.http.openai.realtime.effects import Effect, Respond
@@ -16,7 +17,8 @@ from graphs.http.openai.realtime.output_audio import OutputAudio, Piece
 from graphs.http.openai.realtime.pacing import Pacing
 from graphs.http.openai.realtime.services import Services
 from graphs.http.openai.realtime.session import Session
-from graphs.pipeline.events import AudioChunk, Done, Event, SentenceReady, TextChunk
+from graphs.http.response import CollectedEvents, extension
+from graphs.pipeline.events import AudioChunk, Done, Event, SentenceReady, TextChunk, TextOmitted
 from graphs.pipeline.plan import Stage
 
 MAX_UNPLAYED = 128  # chunks of audio that a run may be ahead of what is sent: a minute or more
@@ -49,6 +51,7 @@ class Answering:
         task = asyncio.create_task(self._run(events))
         try:
             output = OutputAudio(self._asked.wire or WireFormat.PCM, piece_ms=PIECE_MS)
+            collected = CollectedEvents()  # only what is said beside the answer
             async for event in _until_done(events):
                 match event:
                     case TextChunk(text):
@@ -59,10 +62,12 @@ class Answering:
                         pieces = await self._services.executor.encode(audio.samples.nbytes, output.feed, audio)
                         async for effects in self._sent(pieces):
                             yield effects
+                    case MessagesDropped() | TextOmitted():
+                        collected.add(event)
                     case Done():
                         async for effects in self._sent(output.finish()):
                             yield effects
-                        yield self._session.run_done(self._id, event, time.monotonic())
+                        yield self._session.run_done(self._id, event, time.monotonic(), extension(collected))
         finally:
             task.cancel()
             await asyncio.wait([task])

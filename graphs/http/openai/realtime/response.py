@@ -156,8 +156,8 @@ class Response:
         self._spoken.add_audio(duration_ms)
         return [*events, server_events.audio_delta(self._place, data_base64)]
 
-    def done(self, done: Done) -> list[JsonObject]:
-        """End as the run has ended."""
+    def done(self, done: Done, extension: JsonObject) -> list[JsonObject]:
+        """End as the run has ended. The response gets the fields of ``extension`` as well."""
         events: list[JsonObject] = []
         if self.options.modality == "audio":
             if not self._spoken.sentences and not self._unspoken and self._written.text.strip():
@@ -166,8 +166,8 @@ class Response:
                 events += [*self._open(), *self._transcript()]
         usage = server_events.usage(done.prompt_tokens, done.completion_tokens)
         if done.finish_reason == "length":
-            return [*events, *self._close("incomplete", {"reason": "max_output_tokens"}, usage)]
-        return [*events, *self._close("completed", None, usage)]
+            return [*events, *self._close("incomplete", {"reason": "max_output_tokens"}, usage, extension)]
+        return [*events, *self._close("completed", None, usage, extension)]
 
     def cancelled(self, reason: CancelReason) -> list[JsonObject]:
         """End before the run has ended. What was not sent does not become part of the conversation."""
@@ -200,7 +200,9 @@ class Response:
         self._unspoken.clear()
         return [server_events.transcript_delta(self._place, delta) for delta in deltas]
 
-    def _close(self, status: str, details: JsonObject | None, usage: JsonObject) -> list[JsonObject]:
+    def _close(
+        self, status: str, details: JsonObject | None, usage: JsonObject, extension: JsonObject | None = None
+    ) -> list[JsonObject]:
         """End the item, if it has begun, and the response."""
         events: list[JsonObject] = []
         if self.item is not None:
@@ -210,6 +212,7 @@ class Response:
         if details is not None:
             response["status_details"] = {"type": status, **details}
         response["usage"] = usage
+        response |= extension or {}
         return [*events, server_events.response_done(response)]
 
     def _close_item(self, item: Item) -> list[JsonObject]:

@@ -623,10 +623,10 @@ class Session:
             self._send(*response.audio(data_base64, duration_ms))
         return self._result()
 
-    def run_done(self, response_id: str, done: Done, now_s: float) -> list[Effect]:
-        """The run is complete, and all its audio was reported."""
+    def run_done(self, response_id: str, done: Done, now_s: float, extension: JsonObject | None = None) -> list[Effect]:
+        """The run is complete, and all its audio was reported. ``extension`` has fields that OpenAI does not have."""
         if self._is_open_at(now_s) and (response := self._running(response_id)) is not None:
-            self._end(response, response.done(done))
+            self._end(response, response.done(done, extension or {}))
         return self._result()
 
     def run_failed(self, response_id: str, error: ParleyError, now_s: float) -> list[Effect]:

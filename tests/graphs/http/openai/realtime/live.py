@@ -22,7 +22,7 @@ from graphs.http.openai.realtime.endpoint import session_limits
 from graphs.http.openai.realtime.services import Services
 from graphs.http.openai.realtime.session import Session
 from graphs.http.openai.realtime.voice_models import VoiceModels
-from graphs.pipeline.events import AudioChunk, Done, Event, SegmentReady, SentenceReady, TextChunk
+from graphs.pipeline.events import AudioChunk, Done, Event, SegmentReady, SentenceReady, TextChunk, TextOmitted
 from graphs.pipeline.plan import Plan, Stage, plan
 from graphs.pipeline.turn import Output, Turn
 from graphs.settings import GatewayConfig, RealtimeConfig
@@ -40,6 +40,7 @@ class Graph:
         self.sentences = sentences or ("It is a test.",)
         self.seconds = seconds
         self.transcript = transcript
+        self.unread = ""  # letters that the voice has no characters for
         self.open = 0
         self.turns: list[Turn] = []
         self.before: Callable[[], Awaitable[None]] | None = None  # awaited before an answer
@@ -74,6 +75,8 @@ class Graph:
         for sentence in self.sentences:
             yield TextChunk(f"{sentence} ")
             if turn.output is Output.VOICE:
+                if self.unread:
+                    yield TextOmitted(self.unread)
                 yield SentenceReady(sentence)
                 for _ in range(round(self.seconds / CHUNK_S)):
                     yield AudioChunk(Audio(np.full(round(24_000 * CHUNK_S), 0.1, np.float32), 24_000))

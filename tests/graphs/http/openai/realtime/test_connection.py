@@ -288,6 +288,18 @@ def test_sockets_that_are_cut_at_any_point_leave_nothing_behind() -> None:
     in_loop(body)
 
 
+def test_the_end_of_a_response_names_what_its_voice_could_not_read() -> None:
+    async def body() -> None:
+        graph = Graph("Hello.", "Bye.")
+        graph.unread = "Привет"
+        async with Live(graph) as live:
+            live.say("Say hello in Russian.")
+            done = await live.until("response.done")
+            assert done["response"]["parley"] == {"speech_omitted": "Привет Привет"}
+
+    in_loop(body)
+
+
 KINDS = (
     "session.update", "input_audio_buffer.append", "input_audio_buffer.commit", "input_audio_buffer.clear",
     "output_audio_buffer.clear", "conversation.item.create", "conversation.item.retrieve",
