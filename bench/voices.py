@@ -38,12 +38,13 @@ ANSWER = (
 )
 
 
-async def seconds_of(engine: Synthesizer, config: TextToSpeechConfig, text: str) -> tuple[float, float]:
-    """Return how long a sentence takes, and how long it is."""
-    start_s, audio_s = time.perf_counter(), 0.0
+async def seconds_of(engine: Synthesizer, config: TextToSpeechConfig, text: str) -> tuple[float, float, float]:
+    """Return the time to the first sound of a text, to its last one, and how long it is."""
+    start_s, first_s, audio_s = time.perf_counter(), math.nan, 0.0
     async for chunk in engine.speak(text, config):
+        first_s = time.perf_counter() - start_s if audio_s == 0 else first_s
         audio_s += chunk.duration_s
-    return time.perf_counter() - start_s, audio_s
+    return first_s, time.perf_counter() - start_s, audio_s
 
 
 async def first_sound_and_gap_s(
@@ -52,14 +53,18 @@ async def first_sound_and_gap_s(
     """Return the time to the first sound of ``ANSWER``, and the longest silence between its pieces when played."""
     language = config.language or engine.language(config.voice)
     prepared = prepare(ANSWER, language, engine.characters, config.max_sentence_chars, first_chars)
-    ready_s, audio_s = await seconds_of(engine, config, prepared.pieces[0])
-    first_s, end_s, gap_s = ready_s, ready_s + audio_s, 0.0
-    for piece in prepared.pieces[1:]:
-        took_s, audio_s = await seconds_of(engine, config, piece)
-        ready_s += took_s
-        gap_s = max(gap_s, ready_s - end_s)
-        end_s = max(end_s, ready_s) + audio_s
-    return first_s, gap_s
+    answer_first_s, gap_s = math.nan, 0.0
+    start_s = end_s = 0.0  # of the synthesis of a piece, and of its sound
+    for piece in prepared.pieces:
+        first_s, took_s, audio_s = await seconds_of(engine, config, piece)
+        sound_s = start_s + first_s
+        if math.isnan(answer_first_s):
+            answer_first_s = sound_s
+        else:
+            gap_s = max(gap_s, sound_s - end_s)
+        end_s = max(end_s, sound_s) + audio_s
+        start_s += took_s
+    return answer_first_s, gap_s
 
 
 class Voice:
@@ -77,8 +82,8 @@ class Voice:
         cpu_s = time.process_time()
         times = [await seconds_of(self.engine, self.config, sentence) for sentence in SENTENCES]
         cpu_s = time.process_time() - cpu_s
-        audio_s = sum(audio for _, audio in times)
-        self.factor = min(self.factor, sum(took for took, _ in times) / audio_s)
+        audio_s = sum(audio for _, _, audio in times)
+        self.factor = min(self.factor, sum(took for _, took, _ in times) / audio_s)
         self.cpu_factor = min(self.cpu_factor, cpu_s / audio_s)
         first_s, gap_s = await first_sound_and_gap_s(self.engine, self.config, self.config.first_piece_chars)
         self.first_s, self.gap_s = min(self.first_s, first_s), min(self.gap_s, gap_s)
