@@ -115,3 +115,9 @@ def test_keys_and_local_files_are_kept_out(path: str) -> None:
 def test_what_the_service_needs_is_copied(path: str) -> None:
     assert (ROOT / path).is_file()
     assert not is_ignored(path)
+
+
+def test_folders_are_let_in_by_their_names() -> None:
+    """Buildah and Podman do not look into a folder that is kept out for what a wildcard in its path lets in."""
+    let_in = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    assert [path for path in let_in if "*" in path.rpartition("/")[0]] == []
