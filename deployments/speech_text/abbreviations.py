@@ -59,7 +59,7 @@ _SYMBOLIC = {
 
 def is_street(before: str) -> bool:
     """Return whether "St." or "Dr." after ``before`` names a street: a name or an ordinal number precedes it, not a
-    title, the number of a house, or a sentence's first word."""
+    title, a plain number, or a sentence's first word."""
     words = before.split()
     if not words or words[-1].isdigit() or words[-1].rstrip(".").lower() in TITLES:
         return False

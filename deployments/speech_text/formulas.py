@@ -1,4 +1,4 @@
-"""Formulas of LaTeX: in the signs and words that the rules of signs read."""
+"""Formulas of LaTeX, written with Unicode's signs and in words, so that the later rules can read them."""
 
 from __future__ import annotations
 

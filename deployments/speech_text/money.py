@@ -50,11 +50,12 @@ _NAMES = _CURRENCIES | _CODES
 _SIGN = one_of(_CURRENCIES)
 _CODE = one_of(_CODES)
 _SCALE = r"(?:\s?(thousand|million|billion|trillion|bn|tn|k|K|M|B|T|m)\b)?"
-# "a $5 bill", "$1 million house", "$20-a-month"; after "a" any word but these is what has the price.
+# Nouns before which a price has no plural: "a $5 bill", "$1 million house", "$20-a-month".
 _NOUN = (
     r"-[a-z]| (?:bills?|notes?|coins?|houses?|homes?|plan|ticket|fee|fine|gift|card|coupon|discount|budget|deal|loan|"
     r"prize|tip|deposit|grant|bonus|check|bet)\b"
 )
+# After "a" any other word than these is one: "a $5 monthly fee".
 _NO_NOUN = r"to|or|and|in|at|on|for|if|is|was|from|than|by|with|that|you|he|she|it|we|they|I"
 _ADJECTIVE = rf"(?=({_NOUN})|)(?=(/| (?!(?:{_NO_NOUN})\b)[a-z])|)"
 _NUMBER = rf"({NUMBER}|(?<!\d)\.\d{{1,4}})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from deployments.errors import InvalidRequest, NothingToAnswer, TooLarge
@@ -30,12 +30,11 @@ class TurnReader:
             if count > limit:
                 raise InvalidRequest(f"The request has {count} {name}; the limit is {limit}.", param=param)
 
-    async def audio(self, data: bytes, param: str, earlier: Iterable[Audio] = ()) -> Audio:
+    async def audio(self, data: bytes, param: str, earlier_s: float = 0) -> Audio:
         """Decode a recording; see ``decode_audio`` for what it raises.
 
-        ``earlier`` are the other recordings of the conversation.
+        ``earlier_s`` is the duration of the conversation's recordings before it.
         """
-        earlier_s = sum(audio.duration_s for audio in earlier)
         left_s = max(0, self.config.max_conversation_audio_s - earlier_s)
         if left_s >= self.config.max_audio_s:
             return await self.sandbox.audio(data, max_s=self.config.max_audio_s, param=param)

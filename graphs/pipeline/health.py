@@ -1,7 +1,7 @@
 """Which stages are ready. A stage is ready if its deployment answers a ping, or a call of it yielded a value lately.
 
-A replica answers a ping only if its engine has computed something lately. All callers share a result, so
-that it costs little and needs no API key.
+A replica answers a ping only if its engine has computed something lately. All callers share a result, so that it costs
+little and needs no API key.
 """
 
 from __future__ import annotations

@@ -24,9 +24,9 @@ RATE_HZ = 16_000
 PLAUSIBLE_RATES_HZ = range(1_000, 768_001)  # another rate in a header makes the resampler allocate gigabytes
 BROKEN_PACKETS = 8  # that are skipped in a row, about 0.2 s, and in any file
 BROKEN_SHARE = 0.1  # of all packets, that are skipped in a long file: joined MP3s have one at each joint
-MAX_TRACKS = 8  # whose power is compared, in their first seconds
+MAX_TRACKS = 8  # whose energy is compared, in their first seconds
 PROBE_S = 600  # of all tracks together, about 4 s of processor time
-QUIETER_TRACK = 0.01  # of the power of the loudest track: below it a track has no speech
+QUIETER_TRACK = 0.01  # of the energy of the loudest track: below it a track has no speech
 SILENT_PEAK = 1e-4  # -80 dBFS: below it is the noise of 16-bit samples
 
 Samples = NDArray[np.float32]  # of shape (n,), or (channels, n)

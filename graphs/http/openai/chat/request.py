@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
@@ -274,8 +274,10 @@ class CompletionReader:
     ) -> CompletionRequest:
         """Decode the media of a validated request."""
         messages: list[TurnMessage] = []
+        heard_s = 0.0
         for at, message in enumerate(fields.messages):
-            messages.append(await self._message(message, f"messages.{at}", pictures, messages))
+            messages.append(await self._message(message, f"messages.{at}", pictures, heard_s))
+            heard_s += sum(audio.duration_s for audio in messages[-1].audio)
         voice = "audio" in (fields.modalities or ())
         audio = fields.audio or AudioOptions()
         turn = Turn(
@@ -296,17 +298,17 @@ class CompletionReader:
         )
 
     async def _message(
-        self, message: Message, param: str, pictures: Mapping[str, bytes], earlier: Sequence[TurnMessage]
+        self, message: Message, param: str, pictures: Mapping[str, bytes], earlier_s: float
     ) -> TurnMessage:
         role: Role = "system" if message.role == "developer" else message.role
-        heard = [audio for before in earlier for audio in before.audio]
         audio: list[Audio] = []
         images = []
         for index, part in enumerate(message.content or ()):
             of_part = f"{param}.content.{index}"
             if isinstance(part, AudioPart):
-                data = part.input_audio.data
-                audio.append(await self._turns.audio(data, f"{of_part}.input_audio", [*heard, *audio]))
+                recording = await self._turns.audio(part.input_audio.data, f"{of_part}.input_audio", earlier_s)
+                earlier_s += recording.duration_s
+                audio.append(recording)
             elif isinstance(part, ImagePart):
                 url = part.image_url.url
                 data = pictures[url] if isinstance(url, str) else url
